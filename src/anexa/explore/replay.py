@@ -7,7 +7,7 @@ repeated step gives the same weights as the original one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,27 +20,24 @@ from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
 from anexa.explore.updates import WeightUpdate
-from anexa.model.adapters import ADAPTER
 from anexa.model.architectures import architecture
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
 from anexa.model.weights import Weight, Weights
-from anexa.names import shell_path
 from anexa.training.build import open_run_engine
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import read_checkpoint
 from anexa.training.checks import check_same_tokenizer
 from anexa.training.evaluation import to_batch
 from anexa.training.freeze import run_optimizer
 from anexa.training.history import (
     HISTORY,
-    RECORDS,
     Frame,
     StepRecord,
     frame_path,
     frame_steps,
     hash_weights,
     read_frame,
-    read_records,
+    read_history,
 )
 from anexa.training.opening import reopen_corpus
 
@@ -101,7 +98,7 @@ class Replay:
 
     def __init__(self, folder: Path, cache_size: int = CACHE_SIZE) -> None:
         self.folder = folder
-        self.records, self.first_step = _read_history(folder)
+        self.records, self.first_step = read_history(folder)
         self.last_step = self.records[-1].step if self.records else self.first_step
         checkpoint, model = read_checkpoint(folder), ModelFolder(folder)
         self.config, self.model_config = checkpoint.config, model.config
@@ -359,40 +356,6 @@ def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
     except StopIteration as end:
         result: Result = end.value
         return result
-
-
-def _read_history(folder: Path) -> tuple[Sequence[StepRecord], int]:
-    """Read the history of a run.
-
-    Returns:
-        The records of its steps, and the step of its first key frame.
-    """
-    records, frames = read_records(folder), frame_steps(folder)
-    if not frames and not records:
-        if (folder / ADAPTER).exists():
-            raise AnexaError(
-                f"the run in {folder} trained adapters (--lora), whose steps are not kept: train "
-                "without --lora to look at them"
-            )
-        if (folder / CHECKPOINT).exists():
-            raise AnexaError(
-                f"the run in {folder} has no history of its steps: keep one from now on with "
-                f"anexa train --resume {shell_path(folder)} --keep-steps 200MB, or train again"
-            )
-        raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT})")
-    if not frames:
-        raise AnexaError(f"{folder / HISTORY} has no key frame to repeat the steps from")
-    if frames[-1] > (records[-1].step if records else frames[0]):
-        raise AnexaError(
-            f"{folder / HISTORY / RECORDS} lacks the records of the steps up to the key frame of "
-            f"step {frames[-1]}"
-        )
-    if records and records[0].step > frames[0] + 1:
-        raise AnexaError(
-            f"{folder / HISTORY / RECORDS} lacks the records of the steps after the key frame of "
-            f"step {frames[0]}"
-        )
-    return records, frames[0]
 
 
 def _check_index(name: str, shape: tuple[int, ...], index: Index) -> None:

@@ -9,10 +9,8 @@ if TYPE_CHECKING:
     from anexa.training.build import (
         RunOptions,
         build_from_corpus,
-        build_or_restart,
         build_trainer,
         default_folder,
-        resume_trainer,
     )
     from anexa.training.callbacks import LossPlotCallback, SampleCallback
     from anexa.training.checkpoint import CHECKPOINT, Evaluation, TrainerState, read_train_config
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
         init_distributed,
         peer_errors,
     )
+    from anexa.training.resume import build_or_restart, resume_trainer
     from anexa.training.trainer import Callback, StepResult, Trainer
 
 __all__ = [
@@ -48,7 +47,7 @@ __all__ = [
     "resume_trainer",
 ]
 
-MODULES = ("config", "checkpoint", "distributed", "trainer", "callbacks", "build")
+MODULES = ("config", "checkpoint", "distributed", "trainer", "callbacks", "build", "resume")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,11 @@
-"""Construction of a `Trainer`, for a new run or for one resumed from its checkpoint."""
+"""Construction of a `Trainer` for a new run."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset
@@ -18,35 +16,28 @@ from anexa.files import check_output, free_path, numbered_path, write_folder
 from anexa.model.adapters import add_adapters, with_rank
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
-from anexa.model.loading import load_model
-from anexa.model.model import Model, validate_weights
+from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
-from anexa.names import flag, shell_path
+from anexa.names import shell_path
 from anexa.training.base import describe_base, load_base, model_config_of, public_name
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of, save_adapter
 from anexa.training.checkpoint import (
     CHECKPOINT,
     BaseModel,
     TrainerState,
-    is_of_launch,
-    read_checkpoint,
     write_checkpoint,
 )
 from anexa.training.checks import (
-    check_moments,
     check_possible,
-    check_same_tokenizer,
     device_request,
 )
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus, tokenizer_notes
 from anexa.training.distributed import DistributedContext
 from anexa.training.freeze import run_optimizer
-from anexa.training.general import GeneralText, general_text, reopen_general_text
-from anexa.training.history import read_budget
-from anexa.training.lock import check_not_running
-from anexa.training.opening import open_corpora, reopen_corpus, replace_corpora, resume_command
+from anexa.training.general import GeneralText, general_text
+from anexa.training.opening import open_corpora
 from anexa.training.presets import usual_preset
 from anexa.training.recording import make_history
 from anexa.training.schedule import Clock
@@ -77,8 +68,11 @@ class RunOptions:
     encoding: Progress | None = None
 
 
+DEFAULT_OPTIONS = RunOptions()
+
+
 def build_trainer(
-    config: TrainConfig, folder: Path | None = None, options: RunOptions = RunOptions()
+    config: TrainConfig, folder: Path | None = None, options: RunOptions = DEFAULT_OPTIONS
 ) -> Trainer:
     """Build a new run, and write its folder: initial weights, first checkpoint and card.
 
@@ -109,7 +103,7 @@ def build_trainer(
 
 
 def build_from_corpus(
-    config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = RunOptions()
+    config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = DEFAULT_OPTIONS
 ) -> Trainer:
     """Build a new run on an opened corpus, and write its folder.
 
@@ -146,7 +140,7 @@ def build_from_corpus(
         corpus=absolute_corpora(config.data.corpus),
         tokenizer=tokenizer_source(config.data.tokenizer),
     )
-    trainer = _assemble(config, name, corpus, model, TrainerState(), options, base, general)
+    trainer = assemble_trainer(config, name, corpus, model, TrainerState(), options, base, general)
     trainer.evaluate()
     checkpoint = trainer.checkpoint()
 
@@ -195,124 +189,6 @@ def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
     )
 
 
-def resume_trainer(
-    folder: Path,
-    overrides: Mapping[str, Any] | None = None,
-    options: RunOptions = RunOptions(),
-) -> Trainer:
-    """Resume a run from its last checkpoint.
-
-    Args:
-        folder: model folder of the run.
-        overrides: options that the user gives again; they must equal those of the run, except
-            for `anexa.training.config.CHANGEABLE`, a larger length of a finished run, and the
-            corpus: the same text may be elsewhere now.
-        options: options that do not change the results.
-
-    Returns:
-        The run, before its next step.
-
-    Raises:
-        AnexaError: if there is no checkpoint, the run is finished and not lengthened, or the
-            corpus or the tokenizer has changed.
-        UsageError: if an option differs from the run's.
-    """
-    check_not_running(folder)
-    checkpoint = read_checkpoint(folder)
-    asked = dict(overrides or {})
-    corpora = asked.pop("corpus", None)
-    asked |= _stored_paths(asked, checkpoint.config)
-    state, finished = checkpoint.state, checkpoint.state.progress >= 1
-    config = checkpoint.config.for_resume(asked, lengthen=finished)
-    if finished:
-        option, length = checkpoint.config.length
-        if config.length[1] <= length:
-            command = resume_command(folder, config.data.corpus)
-            raise AnexaError(
-                f"the training in {folder} is finished after {flag(option)} {length}: lengthen "
-                f"it with {command} {flag(option)} {2 * length}"
-            )
-        state.earlier_lengths.append(length)
-    model = load_model(folder)
-    check_possible(config, model.config, options.context, options.tensorboard)
-    if options.keep_steps is None:
-        options = replace(options, keep_steps=read_budget(folder))
-    corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
-    config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
-    trained = with_rank(model.config, config.finetune.lora)
-    weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT)
-    check_same_tokenizer(checkpoint, model.tokenizer, folder)
-    model, base = replace(model, config=trained, weights=weights), checkpoint.base
-    if base is not None:
-        corpus = corpus.for_model(model.tokenizer, model.chat_template)
-    general = None if base is None else reopen_general_text(base, model, config.model.block_size)
-    trainer = _assemble(config, folder, corpus, model, state, options, base, general)
-    trainer.resumed = True
-    if finished:  # the schedule is that of a run which had the new length from the start
-        state.progress = trainer.clock.progress(state.step)
-        trainer.lengthened = True
-    if state.step:  # there are no moments before the first step
-        shapes = run_optimizer(config, trained).state_shapes(trained)
-        check_moments(checkpoint, shapes, folder)
-        trainer.engine.resume(checkpoint.moments, state.step)
-    return trainer
-
-
-def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """Return the paths of tokenizer and model that are given again, as the run has written them.
-
-    A path that is written in another way may lead to the same place.
-
-    Args:
-        asked: options that the user gives again.
-        config: configuration of the run.
-
-    Returns:
-        `tokenizer` and `from_`, if they are in `asked`.
-    """
-    paths = {}
-    if "tokenizer" in asked:
-        paths["tokenizer"] = tokenizer_source(asked["tokenizer"])
-    if "from_" in asked:
-        paths["from_"] = str(Path(asked["from_"]).absolute())
-    for name in paths:
-        stored = config.options()[name]
-        is_path = stored is not None and Path(stored).is_absolute()
-        if is_path and Path(paths[name]).resolve() == Path(stored).resolve():
-            paths[name] = stored  # the same place, written otherwise
-    return paths
-
-
-def build_or_restart(
-    config: TrainConfig, out: Path | None, options: RunOptions = RunOptions()
-) -> Trainer:
-    """Build a new run, or resume it if `torchrun` has restarted its processes.
-
-    Args:
-        config: configuration of the run.
-        out: path of the new model folder; None: `default_folder`, with a number if it exists.
-        options: options that do not change the results.
-
-    Returns:
-        The run, before its next step.
-
-    Raises:
-        AnexaError: if the corpus, the tokenizer or the folder cannot be used.
-        UsageError: if the configuration cannot be used on this machine.
-    """
-    launch = options.context.launch
-    folder, number = out or default_folder(config), 1
-    while launch and folder.exists():
-        if is_of_launch(folder, launch):
-            return resume_trainer(folder, options=options)
-        if out:
-            break
-        number += 1
-        folder = numbered_path(default_folder(config), number)
-    options.context.barrier()  # every process has looked before one of them creates the folder
-    return build_trainer(config, out, options)
-
-
 def default_folder(config: TrainConfig) -> Path:
     """Return the default path of the model folder of a new run.
 
@@ -328,7 +204,7 @@ def default_folder(config: TrainConfig) -> Path:
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
 
-def _assemble(
+def assemble_trainer(
     config: TrainConfig,
     folder: Path,
     corpus: Corpus,

@@ -15,8 +15,11 @@ from typing import Any
 
 from anexa.errors import AnexaError
 from anexa.files import read_bytes
+from anexa.model.adapters import ADAPTER
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
+from anexa.names import shell_path
+from anexa.training.checkpoint import CHECKPOINT
 
 HISTORY = Path("training") / "history"
 RECORDS = "steps.jsonl"
@@ -158,6 +161,43 @@ def read_records(folder: Path) -> list[StepRecord]:
                 "without the steps so far"
             ) from error
     return records
+
+
+def read_history(folder: Path) -> tuple[list[StepRecord], int]:
+    """Read the history of a run: its records, and which key frames it has.
+
+    Returns:
+        The records of its steps, and the step of its first key frame.
+
+    Raises:
+        AnexaError: if the run has no history, or a part of it is missing or damaged.
+    """
+    records, frames = read_records(folder), frame_steps(folder)
+    if not frames and not records:
+        if (folder / ADAPTER).exists():
+            raise AnexaError(
+                f"the run in {folder} trained adapters (--lora), whose steps are not kept: train "
+                "without --lora to look at them"
+            )
+        if (folder / CHECKPOINT).exists():
+            raise AnexaError(
+                f"the run in {folder} has no history of its steps: keep one from now on with "
+                f"anexa train --resume {shell_path(folder)} --keep-steps 200MB, or train again"
+            )
+        raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT})")
+    if not frames:
+        raise AnexaError(f"{folder / HISTORY} has no key frame to repeat the steps from")
+    if frames[-1] > (records[-1].step if records else frames[0]):
+        raise AnexaError(
+            f"{folder / HISTORY / RECORDS} lacks the records of the steps up to the key frame of "
+            f"step {frames[-1]}"
+        )
+    if records and records[0].step > frames[0] + 1:
+        raise AnexaError(
+            f"{folder / HISTORY / RECORDS} lacks the records of the steps after the key frame of "
+            f"step {frames[0]}"
+        )
+    return records, frames[0]
 
 
 def encode_record(record: StepRecord) -> bytes:
