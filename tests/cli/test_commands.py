@@ -52,6 +52,8 @@ OPTIONS = {
     "compare": ["--out", "--json"],
     "verify": ["--json"],
     "explore": ["--port"],
+    "learn": ["--list", "--student", "--port"],
+    "check": ["--student"],
     "graph": ["--format", "--out"],
     "corpora": ["--json"],
 }
@@ -68,6 +70,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "generate",
         "serve",
         "explore",
+        "learn",
+        "check",
         "eval",
         "export",
         "publish",

@@ -26,16 +26,18 @@ class Explorer:
         process: its process.
         address: its address, without a path.
         token: token that requests for data need.
+        page: path of the page whose address the command printed.
     """
 
     process: subprocess.Popen[str]
     address: str
     token: str
+    page: str = "/"
 
     @property
     def start(self) -> str:
         """The address that the command printed."""
-        return f"{self.address}/#token={self.token}"
+        return f"{self.address}{self.page}#token={self.token}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -79,15 +81,17 @@ class Explorer:
 
 
 @contextmanager
-def exploring(*arguments: str | Path, cwd: Path) -> Iterator[Explorer]:
-    """Run the glass box with these arguments; it ends with the block."""
-    with start("explore", "--port", "0", *arguments, cwd=cwd) as process:
+def exploring(*arguments: str | Path, cwd: Path, command: str = "explore") -> Iterator[Explorer]:
+    """Run the glass box, or the course, with these arguments; it ends with the block."""
+    with start(command, "--port", "0", *arguments, cwd=cwd) as process:
         assert process.stdout
         line = process.stdout.readline()
-        match = re.fullmatch(r"the glass box is at (http://127\.0\.0\.1:\d+)/#token=(\S+)\n", line)
+        match = re.fullmatch(
+            r"the (?:glass box|course) is at (http://127\.0\.0\.1:\d+)(/\S*)#token=(\S+)\n", line
+        )
         try:
             assert match, line + (process.stderr.read() if process.stderr else "")
-            yield Explorer(process, match[1], match[2])
+            yield Explorer(process, match[1], match[3], match[2])
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -14,6 +14,7 @@ import typer
 
 from anexa import __version__
 from anexa.cli.chat import chat
+from anexa.cli.check import check
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
 from anexa.cli.eval import evaluate
@@ -21,6 +22,7 @@ from anexa.cli.explore import explore
 from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
+from anexa.cli.learn import learn
 from anexa.cli.output import echo, set_up_streams
 from anexa.cli.publish import publish
 from anexa.cli.reinforce import reinforce
@@ -48,6 +50,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "serve": serve,
     "explore": explore,
+    "learn": learn,
+    "check": check,
     "eval": evaluate,
     "export": export,
     "publish": publish,

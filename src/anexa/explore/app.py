@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.responses import Response
 
 from anexa import __version__
+from anexa.course.routes import add_course, course_files
 from anexa.errors import UsageError
 from anexa.explore import jobs
 from anexa.explore.differences import compare_scenes, subtract_tensors
@@ -43,11 +44,12 @@ def create_app(session: Session, token: str, hosts: tuple[str, ...]) -> FastAPI:
         title="Anexa", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
     files = page_files("anexa.explore", "/explore/") | page_files("anexa.server", "/page/")
-    files |= {"/": files["/explore/index.html"]}
+    files |= course_files() | {"/": files["/explore/index.html"]}
     add_files(app, files)
     add_error_handlers(app, "the page is at /")
     _add_views(app, session)
     _add_jobs(app, session)
+    add_course(app)
 
     @app.exception_handler(ReplayNeeded)
     async def replay_needed(_request: Any, error: ReplayNeeded) -> Response:

@@ -21,13 +21,22 @@ HOST = "127.0.0.1"
 HOSTS = (HOST, "localhost")
 
 
-def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = print) -> None:
-    """Serve the page on this computer alone until SIGINT or SIGTERM.
+def run(
+    paths: Sequence[Path | None],
+    port: int,
+    show: Callable[[str], None] = print,
+    page: str = "/",
+    name: str = "the glass box",
+) -> None:
+    """Serve the glass box and the course on this computer alone until SIGINT or SIGTERM.
 
     Args:
         paths: model folders; None stands for the bundled model.
         port: port to listen on; 0 for any free port.
         show: called with a line for the user: the address of the page.
+        page: path of the page whose address is shown, with its query: "/", or "/learn" for the
+            course.
+        name: what that page is called.
 
     Raises:
         AnexaError: if the port cannot be listened on, or a model cannot be loaded.
@@ -41,7 +50,7 @@ def run(paths: Sequence[Path | None], port: int, show: Callable[[str], None] = p
             create_app(session, token, HOSTS), get_workers=lambda: (session,), show=show
         )
         listener.listen()  # a browser that is faster than the server waits
-        show(f"the glass box is at {address_of(HOST, listener)}/#token={token}")
+        show(f"{name} is at {address_of(HOST, listener)}{page}#token={token}")
         threading.Thread(target=_prepare, args=(session,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
 

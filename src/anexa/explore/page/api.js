@@ -6,13 +6,16 @@ import { parseTensors } from "./safetensors.js";
 
 const TOKEN = "anexa-explore-token";
 
-/** Keep the token of the address that the command printed, and take it out of the address. */
-export function takeToken() {
+/**
+ * Keep the token of the address that the command printed, and take it out of the address.
+ * @param {string} [start] - the part of the address that takes its place
+ */
+export function takeToken(start = "#/map") {
   if (isSaved && !location.hash) history.replaceState(null, "", savedHash);
   const match = location.hash.match(/^#token=([\w-]+)/);
   if (!match) return;
   localStorage.setItem(TOKEN, match[1]);
-  history.replaceState(null, "", `${location.pathname}#/map`);
+  history.replaceState(null, "", `${location.pathname}${location.search}${start}`);
 }
 
 const token = () => (isSaved ? "" : localStorage.getItem(TOKEN) ?? "");

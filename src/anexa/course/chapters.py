@@ -1,0 +1,97 @@
+"""The chapters of the course: Markdown files of the package, with each student's own numbers.
+
+Two kinds of code blocks have a meaning of their own. A `glass-box` block is a live view: the
+address of a view of the glass box, and below it what to look for. A `yours` block has the numbers
+for computing by hand; in the file they are those of nobody in particular.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from anexa.course.exercise import check_student
+from anexa.course.exercises import EXERCISES
+from anexa.errors import UsageError
+
+BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
+TEACHERS = "\n## For teachers\n"  # heading of the notes at the end of a chapter
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Chapter of the course.
+
+    Attributes:
+        number: number of the chapter, from 1.
+        path: Markdown file.
+        title: the question that the chapter answers.
+        text: content of the file.
+    """
+
+    number: int
+    path: Path
+    title: str
+    text: str
+
+    def for_student(self, student: str) -> str:
+        """Return the text with the numbers of a student.
+
+        Args:
+            student: name of the student; empty: nobody in particular.
+
+        Raises:
+            UsageError: if the name is too long.
+        """
+        check_student(student)
+        numbers = EXERCISES[self.number].numbers(self.number, student)
+        return BLOCK.sub(
+            lambda block: f"```yours\n{numbers}\n```" if block[1] == "yours" else block[0],
+            self.text,
+        )
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """View of the glass box in a chapter.
+
+    Attributes:
+        address: address of the view, such as `#/map?text=anna`.
+        caption: what to look for there.
+    """
+
+    address: str
+    caption: str
+
+
+def live_view(block: str) -> LiveView:
+    """Parse the content of a `glass-box` block."""
+    address, _, caption = block.partition("\n")
+    return LiveView(address.strip(), " ".join(caption.split()))
+
+
+@cache
+def chapters() -> dict[int, Chapter]:
+    """Return all chapters, by number."""
+    folder = Path(str(importlib.resources.files("anexa.course") / "chapters"))
+    found = {}
+    for path in sorted(folder.glob("*.md")):
+        text, number = path.read_text(encoding="utf-8"), int(path.name[:2])
+        title = text.partition("\n")[0].removeprefix(f"# {number}. ")
+        found[number] = Chapter(number, path, title, text)
+    return found
+
+
+def chapter(number: int) -> Chapter:
+    """Return a chapter.
+
+    Raises:
+        UsageError: if there is no chapter with this number.
+    """
+    if number not in chapters():
+        raise UsageError(f"there is no chapter {number}: anexa learn --list shows all")
+    return chapters()[number]

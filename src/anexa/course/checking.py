@@ -1,0 +1,155 @@
+"""Checks a reader's file: runs it in a process of its own, and compares its answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anexa.course.exercise import BY_HAND, Question, check_student
+from anexa.course.exercises import EXERCISES
+from anexa.errors import AnexaError, UsageError, one_line
+
+SECONDS = 10
+MEMORY = 2 << 30  # bytes of address space
+PACKAGES = Path(__file__).resolve().parents[2]  # the folder in which the package `anexa` is
+
+
+@dataclass(frozen=True)
+class Report:
+    """Result of a check.
+
+    Attributes:
+        passed: questions that were answered right, up to the first wrong answer.
+        count: number of all questions.
+        failed: question with the first wrong answer; None if the file fails before the first
+            question, or all answers are right.
+        problem: what is wrong, as a sentence; empty if all answers are right.
+        why: why that matters; may be empty.
+    """
+
+    passed: tuple[Question, ...]
+    count: int
+    failed: Question | None = None
+    problem: str = ""
+    why: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all answers are right."""
+        return not self.problem
+
+
+def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -> Report:
+    """Check the solution of a chapter's exercise.
+
+    Args:
+        chapter: number of the chapter.
+        file: Python file with the functions that the exercise asks for.
+        student: name that draws the numbers of the questions.
+        seconds: time limit of the whole file.
+
+    Raises:
+        UsageError: if there is no such chapter, or the name of the student is too long.
+        AnexaError: if the file cannot be read.
+    """
+    if chapter not in EXERCISES:
+        raise UsageError(f"there is no chapter {chapter}: anexa learn --list shows all")
+    check_student(student)
+    if not file.is_file():
+        raise AnexaError(f"there is no file {file}: write your solution into it first")
+    questions = EXERCISES[chapter].questions(chapter, student)
+    answers, end = _run(chapter, file.resolve(), questions, seconds)
+    if not answers or "loaded" not in answers[0]:
+        problem = _failure(answers[-1], "the file", file) if answers else f"{file.name} {end}"
+        return Report((), len(questions), None, problem)
+    for i, question in enumerate(questions):
+        found: dict[str, Any] = answers[i + 1] if i + 1 < len(answers) else {}
+        problem, why = _judge(question, found, file, end)
+        if problem:
+            return Report(tuple(questions[:i]), len(questions), question, problem, why)
+    return Report(tuple(questions), len(questions))
+
+
+def _judge(question: Question, found: dict[str, Any], file: Path, end: str) -> tuple[str, str]:
+    """Return what is wrong with an answer, and why it matters; two empty texts if it is right."""
+    if "answer" in found:
+        difference = question.difference(found["answer"])
+        if not difference:
+            return "", ""
+        return f"{question}: {difference}", question.reason(found["answer"])
+    if "raises" not in found:
+        return f"{question} {end}", ""
+    if found["raises"] == "MissingName":
+        kind = "variable" if question.call == BY_HAND else "function"
+        return f"{file.name} has no {kind} {question.call}", "The exercise says what it should be."
+    return _failure(found, str(question), file), question.reason(raises=found["raises"])
+
+
+def _failure(found: dict[str, Any], subject: str, file: Path) -> str:
+    where = f" in line {found['line']} of {file.name}" if found["line"] else ""
+    said = f": {one_line(found['message'])}" if found["message"] else ""
+    return f"{subject} raises {found['raises']}{where}{said}"
+
+
+def _run(
+    chapter: int, file: Path, questions: Sequence[Question], seconds: int
+) -> tuple[list[dict[str, Any]], str]:
+    """Run the file on the questions.
+
+    Returns:
+        The lines that `anexa.course.solution` has written, and how the process ended, as a clause.
+    """
+    order = {
+        "chapter": chapter,
+        "file": str(file),
+        "folder": str(Path.cwd()),
+        "questions": [[question.call, question.arguments] for question in questions],
+        "seconds": seconds,
+        "bytes": MEMORY,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anexa.course.solution"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=PACKAGES,  # where no file of the reader hides a module
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(json.dumps(order).encode(), timeout=seconds)
+        end = _end(process.returncode, seconds)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        output, _ = process.communicate()
+        end = _slow(seconds)
+    finally:
+        _kill(process)
+    lines = output.decode("utf-8").split("\n")[:-1]  # what follows the last one is incomplete
+    return [json.loads(line) for line in lines], end
+
+
+def _end(status: int, seconds: int) -> str:
+    if status >= 0:
+        return "has no answer: the file ends the program"
+    name = signal.Signals(-status).name
+    return _slow(seconds) if name in ("SIGXCPU", "SIGKILL") else f"crashes Python ({name})"
+
+
+def _slow(seconds: int) -> str:
+    return f"takes longer than {seconds} seconds: is there a loop without an end?"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process, and with it those that it has started, if it still runs."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()

@@ -1,0 +1,167 @@
+"""Exercises: what the reader's functions are asked, and what they should answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from anexa.errors import UsageError
+
+BY_HAND = "by_hand"  # variable of the reader's file: what was computed with pencil and paper
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Typical mistake, recognized by what it leads to.
+
+    Attributes:
+        reason: what is wrong, and why that matters.
+        result: result that the mistake leads to; ignored if `raises` is set.
+        raises: name of the exception that the mistake leads to; None if it leads to a result.
+    """
+
+    reason: str
+    result: Any = None
+    raises: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """Question to the reader's file: a call of a function, and its right result.
+
+    Attributes:
+        call: name of the function, or `BY_HAND` for the variable of that name.
+        arguments: arguments of the call; JSON values.
+        expected: right result; a JSON value.
+        why: why a difference matters, for results that are no typical mistake.
+        tolerance: largest allowed difference of a number, relative to numbers above 1.
+        mistakes: typical mistakes; the first one with the same outcome gives the reason.
+    """
+
+    call: str
+    arguments: tuple[Any, ...]
+    expected: Any
+    why: str
+    tolerance: float = 0.0
+    mistakes: tuple[Mistake, ...] = ()
+
+    def __str__(self) -> str:
+        if self.call == BY_HAND:
+            return BY_HAND
+        return f"{self.call}({', '.join(map(_brief, self.arguments))})"
+
+    def difference(self, result: Any) -> str | None:
+        """Say where a result first differs from the right one; None if it does not."""
+        return first_difference(result, self.expected, self.tolerance)
+
+    def reason(self, result: Any = None, raises: str | None = None) -> str:
+        """Return why a wrong outcome matters: a result, or the name of an exception."""
+        for mistake in self.mistakes:
+            if mistake.raises != raises:
+                continue
+            if raises or first_difference(result, mistake.result, self.tolerance) is None:
+                return mistake.reason
+        return self.why
+
+
+Ask = Callable[[Mapping[str, Any], str, Sequence[Any]], Any]
+"""Function that puts a question to the names of the reader's file: `(names, call, arguments)`."""
+
+
+def ask(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
+    """Call a function of the reader's file, or read the variable `BY_HAND`.
+
+    Raises:
+        MissingName: if the file does not define the name.
+    """
+    if call not in names:
+        raise MissingName(call)
+    return names[call] if call == BY_HAND else names[call](*arguments)
+
+
+class MissingName(Exception):
+    """Raised if the reader's file does not define a name that the exercise needs."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Exercise of a chapter, whose numbers are drawn for each student.
+
+    Attributes:
+        by_hand: draws numbers to compute with, as a text, and the question for `BY_HAND`.
+        draw: draws the other questions.
+        ask: puts a question to the reader's file.
+    """
+
+    by_hand: Callable[[Random], tuple[str, Question]]
+    draw: Callable[[Random], list[Question]]
+    ask: Ask = ask
+
+    def numbers(self, chapter: int, student: str) -> str:
+        """Return a student's own numbers for `BY_HAND`, as a text."""
+        return self.by_hand(_rng(chapter, student))[0]
+
+    def questions(self, chapter: int, student: str) -> list[Question]:
+        """Return the questions to a student's file, in the order in which they are checked."""
+        rng = _rng(chapter, student)
+        return [self.by_hand(rng)[1], *self.draw(rng)]
+
+
+def _rng(chapter: int, student: str) -> Random:
+    return Random(f"{chapter}/{student.strip().casefold()}")
+
+
+def check_student(student: str) -> None:
+    """Check that a name is short enough to be shown.
+
+    Raises:
+        UsageError: if it has more than 60 characters, or unprintable ones.
+    """
+    if len(student) > 60 or not student.isprintable():
+        raise UsageError("--student is a name of at most 60 printable characters")
+
+
+def first_difference(found: Any, expected: Any, tolerance: float, place: str = "") -> str | None:
+    """Say where a result first differs from the expected one.
+
+    Args:
+        found: result; a JSON value.
+        expected: right result; a JSON value.
+        tolerance: largest allowed difference of a number, relative to numbers above 1.
+        place: where the two stand, such as "number 3 of the list".
+
+    Returns:
+        A clause such as "number 3 of the list is 233, and should be 195"; None if both are equal.
+    """
+    subject = place or "the result"
+    if isinstance(expected, bool) or expected is None or isinstance(expected, str):
+        same = type(found) is type(expected) and found == expected
+        return None if same else f"{subject} is {_brief(found)}, and should be {_brief(expected)}"
+    if isinstance(expected, (int, float)):
+        if isinstance(found, bool) or not isinstance(found, (int, float)):
+            return f"{subject} is {_brief(found)}, and should be a number: {expected!r}"
+        if abs(found - expected) <= tolerance * max(1.0, abs(expected)):  # false for NaN
+            return None
+        return f"{subject} is {found!r}, and should be {expected!r}"
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            difference = first_difference(found.get(name), value, tolerance, name)
+            if difference:
+                return difference
+        return None
+    if not isinstance(found, list):
+        return f"{subject} is {_brief(found)}, and should be a list: {_brief(expected)}"
+    for i, (one, other) in enumerate(zip(found, expected), start=1):
+        difference = first_difference(one, other, tolerance, f"number {i} of {subject}")
+        if difference:
+            return difference
+    if len(found) == len(expected):
+        return None
+    return f"{subject} has {len(found)} numbers, and should have {len(expected)}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]} … {text[-12:]}"

@@ -1,0 +1,49 @@
+"""Chapters as HTML, for the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
+
+from anexa.course.chapters import LINK, TEACHERS, Chapter, live_view
+
+_PROMPT = re.compile(r"^(&gt;&gt;&gt; |\.\.\. ?)(.*)$", re.MULTILINE)
+
+
+def to_html(chapter: Chapter, student: str) -> str:
+    """Convert a chapter to HTML; the notes for teachers are a part that opens.
+
+    Args:
+        chapter: chapter to convert.
+        student: name that draws the numbers for computing by hand.
+
+    Raises:
+        UsageError: if the name is too long.
+    """
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown.add_render_rule("fence", _render_block)
+    text = LINK.sub(lambda link: f"](#/{int(link[1])})", chapter.for_student(student))
+    lesson, _, notes = text.partition(TEACHERS)
+    html: str = markdown.render(lesson)
+    if notes:
+        html += f"<details><summary>For teachers</summary>{markdown.render(notes)}</details>"
+    return html
+
+
+def _render_block(_renderer: Any, tokens: Sequence[Token], i: int, *_rest: Any) -> str:
+    kind, content = tokens[i].info.strip(), tokens[i].content
+    if kind == "glass-box":
+        view = live_view(content)
+        return (
+            f'<aside class="live" data-address="{escapeHtml(view.address)}">'
+            f"<p>{escapeHtml(view.caption)}</p></aside>"
+        )
+    code = escapeHtml(content)
+    if kind == "python":  # what is typed, and what Python answers
+        code = _PROMPT.sub(r'<span class="prompt">\1</span><b>\2</b>', code)
+    return f'<pre class="{escapeHtml(kind)}"><code>{code}</code></pre>'

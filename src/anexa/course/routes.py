@@ -1,0 +1,31 @@
+"""The course over HTTP: the list of chapters, and each of them as HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from anexa.course.chapters import chapter, chapters
+from anexa.course.html import to_html
+from anexa.server.pages import page_files
+
+
+def course_files() -> dict[str, Path]:
+    """Return the files of the page by their URL path; the page itself is at /learn."""
+    files = page_files("anexa.course", "/course/")
+    return files | {"/learn": files["/course/index.html"]}
+
+
+def add_course(app: FastAPI) -> None:
+    """Add the routes of the course to an application."""
+
+    @app.get("/api/course")
+    def list_chapters() -> list[dict[str, Any]]:
+        return [{"number": one.number, "title": one.title} for one in chapters().values()]
+
+    @app.get("/api/course/{number}")
+    def show_chapter(number: int, student: str = "") -> dict[str, Any]:
+        found = chapter(number)
+        return {"number": number, "title": found.title, "html": to_html(found, student)}

@@ -1,0 +1,30 @@
+"""Chapters in a terminal: as Markdown that `rich` renders."""
+
+from __future__ import annotations
+
+import re
+
+from anexa.course.chapters import BLOCK, Chapter, live_view
+
+TO_CHAPTER = re.compile(r"\[([^\]]*)\]\(\d\d-[\w-]+\.md\)")  # a link to another chapter
+
+
+def to_terminal(chapter: Chapter, student: str) -> str:
+    """Return a chapter as Markdown, with its live views as quotations.
+
+    Args:
+        chapter: chapter to convert.
+        student: name that draws the numbers for computing by hand.
+
+    Raises:
+        UsageError: if the name is too long.
+    """
+
+    def convert(kind: str, content: str) -> str:
+        if kind == "glass-box":
+            view = live_view(content)
+            return f"> **In the glass box** (`anexa learn`): {view.caption}"
+        return f"```{'text' if kind == 'yours' else kind}\n{content}```"
+
+    text = BLOCK.sub(lambda block: convert(block[1], block[2]), chapter.for_student(student))
+    return TO_CHAPTER.sub(r"\1", text)

@@ -1,0 +1,119 @@
+"""The chapters: their form, their code, and their ways to a reader."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from pathlib import Path
+
+import pytest
+
+from anexa.course.chapters import BLOCK, TEACHERS, Chapter, chapters, live_view
+from anexa.course.exercises import EXERCISES
+from anexa.course.html import to_html
+from anexa.course.terminal import to_terminal
+from tests.cli.process import anexa, one_sentence
+from tests.explore.explorer import Explorer
+from tests.test_docs import broken_references, examples, failures, read
+
+EXPLORE = Path(str(importlib.resources.files("anexa.explore"))) / "page"
+CHAPTERS = list(chapters().values())
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+
+
+def blocks(chapter: Chapter, kind: str) -> list[str]:
+    return [block[2] for block in BLOCK.finditer(chapter.text) if block[1] == kind]
+
+
+def test_chapters_are_numbered_without_a_gap() -> None:
+    assert [chapter.number for chapter in CHAPTERS] == list(range(1, len(CHAPTERS) + 1))
+    assert list(EXERCISES) == [chapter.number for chapter in CHAPTERS]
+
+
+@each_chapter
+def test_code_of_a_chapter_runs(
+    chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, absent = examples(chapter.text)
+    assert found
+    assert not absent, "the course needs the base package only"
+    report = failures(chapter.path, found)
+    assert not report, report
+
+
+@each_chapter
+def test_form_of_a_chapter(chapter: Chapter) -> None:
+    text = chapter.text
+    assert text.startswith(f"# {chapter.number}. ")
+    assert chapter.title.endswith("?")
+    assert re.search(r"^\*Builds on: ", text, flags=re.M)
+    assert text.count("\n## Exercise: ") == 1
+    assert text.count(TEACHERS) == 1
+    assert blocks(chapter, "glass-box")
+    assert f"anexa check {chapter.number} mine.py\n" in blocks(chapter, "sh")
+    assert blocks(chapter, "yours") == [
+        EXERCISES[chapter.number].numbers(chapter.number, "") + "\n"
+    ]
+    assert "!" not in BLOCK.sub("", text)
+
+
+@each_chapter
+def test_references_of_a_chapter(chapter: Chapter) -> None:
+    assert broken_references(chapter.path) == []
+
+
+@each_chapter
+def test_live_views_can_be_shown(chapter: Chapter, explorer: Explorer) -> None:
+    views = set(re.findall(r"^  (\w+): \[", read(EXPLORE / "main.js"), flags=re.M))
+    for block in blocks(chapter, "glass-box"):
+        address = live_view(block).address
+        found = re.fullmatch(r"#/(\w+)\?(.+)", address)
+        assert found, address
+        assert found[1] in views
+        query = dict(pair.split("=") for pair in found[2].split("&"))
+        path = found[1] if found[1] in ("map", "number", "text") else "map"
+        if path == "number":
+            assert explorer.get("number", **query)
+        else:
+            scene = {key: query[key] for key in ("text", "step", "edit") if key in query}
+            assert explorer.get(path, **scene)
+
+
+@each_chapter
+def test_html_of_a_chapter(chapter: Chapter) -> None:
+    html = to_html(chapter, "Ada")
+    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada").split("\n")[0] in html
+    assert html.count('<aside class="live"') == len(blocks(chapter, "glass-box"))
+    assert html.count("<details>") == 1
+    assert ".md" not in re.sub(r"<pre.*?</pre>", "", html, flags=re.S)
+
+
+@each_chapter
+def test_chapter_in_a_terminal(chapter: Chapter) -> None:
+    text = to_terminal(chapter, "Ada")
+    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in text
+    assert text.count("**In the glass box**") == len(blocks(chapter, "glass-box"))
+    assert ".md)" not in text
+
+
+def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:
+    listed = anexa("learn", "--list", cwd=tmp_path)
+    assert listed.stdout.splitlines()[0] == f" 1  {CHAPTERS[0].title}"
+    assert len(listed.stdout.splitlines()) == len(CHAPTERS)
+    shown = anexa("learn", "1", "--student", "Ada", cwd=tmp_path)
+    assert EXERCISES[1].numbers(1, "Ada").split("\n")[0] in shown.stdout
+    assert "A number for each letter" in shown.stdout
+    missing = anexa("learn", "99", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "there is no chapter 99" in one_sentence(missing)
+
+
+def test_course_over_http(explorer: Explorer) -> None:
+    assert explorer.get("course") == [
+        {"number": chapter.number, "title": chapter.title} for chapter in CHAPTERS
+    ]
+    found = explorer.get("course/1", student="Ada")
+    assert found["html"] == to_html(CHAPTERS[0], "Ada")
+    assert "there is no chapter 99" in explorer.error("course/99")
+    assert "at most 60" in explorer.error("course/1", student="x" * 61)
