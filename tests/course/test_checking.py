@@ -67,11 +67,13 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 
 
 def test_the_file_can_print_and_import_its_neighbors(tmp_path: Path) -> None:
-    (tmp_path / "helper.py").write_text(RIGHT[1], encoding="utf-8")
-    (tmp_path / "random.py").write_text("raise SystemExit\n", encoding="utf-8")
+    folder = tmp_path / "solutions"
+    folder.mkdir()
+    (folder / "helper.py").write_text(RIGHT[1], encoding="utf-8")
+    (folder / "random.py").write_text("raise SystemExit\n", encoding="utf-8")
     text = by_hand(1) + "from helper import encode, decode\nprint('hello')\n"
-    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
-    found = anexa("check", "1", "mine.py", "--student", STUDENT, cwd=tmp_path)
+    (folder / "mine.py").write_text(text, encoding="utf-8")
+    found = anexa("check", "1", folder / "mine.py", "--student", STUDENT, cwd=tmp_path)
     assert found.returncode == 0
     assert found.stdout.endswith("Chapter 1: all 12 answers are right, Ada.\n")
     assert found.stdout.count("✓") == 12
