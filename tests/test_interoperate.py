@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.cli.process import ANEXA, anexa, environment
@@ -69,3 +71,30 @@ def test_sizes_of_gguf_files_are_those_of_the_table(tmp_path: Path) -> None:
         )
         assert f"({size} bytes)" in result.stdout
         assert f"{file.stat().st_size:,}" == size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_onnx_program_writes_the_same_function(model_type: str, tmp_path: Path) -> None:
+    """The program of the page, and then other texts of other lengths than it was exported with."""
+    for module in ("transformers", "torch", "onnx", "onnxscript"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    onnxruntime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    from anexa.engines import open_engine
+    from anexa.model.folder import create_folder
+    from tests.model.helpers import small_model
+
+    model = small_model(model_type)
+    create_folder(tmp_path / "models" / "sherlock", model, "")
+    [program] = re.findall(r"^```py\n(import onnxruntime\n.*?)^```", PAGE, flags=re.M | re.S)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, encoding="utf-8"
+    )
+    assert result.returncode == 0, result.stderr
+    [difference] = re.findall(r"^tensor\((\S+?)[,)]", result.stdout, flags=re.M)
+    assert float(difference) < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "sherlock.onnx")
+    engine = open_engine("numpy", model.config, model.weights)
+    for tokens in ([3, 1], [5, 2, 6, 1, 4, 3, 2]):
+        [logits] = session.run(None, {"input_ids": np.array([tokens], np.int64)})
+        assert np.allclose(logits[0], engine.logits(tokens), rtol=1e-4, atol=1e-4)
