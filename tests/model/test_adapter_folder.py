@@ -234,9 +234,27 @@ def test_damaged_adapters_are_refused(adapter: Path) -> None:
             for part in "AB"
         }
         refused(weights | pair, "no matrix of its own for|its A and B of transformer.ln_f are")
+    nameless = {"base_model.model.lora_A.weight": weights[f"{layer}.lora_A.weight"]}
+    refused(weights | nameless, "no matrix of its own for base_model.model.lora_A.weight")
     path.write_bytes(b"\0\1\2")
     with pytest.raises(AnexaError, match="damaged or not a safetensors file"):
         load_model(adapter)
     path.unlink()
     with pytest.raises(AnexaError, match=re.escape("no adapter_model.safetensors")):
+        load_model(adapter)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "../..", "/", "a\0b", "", "ada/\nbase", "🦙" * 200])
+def test_base_models_with_strange_names_are_not_found(adapter: Path, name: str) -> None:
+    change(adapter, base_model_name_or_path=name)
+    with pytest.raises(AnexaError, match="which is not found") as caught:
+        load_model(adapter)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"peft_type": "LORA"}', "{}", "\0"])
+def test_damaged_settings_are_refused(adapter: Path, text: str) -> None:
+    (adapter / "adapter_config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(AnexaError):
         load_model(adapter)

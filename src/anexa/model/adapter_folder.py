@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, one_line
-from anexa.files import read_json
+from anexa.files import read_json, read_text
 from anexa.model.adapter_settings import AdapterSettings, cannot_merge, parse_adapter_settings
 from anexa.model.adapters import ADAPTER_WEIGHTS, merge_adapter
 from anexa.model.architectures import architecture
@@ -56,8 +57,9 @@ class AdapterFolder(ModelFolder):
             return ModelFolder(self.path, ignores_adapter=True)
         name = self.settings.base
         for folder in base_folders(self.path, self.settings):
-            if (folder / CONFIG).exists():
-                return ModelFolder(folder)
+            with suppress(OSError):  # such as a name that is too long for the file system
+                if (folder / CONFIG).exists():
+                    return ModelFolder(folder)
         download = f"hf download {name} --local-dir {name}, or " if ON_HUB.fullmatch(name) else ""
         raise AnexaError(
             f"the adapter in {self.path} belongs to the model {one_line(name) or '(no name)'}, "
@@ -106,7 +108,7 @@ class AdapterFolder(ModelFolder):
                 raise cannot_merge(
                     self.path, f"its weight {one_line(name)} is not of the matrices A and B"
                 )
-            layer, part = name.removeprefix(PREFIX).removesuffix(".weight").rsplit(".", 1)
+            layer, _, part = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
             b = adapters.get(f"{PREFIX}{layer}.lora_B.weight")
             if part == "lora_B":
                 continue
@@ -158,6 +160,7 @@ def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
         cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
         copies = cache / f"models--{name.replace('/', '--')}"
         branch = copies / "refs" / settings.revision
-        commit = branch.read_text("ascii").strip() if branch.is_file() else settings.revision
-        folders.append(copies / "snapshots" / commit)
+        with suppress(OSError):
+            commit = read_text(branch).strip() if branch.is_file() else settings.revision
+            folders.append(copies / "snapshots" / commit)
     return folders
