@@ -130,17 +130,22 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
     assert not Path("out").exists()
 
 
-def test_adapters_of_a_run_are_opened_with_their_base(text: Path, base: Path) -> None:
-    """By the name of the base, in the working directory or beside the adapter."""
+def test_adapters_of_a_run_are_opened_with_their_base(
+    text: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of the base, in the working directory or beside the folder of the run."""
     finish(build_trainer(configure(text, base), Path("run")))
     merged = load_model(Path("run"))
-    again = load_model(Path("run/adapter"))
-    assert again.config == merged.config
-    for name, weight in merged.weights.items():
-        assert np.allclose(again.weights[name].data, weight.data, atol=1e-6)
+    Path("elsewhere").mkdir()
+    for working_directory in (".", "elsewhere"):
+        monkeypatch.chdir(text.parent / working_directory)
+        again = load_model(text.parent / "run" / "adapter")
+        assert again.config == merged.config
+        for name, weight in merged.weights.items():
+            assert np.allclose(again.weights[name].data, weight.data, atol=1e-6)
     base.rename(text.parent / "renamed")
     with pytest.raises(AnexaError, match="belongs to the model base, which is not found"):
-        load_model(Path("run/adapter"))
+        load_model(text.parent / "run" / "adapter")
 
 
 def test_learning_rate_of_adapters_is_higher(text: Path, base: Path) -> None:

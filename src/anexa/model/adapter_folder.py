@@ -143,8 +143,8 @@ class AdapterFolder(ModelFolder):
 def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
     """List the folders in which the base model of an adapter may be, the likeliest first.
 
-    These are the path in its settings, a folder of that name beside the adapter, and the copy in
-    the cache of the Hub.
+    These are the path in its settings, a folder of that name beside the adapter or beside the
+    folder that it is in (that of the run which trained it), and the copy in the cache of the Hub.
 
     Args:
         adapter: folder of the adapter.
@@ -154,7 +154,7 @@ def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     if last in ("", ".", "..") or "\0" in name:
         return []
-    folders = [Path(name), adapter.absolute().parent / last]
+    folders = [Path(name), *(parent / last for parent in adapter.absolute().parents[:2])]
     if ON_HUB.fullmatch(name) and re.fullmatch(r"\w[\w.-]*", settings.revision):
         home = os.environ.get("HF_HOME", "~/.cache/huggingface")
         cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
