@@ -17,7 +17,8 @@ from anexa.model.chat_format import (
     render_continuation,
     render_messages,
 )
-from anexa.model.tokenizer import RenderedPrompt, Tokenizer
+from anexa.model.rendered_prompt import RenderedPrompt
+from anexa.model.tokenizer import Tokenizer
 
 
 def knows_tools(chat_template: str) -> bool:

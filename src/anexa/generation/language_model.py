@@ -28,7 +28,7 @@ from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
 from anexa.model.chat_format import Message, PromptEnd, Tool
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
-from anexa.model.tokenizer import RenderedPrompt
+from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.weights import num_parameters
 
 _SAMPLING_PARAMS = tuple(field.name for field in fields(SamplingParams))
@@ -81,9 +81,6 @@ class LanguageModel:
             folder: folder or JSON file; None means the bundled model.
             engine: name of the engine, or "auto", as in `anexa.load`.
 
-        Returns:
-            The model, ready to generate.
-
         Raises:
             AnexaError: if the folder is not a model folder, or is damaged.
             UsageError: if there is no engine of that name.
@@ -124,18 +121,11 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Generate the text that continues a prompt, and yield it in pieces as it is generated.
 
-        Args:
-            prompt: text to continue.
-            max_tokens: maximum number of tokens to generate.
-            stop: string that ends the text, or several; they are not part of it.
-            sampling: fields of `SamplingParams`.
+        The arguments and errors are those of `generate`; `stop` is a string that ends the text, or
+        several.
 
         Yields:
             Pieces of the new text.
-
-        Raises:
-            AnexaError: if the prompt is too long, or has characters that the model does not know.
-            UsageError: if a sampling parameter is unknown or out of range.
         """
         sampler = self._sampler_of(sampling)
         return iter(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
@@ -212,21 +202,11 @@ class LanguageModel:
     ) -> ChatAnswer:
         """Prepare the answer to a conversation; iterating over the answer generates it.
 
-        Args:
-            messages: messages so far, each with a "role" and a "content". If the last one is the
-                assistant's, the model continues it.
-            sampler: sampling parameters and random state.
-            thinking: whether the model may reason before it answers.
-            max_tokens: maximum number of tokens of reasoning and answer together; None means as
-                many as the context has room for.
-            stop: string that ends the answer, or several; they are no part of it.
+        The arguments and errors are those of `chat`, but for `sampler`: sampling parameters and
+        random state.
 
         Returns:
             The answer, which is empty at first.
-
-        Raises:
-            AnexaError: if the model has no chat template or cannot read the messages.
-            UsageError: if a parameter is out of range.
         """
         prompt = self.render_prompt(messages, thinking=thinking)
         max_tokens = self.answer_tokens(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
@@ -256,13 +236,7 @@ class LanguageModel:
         end: PromptEnd | None = None,
         tools: Sequence[Tool] = (),
     ) -> int:
-        """Count the tokens of a conversation rendered as a prompt by `render_prompt`.
-
-        Args:
-            messages: messages so far, each with a "role" and a "content".
-            thinking: whether the model may reason before it answers.
-            end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
-            tools: functions that the model may call, in OpenAI's format.
+        """Count the tokens of a conversation, with the arguments of `render_prompt`.
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
@@ -366,9 +340,6 @@ class LanguageModel:
             temperature: number that logits are divided by; None: the model's own.
             sampling: further fields of `SamplingParams`.
 
-        Returns:
-            The parameters, checked against their ranges.
-
         Raises:
             UsageError: if a sampling parameter is unknown or out of range.
         """
@@ -390,9 +361,8 @@ class LanguageModel:
 
         Args:
             grammar: set of the texts that may be generated.
-            thinking: whether the text may begin with a thought: reasoning between think tags, which
-                the grammar does not restrict.
-            in_thought: whether the prompt ends within a thought, which the model continues.
+            thinking: whether the text may begin with reasoning, free of the grammar.
+            in_thought: whether the prompt ends within reasoning, which the model continues.
 
         Returns:
             The constraint at the beginning of the text.
@@ -406,13 +376,7 @@ class LanguageModel:
     def _sampler_of(
         self, sampling: dict[str, Any], thinking: bool = False, in_thought: bool = False
     ) -> Sampler:
-        """Create a sampler from the `**sampling` of a method.
-
-        Args:
-            sampling: fields of `SamplingParams`, and `regex`, `choice`, `json_schema` or `grammar`.
-            thinking: whether the text may begin with a thought.
-            in_thought: whether the prompt ends within a thought, which the model continues.
-        """
+        """Create a sampler from the `**sampling` of a method; see `constraint`."""
         grammar = grammar_of(**{name: sampling.pop(name, None) for name in GRAMMAR_KINDS})
         constraint = (
             self.constraint(grammar, thinking=thinking, in_thought=in_thought) if grammar else None

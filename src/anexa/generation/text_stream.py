@@ -11,7 +11,8 @@ from anexa.generation.offline import generate_tokens
 from anexa.generation.sampling import Sampler
 from anexa.generation.sampling_params import GREEDY, RANGES, SamplingParams
 from anexa.generation.stop_strings import StopStrings
-from anexa.model.tokenizer import RenderedPrompt, Tokenizer
+from anexa.model.rendered_prompt import RenderedPrompt
+from anexa.model.tokenizer import Tokenizer
 
 FinishReason: TypeAlias = Literal["stop", "length"]
 

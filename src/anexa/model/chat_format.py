@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
 from anexa.model.question import normalize_question
-from anexa.model.tokenizer import END_OF_TEXT, RenderedPrompt, Tokenizer
+from anexa.model.rendered_prompt import RenderedPrompt
+from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"

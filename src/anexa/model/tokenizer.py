@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError, short_repr
 from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
+from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer_backend import (
     BYTE_DECODER,
     END_OF_TEXT,
@@ -31,27 +32,6 @@ __all__ = ["END_OF_TEXT", "MIN_BPE_VOCAB", "RenderedPrompt", "Tokenizer"]
 
 ENCODE_BATCH = 4096  # texts per call of `tokenizers`; a larger batch only takes memory
 LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
-
-
-class RenderedPrompt(str):
-    """A prompt rendered by a chat template, which writes BOS itself where the model needs it.
-
-    Attributes:
-        in_thought: whether the prompt ends within a thought, which the model continues.
-    """
-
-    in_thought: bool
-
-    def __new__(cls, text: str, in_thought: bool = False) -> RenderedPrompt:
-        """Create a prompt from a rendered text.
-
-        Args:
-            text: text of the prompt, BOS included.
-            in_thought: whether it ends within a thought; default: no.
-        """
-        prompt = super().__new__(cls, text)
-        prompt.in_thought = in_thought
-        return prompt
 
 
 class Tokenizer:
@@ -121,13 +101,7 @@ class Tokenizer:
     def from_characters(
         cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
     ) -> Tokenizer:
-        """Build a tokenizer in which each character of the texts is a token.
-
-        Args:
-            texts: documents, or pieces of running text.
-            adds_bos: whether `encode_prompt` prepends BOS, for a corpus of documents.
-            added_tokens: strings that are encoded as one token wherever they occur in a text.
-        """
+        """Build a tokenizer in which each character is a token, as `character_backend` does."""
         return cls(character_backend(texts, adds_bos, added_tokens))
 
     @classmethod
@@ -138,14 +112,7 @@ class Tokenizer:
         adds_bos: bool,
         added_tokens: Sequence[str] = (),
     ) -> Tokenizer:
-        """Train a byte-level BPE tokenizer like GPT-2's.
-
-        Args:
-            texts: documents, or pieces of running text.
-            vocab_size: maximum number of tokens; a small corpus gives fewer.
-            adds_bos: whether `encode_prompt` prepends BOS, for a corpus of documents.
-            added_tokens: strings that are encoded as one token wherever they occur in a text.
-        """
+        """Train a byte-level BPE tokenizer like GPT-2's, as `trained_backend` does."""
         return cls(trained_backend(texts, vocab_size, adds_bos, added_tokens))
 
     @classmethod
@@ -160,12 +127,7 @@ class Tokenizer:
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
     ) -> Tokenizer:
-        """Return a copy of the tokenizer with other BOS and EOS tokens.
-
-        Args:
-            bos_token_id: id of BOS; None: that of `END_OF_TEXT`, if present.
-            eos_token_ids: ids of EOS; empty: that of `END_OF_TEXT`, if present.
-        """
+        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`."""
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
@@ -259,13 +221,7 @@ class Tokenizer:
         return frozenset(token_id for token_id in ids if token_id is not None)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Encode a text to token ids.
-
-        Args:
-            text: text to encode.
-            add_special_tokens: whether BOS and EOS are added where the tokenizer's own rules add
-                them; default: neither is.
-        """
+        """Encode a text to token ids; BOS and EOS are added only with `add_special_tokens`."""
         with tokenizers_errors():
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
@@ -425,11 +381,7 @@ class Tokenizer:
         return text.encode() if None in values else bytes(b for b in values if b is not None)
 
     def detokenizer(self, context_ids: Sequence[int] = ()) -> Detokenizer:
-        """Create an incremental detokenizer for ids that arrive one by one.
-
-        Args:
-            context_ids: ids that precede the first id to decode, such as the prompt; default: none.
-        """
+        """Create an incremental detokenizer for ids that follow `context_ids`, such as a prompt."""
         # With these decoders, a text is the concatenation of the bytes of its tokens.
         if isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse):
             return ByteDetokenizer(self)

@@ -11,7 +11,7 @@ import fastapi
 from anexa.generation import Prompt, TextStream
 from anexa.generation.grammars import Grammar
 from anexa.model.chat_format import Message, PromptEnd, Tool
-from anexa.model.tokenizer import RenderedPrompt
+from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.server.errors import APIError
 from anexa.server.generation_fields import SamplingFields
 from anexa.server.request import Request
