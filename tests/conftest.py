@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # So that "auto" is always numpy, and no test starts a compilation in the background.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline: the time of an example depends on the machine.
 settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sample", settings.get_profile("anexa"), max_examples=20)
 settings.load_profile("anexa")
 
 # A background job, or one under `nohup`, ignores these signals; so would the processes of tests.
@@ -46,14 +48,51 @@ RELATIVES = {"mistral", "qwen2"}
 ENGINE_TESTS = ("engines", "generation")
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of engines that repeat those of `llama` and `qwen3` for a relative as slow."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sample",
+        action="store_true",
+        help="run 4 and a tenth of the parameters of each test, and 20 examples of each property",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--sample"):
+        settings.load_profile("sample")
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)  # before `-m` chooses, and after it
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Mark the tests of engines that repeat those of `llama` and `qwen3` for a relative as slow.
+
+    With `--sample`, then deselect most parameters of the tests that have many.
+    """
     for item in items:
         call = getattr(item, "callspec", None)
         names = {v for v in call.params.values() if isinstance(v, str)} if call else set()
         if names & RELATIVES and item.path.parent.name in ENGINE_TESTS:
             item.add_marker("slow")
+    yield
+    if config.getoption("--sample"):
+        kept = sample(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
+def sample(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Choose 4 and a tenth of the parameters of each test, evenly; of those that run, if enough."""
+    tests = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        tests[item.nodeid.partition("[")[0]].append(item)
+    kept = set()
+    for parameters in tests.values():
+        number = min(len(parameters), 4 + len(parameters) // 10)
+        running = [p for p in parameters if not any(m.args[0] for m in p.iter_markers("skipif"))]
+        chosen_from = running if len(running) >= number else parameters
+        kept |= {chosen_from[i * len(chosen_from) // number] for i in range(number)}
+    return kept
 
 
 def pytest_collection_finish() -> None:
