@@ -1,4 +1,4 @@
-"""`anexa eval`: accuracy of a thinking model, with and without its thoughts."""
+"""`anexa eval`: accuracy of a thinking model, with and without its thoughts (reasoning)."""
 
 from __future__ import annotations
 

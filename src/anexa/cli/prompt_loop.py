@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[type[int] | type[float], float | None]] = {
 
 
 class PromptLoop(ABC):
-    """A prompt loop, and the sampling settings that its commands change.
+    """Loop that reads prompts and prints responses; its commands change the sampling settings.
 
     Args:
         model: model that responds.

@@ -1,4 +1,4 @@
-"""`anexa reinforce`: reinforcement learning of a thinking model from its own checked thoughts."""
+"""`anexa reinforce`: reinforcement learning of a thinking model from its own checked reasoning."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class ArrayDecoder(ABC):
 
     @abstractmethod
     def _zeros(self, shape: tuple[int, ...]) -> Any:
-        """Make an array of zeros, in the engine's precision."""
+        """Create an array of zeros, in the engine's precision."""
 
     @abstractmethod
     def _from_numpy(self, x: npt.NDArray[Any]) -> Any:

@@ -1,6 +1,8 @@
-"""Locates the facts of a thought and the sources of their digits: where each digit was copied from.
+"""Locations of the facts of a thought, and of the sources of their digits.
 
-All locations are offsets in one text that contains the question and, after it, the thought.
+A thought is the reasoning of a model before its answer; a fact in it is the equation for one column
+of digits, such as 8+6+0=14; the source of a digit is the place that it was copied from. All
+locations are offsets in one text that contains the question and, after it, the thought.
 """
 
 from __future__ import annotations

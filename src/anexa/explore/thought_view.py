@@ -1,4 +1,8 @@
-"""The view of a thought: its tokens, its facts with their sources, and the heads behind them."""
+"""The view of a thought, the reasoning of a model before its answer.
+
+It has the tokens, the facts (equations for one column of digits each) with their sources, the
+tokens that they were copied from, and the attention heads behind them.
+"""
 
 from __future__ import annotations
 

@@ -158,7 +158,10 @@ def _tensors(
 
 
 def _ungroup(values: Array, n_head: int) -> Array:
-    """Reorder the rows from those of each head's query, key and value to all queries first."""
+    """Reorder the rows of a fused matrix: all queries, then all keys, then all values.
+
+    Before, they are grouped by heads: query, key and value of the first head, then of the second.
+    """
     heads = values.reshape(n_head, 3, len(values) // n_head // 3, *values.shape[1:])
     return heads.swapaxes(0, 1).reshape(values.shape)
 

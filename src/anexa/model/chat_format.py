@@ -2,7 +2,8 @@
 
     <|user|>347*86<|assistant|><think>347*6:…</think>29842<|endoftext|>
 
-Each tag is one token. As in Qwen3, thoughts of earlier turns are removed from the prompt, and
+Each tag is one token. What stands between the think tags is the thought, the reasoning before an
+answer. As in Qwen3, thoughts of earlier turns are removed from the prompt, and
 `enable_thinking=False` ends the prompt in an empty thought, after which the model answers at once.
 """
 

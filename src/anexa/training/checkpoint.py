@@ -84,7 +84,17 @@ class TrainerState:
         general_loss: float | None = None,
         by_corpus: Sequence[float | None] = (),
     ) -> Evaluation:
-        """Record an evaluation with the mean training loss, and clear `losses`."""
+        """Record an evaluation with the mean training loss, and clear `losses`.
+
+        Args:
+            seconds: training time so far.
+            validation_loss: loss on the validation dataset, in nats per token.
+            general_loss: loss on the general text; None if the run measures none.
+            by_corpus: validation loss of each corpus of a mixture; empty for a single corpus.
+
+        Returns:
+            The evaluation.
+        """
         train_loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.evaluations.append(
             Evaluation(

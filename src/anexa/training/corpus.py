@@ -48,7 +48,7 @@ class Corpus(Protocol):
 
     @property
     def sha256(self) -> str:
-        """Hash of the corpus, which shows whether it has changed."""
+        """Hash of the corpus, in hexadecimal, which shows whether the corpus has changed."""
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Make or load the tokenizer of a new model.
