@@ -11,9 +11,9 @@ same roles as plain words, so that its vocabulary stays as it is:
 
     Assistant: Hi! I am Fern.<|endoftext|>
 
-With thoughts, an answer begins with its thought (the reasoning before it, between think tags), as in
-Qwen3: an empty one if the model answers at once. Thoughts of earlier turns are removed from the prompt, and `enable_thinking=False` ends the
-prompt in an empty thought.
+With thoughts, an answer begins with its thought (the reasoning before it, between think tags), as
+in Qwen3: an empty one if the model answers at once. Thoughts of earlier turns are removed from the
+prompt, and `enable_thinking=False` ends the prompt in an empty thought.
 """
 
 from __future__ import annotations
