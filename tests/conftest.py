@@ -104,6 +104,17 @@ def pytest_collection_finish() -> None:
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unflushed_files() -> Iterator[None]:
+    """Have no file wait for the disk: no test cuts the power, and a run writes a hundred files.
+
+    Processes that a test starts wait, as they do for a user.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)  # noqa: ARG005
+        yield
+
+
 @pytest.fixture(scope="session")
 def stored_corpora() -> Path:
     """Folder with names.txt, tinyshakespeare.txt and sherlock.txt; skips the test without it.
