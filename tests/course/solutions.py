@@ -32,6 +32,51 @@ def decode(tokens, merges):
         parts.append(parts[left] + parts[right])
     return b"".join(parts[token] for token in tokens).decode("utf-8")
 """,
+    2: """
+from collections import Counter
+from math import log, log2
+
+def loss(train, test):
+    pairs = Counter()
+    for name in train:
+        text = "." + name + "."
+        pairs.update(zip(text, text[1:]))
+    totals = Counter()
+    for (first, second), count in pairs.items():
+        totals[first] += count
+    losses = []
+    for name in test:
+        text = "." + name + "."
+        for first, second in zip(text, text[1:]):
+            p = (pairs[first, second] + 1) / (totals[first] + 27)
+            losses.append(-log(p))
+    return sum(losses) / len(losses)
+""",
+    3: """
+from math import exp, log
+
+def softmax(logits):
+    largest = max(logits)
+    powers = [exp(logit - largest) for logit in logits]
+    return [power / sum(powers) for power in powers]
+
+def cross_entropy(logits, target):
+    largest = max(logits)
+    total = sum([exp(logit - largest) for logit in logits])
+    return log(total) - (logits[target] - largest)
+""",
+    4: """
+import math
+from microgpt import Value
+
+def tanh(x):
+    t = math.tanh(x.data)
+    return Value(t, (x,), (1 - t * t,))
+
+def slope(f, x):
+    h = 1e-5
+    return (f(x + h) - f(x - h)) / (2 * h)
+""",
 }
 
 # Text of the right solution, what stands there instead, and a part of the sentences that follow.
@@ -69,6 +114,130 @@ WRONG: dict[int, dict[str, tuple[str, str, str]]] = {
             "tokens that an earlier merge has made",
         ),
         "numbers from 255": ("start=256", "start=255", "Every occurrence of the pair"),
+    },
+    2: {
+        "no dot at the end": (
+            """for name in test:
+        text = "." + name + "."
+""",
+            """for name in test:
+        text = "." + name
+""",
+            "The end of a name is a prediction, too",
+        ),
+        "no dots at the beginning": (
+            """    for name in test:
+        text = "." + name + "."
+""",
+            """    for name in test:
+        text = name + "."
+""",
+            "The first letter is a prediction, too",
+        ),
+        "bits": ("-log(p)", "-log2(p)", "This is in bits"),
+        "no minus": ("-log(p)", "log(p)", "a loss is its opposite"),
+        "a sum": ("sum(losses) / len(losses)", "sum(losses)", "This is the sum"),
+        "a mean over names": (
+            "sum(losses) / len(losses)",
+            "sum(losses) / len(test)",
+            "not over names",
+        ),
+        "one more in all": ("+ 27)", "+ 1)", "their sum grows by 27"),
+        "letters only": ("+ 27)", "+ 26)", "There are 27 symbols"),
+        "nothing added": (
+            "(pairs[first, second] + 1) / (totals[first] + 27)",
+            "pairs[first, second] / totals[first]",
+            "this has nothing added",
+        ),
+        "no count for new pairs": (
+            "(pairs[first, second] + 1)",
+            "(dict(pairs)[first, second] + 1)",
+            "A pair that was never counted",
+        ),
+        "the test names are counted": (
+            "for name in train:",
+            "for name in train + test:",
+            "The test names have been counted",
+        ),
+    },
+    3: {
+        "shares of the logits": (
+            "return [power / sum(powers) for power in powers]",
+            "return [logit / sum(logits) for logit in logits]",
+            "shares of the logits",
+        ),
+        "divided by the largest": (
+            "return [power / sum(powers) for power in powers]",
+            "return powers",
+            "not by the largest one",
+        ),
+        "an overflow": (
+            "powers = [exp(logit - largest)",
+            "powers = [exp(logit)",
+            "larger than any number that a float can have",
+        ),
+        "large logits cut off": (
+            "powers = [exp(logit - largest)",
+            "powers = [exp(min(logit, 700))",
+            "their differences are lost",
+        ),
+        "log of a probability": (
+            "return log(total) - (logits[target] - largest)",
+            "return -log(softmax(logits)[target])",
+            "log(0) has no value",
+        ),
+        "a smallest probability": (
+            "return log(total) - (logits[target] - largest)",
+            "return -log(max(softmax(logits)[target], 1e-12))",
+            "A smallest probability such as 1e-12 cuts it off",
+        ),
+        "a small number is added": (
+            "return log(total) - (logits[target] - largest)",
+            "return -log(softmax(logits)[target] + 1e-9)",
+            "A loss that is cut off",
+        ),
+        "no minus": (
+            "return log(total) - (logits[target] - largest)",
+            "return logits[target] - largest - log(total)",
+            "a loss is its opposite",
+        ),
+        "bits": (
+            "return log(total) - (logits[target] - largest)",
+            "return (log(total) - (logits[target] - largest)) / log(2)",
+            "This is in bits",
+        ),
+        "the largest subtracted once": (
+            "(logits[target] - largest)",
+            "logits[target]",
+            "minus the natural logarithm of the target",
+        ),
+    },
+    4: {
+        "the slope from x": ("1 - t * t", "1 - x.data**2", "this is 1 − x²"),
+        "no square": ("1 - t * t", "1 - t", "the square is missing"),
+        "a float": ("Value(t, (x,), (1 - t * t,))", "t", "remembers nothing"),
+        "no child": ("(x,)", "(Value(x.data),)", "the walk backward never reaches x"),
+        "no tuple": ("(1 - t * t,)", "(1 - t * t)", "(x,) with a comma is one"),
+        "the tanh of a Value": ("math.tanh(x.data)", "math.tanh(x)", "its number is x.data"),
+        "powers that overflow": (
+            "math.tanh(x.data)",
+            "(math.exp(2 * x.data) - 1) / (math.exp(2 * x.data) + 1)",
+            "use math.tanh",
+        ),
+        "one side": (
+            "return (f(x + h) - f(x - h)) / (2 * h)",
+            "return (f(x + h) - f(x)) / h",
+            "sees rounding errors",
+        ),
+        "one side, with a smaller step": (
+            "h = 1e-5\n    return (f(x + h) - f(x - h)) / (2 * h)",
+            "h = 1e-7\n    return (f(x + h) - f(x)) / h",
+            "Look to both sides",
+        ),
+        "half the distance": ("(2 * h)", "h", "it is 2·h, not h"),
+        "the other sign": ("f(x + h) - f(x - h)", "f(x - h) - f(x + h)", "the opposite sign"),
+        "a step that is too small": ("h = 1e-5", "h = 1e-14", "sees rounding errors"),
+        "a step that is lost": ("h = 1e-5", "h = 1e-20", "lost in rounding"),
     },
 }
 

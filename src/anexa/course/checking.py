@@ -89,7 +89,9 @@ def _judge(question: Question, found: dict[str, Any], file: Path, end: str) -> t
     if found["raises"] == "MissingName":
         kind = "variable" if question.call == BY_HAND else "function"
         return f"{file.name} has no {kind} {question.call}", "The exercise says what it should be."
-    return _failure(found, str(question), file), question.reason(raises=found["raises"])
+    return _failure(found, str(question), file), question.reason(
+        raises=found["raises"], message=found["message"]
+    )
 
 
 def _failure(found: dict[str, Any], subject: str, file: Path) -> str:

@@ -20,11 +20,13 @@ class Mistake:
         reason: what is wrong, and why that matters.
         result: result that the mistake leads to; ignored if `raises` is set.
         raises: name of the exception that the mistake leads to; None if it leads to a result.
+        message: part of the message of that exception.
     """
 
     reason: str
     result: Any = None
     raises: str | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,10 @@ class Question:
         """Say where a result first differs from the right one; None if it does not."""
         return first_difference(result, self.expected, self.tolerance)
 
-    def reason(self, result: Any = None, raises: str | None = None) -> str:
-        """Return why a wrong outcome matters: a result, or the name of an exception."""
+    def reason(self, result: Any = None, raises: str | None = None, message: str = "") -> str:
+        """Return why a wrong outcome matters: a result, or an exception with its message."""
         for mistake in self.mistakes:
-            if mistake.raises != raises:
+            if mistake.raises != raises or mistake.message not in message:
                 continue
             if raises or first_difference(result, mistake.result, self.tolerance) is None:
                 return mistake.reason
