@@ -52,7 +52,7 @@ OPTIONS = {
     "compare": ["--out", "--json"],
     "verify": ["--json"],
     "explore": ["--port"],
-    "learn": ["--list", "--student", "--port"],
+    "learn": ["--list", "--student", "--notebook", "--port"],
     "check": ["--student"],
     "graph": ["--format", "--out"],
     "corpora": ["--json"],

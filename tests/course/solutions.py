@@ -227,7 +227,7 @@ WRONG: dict[int, dict[str, tuple[str, str, str]]] = {
         "one side": (
             "return (f(x + h) - f(x - h)) / (2 * h)",
             "return (f(x + h) - f(x)) / h",
-            "sees rounding errors",
+            "one side alone",
         ),
         "one side, with a smaller step": (
             "h = 1e-5\n    return (f(x + h) - f(x - h)) / (2 * h)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from anexa.course.chapters import BLOCK, TEACHERS, Chapter, chapters, live_view
 from anexa.course.exercises import EXERCISES
 from anexa.course.html import to_html
+from anexa.course.notebook import to_notebook
 from anexa.course.terminal import to_terminal
 from tests.cli.process import anexa, one_sentence
 from tests.explore.explorer import Explorer
@@ -107,6 +109,35 @@ def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:
     missing = anexa("learn", "99", cwd=tmp_path)
     assert missing.returncode == 2
     assert "there is no chapter 99" in one_sentence(missing)
+
+
+@each_chapter
+def test_notebook_has_the_code_of_the_chapter(
+    chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(to_notebook(chapter, "Ada"))
+    cells = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    texts = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    sources = "".join(example.source for example in examples(chapter.text)[0])
+    assert "\n".join(cells) == sources.rstrip("\n")
+    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in texts[-1]
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and not cell["metadata"]:
+            exec(cell["source"], names)
+
+
+def test_notebook_of_the_command(tmp_path: Path) -> None:
+    written = anexa("learn", "--notebook", "1", "one.ipynb", cwd=tmp_path)
+    assert (written.returncode, written.stdout) == (0, "")
+    text = (tmp_path / "one.ipynb").read_text(encoding="utf-8")
+    assert text == to_notebook(CHAPTERS[0], "")
+    again = anexa("learn", "--notebook", "1", "one.ipynb", cwd=tmp_path)
+    assert "one.ipynb" in one_sentence(again)
+    nowhere = anexa("learn", "--notebook", "99", "two.ipynb", cwd=tmp_path)
+    assert "there is no chapter 99" in one_sentence(nowhere)
+    assert not (tmp_path / "two.ipynb").exists()
 
 
 def test_course_over_http(explorer: Explorer) -> None:

@@ -15,7 +15,7 @@ def learn(
     number: Annotated[
         int | None,
         typer.Argument(
-            metavar="[CHAPTER]",
+            metavar="CHAPTER",
             help="Number of a chapter to show in the terminal. [default: open the page]",
             show_default=False,
         ),
@@ -26,6 +26,13 @@ def learn(
         list[Path] | None,
         typer.Option(help="Model folder for the live views of the page; may be repeated."),
     ] = None,
+    notebook: Annotated[
+        tuple[int, Path] | None,
+        typer.Option(
+            metavar="CHAPTER FILE", help="Write a chapter as a Jupyter notebook: 3 three.ipynb."
+        ),
+    ] = None,
+    force: common.Force = False,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8100,
 ) -> None:
     """Learn how a GPT works, from a letter to a thought, in chapters that check you."""
@@ -36,6 +43,13 @@ def learn(
     if show_list:
         for one in chapters().values():
             echo(f"{one.number:2}  {one.title}")
+    elif notebook is not None:
+        from anexa.course.notebook import to_notebook
+        from anexa.files import check_output, write_atomic
+
+        check_output(notebook[1], replace=force)
+        text = to_notebook(chapter(notebook[0]), student)
+        write_atomic(notebook[1], text.encode("utf-8"), replace=force)
     elif number is not None:
         from rich.console import Console
         from rich.markdown import Markdown

@@ -40,6 +40,7 @@ class Question:
         why: why a difference matters, for results that are no typical mistake.
         tolerance: largest allowed difference of a number, relative to numbers above 1.
         mistakes: typical mistakes; the first one with the same outcome gives the reason.
+        label: how the question is shown; empty: as the call.
     """
 
     call: str
@@ -48,10 +49,11 @@ class Question:
     why: str
     tolerance: float = 0.0
     mistakes: tuple[Mistake, ...] = ()
+    label: str = ""
 
     def __str__(self) -> str:
-        if self.call == BY_HAND:
-            return BY_HAND
+        if self.label or self.call == BY_HAND:
+            return self.label or BY_HAND
         return f"{self.call}({', '.join(map(_brief, self.arguments))})"
 
     def difference(self, result: Any) -> str | None:

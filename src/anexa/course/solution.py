@@ -48,7 +48,7 @@ def _answers(order: dict[str, Any]) -> Any:
     except (Exception, SystemExit) as error:
         yield {
             "raises": type(error).__name__,
-            "message": str(error),
+            "message": error.msg if isinstance(error, SyntaxError) else str(error),
             "line": _line(error, order["file"]),
         }
 

@@ -25,8 +25,8 @@ def bigram_loss(
     train: Sequence[str],
     test: Sequence[str],
     *,
-    begin: str = ".",
-    end: str = ".",
+    dots: str = "..",
+    test_dots: str = "..",
     added: int = 1,
     symbols: int = SYMBOLS,
     by_name: bool = False,
@@ -39,26 +39,30 @@ def bigram_loss(
     Args:
         train: names to count in.
         test: names to predict.
-        begin: symbol before each name.
-        end: symbol after each name.
+        dots: "..", or "." and a space where the training names have no dot: ". " or " .".
+        test_dots: the same for the test names.
         added: number that is added to each count.
         symbols: number of symbols that may follow.
         by_name: whether the mean is taken in each name first.
     """
-    pairs = Counter(pair for name in train for pair in pairwise(begin + name + end))
+    pairs = Counter(pair for name in train for pair in pairwise(_dotted(name, dots)))
     totals: Counter[str] = Counter()
     for (first, _), count in pairs.items():
         totals[first] += count
     means, losses = [], []
     for name in test:
         own = []
-        for pair in pairwise(begin + name + end):
+        for pair in pairwise(_dotted(name, test_dots)):
             p = Fraction(pairs[pair] + added, totals[pair[0]] + added * symbols)
             own.append(math.log(p.denominator) - math.log(p.numerator))
         losses += own
         means.append(math.fsum(own) / len(own))
     chosen = means if by_name else losses
     return math.fsum(chosen) / len(chosen)
+
+
+def _dotted(name: str, dots: str) -> str:
+    return f"{dots[0]}{name}{dots[1]}".strip()
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
@@ -86,16 +90,18 @@ def by_hand(rng: Random) -> tuple[str, Question]:
 
 
 def questions(rng: Random) -> list[Question]:
-    """Draw the questions: two names, a name with new pairs, then many held-out names."""
+    """Draw the questions: known names, a name with new pairs, then many held-out names."""
     names = rng.sample(first_names(), 400)
     short, long = min(names, key=len), max(names, key=len)
     return [
-        _question([short, long], [long, short]),
+        _question(names[:7], names[3:7]),
         _question([short], [long]),
         _question(names[:300], names[300:]),
     ]
 
 
+_BEGIN = "The first letter is a prediction, too: “.” and then “n”."
+_END = "The end of a name is a prediction, too: “na” and then “.”"
 _ADDED_ONCE = (
     "One is added to each of 27 counts, so their sum grows by 27: else the probabilities add up to "
     "more than 1."
@@ -106,14 +112,12 @@ def _question(train: list[str], test: list[str]) -> Question:
     right = bigram_loss(train, test)
     symbols = sum(len(name) + 1 for name in test)
     mistakes: list[tuple[Any, str]] = [
-        (
-            bigram_loss(train, test, end=""),
-            "The end of a name is a prediction, too: “na” and then “.”",
-        ),
-        (
-            bigram_loss(train, test, begin=""),
-            "The first letter is a prediction, too: “.” and then “n”.",
-        ),
+        (bigram_loss(train, test, dots=". ", test_dots=". "), _END),
+        (bigram_loss(train, test, test_dots=". "), _END),
+        (bigram_loss(train, test, dots=". "), _END),
+        (bigram_loss(train, test, dots=" .", test_dots=" ."), _BEGIN),
+        (bigram_loss(train, test, test_dots=" ."), _BEGIN),
+        (bigram_loss(train, test, dots=" ."), _BEGIN),
         (right / math.log(2), "This is in bits, by log2; the chapter uses the natural logarithm."),
         (
             right / math.log(10),

@@ -120,7 +120,7 @@ def _chain(a: float, b: float) -> Question:
     outer = 1 - math.tanh(inner + a) ** 2
     right = [outer * ((1 - inner**2) * b + 1), outer * (1 - inner**2) * a]
     why = "One tanh inside another: each has its own slope, and the slopes are multiplied."
-    return Question(CHAIN, (a, b), right, why, TOLERANCE)
+    return Question(CHAIN, (a, b), right, why, TOLERANCE, label=f"{CHAIN} for a={a}, b={b}")
 
 
 def _slope(function: str, x: float) -> Question:
@@ -139,10 +139,18 @@ def _slope(function: str, x: float) -> Question:
         "x + h and x − h are the same number: use a step of 1e-5.", raises="ZeroDivisionError"
     )
     why = (
-        "Central differences with a step of 1e-5 have five right digits here: a larger step sees "
-        "the curve bend, a smaller one sees rounding errors."
+        "Look to both sides, with a step of about 1e-5: one side alone, or a larger step, sees the "
+        "curve bend, and a smaller step sees rounding errors."
     )
-    return Question("slope", (function, x), right, why, SLOPE_TOLERANCE, (*mistakes, raised))
+    return Question(
+        "slope",
+        (function, x),
+        right,
+        why,
+        SLOPE_TOLERANCE,
+        (*mistakes, raised),
+        f"slope({function}, {x})",
+    )
 
 
 EXERCISE = Exercise(by_hand, questions, ask_values)

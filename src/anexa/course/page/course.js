@@ -123,11 +123,12 @@ async function refresh(views, signal) {
 }
 
 function makeNeighbors(chapters, number) {
+  if (!number) return [];
   const link = (one, text) => make("a", { href: `#/${one.number}` }, text);
   const before = chapters.find((one) => one.number === number - 1);
   const after = chapters.find((one) => one.number === number + 1);
   return [
-    before && number ? link(before, `← ${before.title}`) : "",
+    before ? link(before, `← ${before.title}`) : "",
     after ? link(after, `${after.title} →`) : "",
   ];
 }

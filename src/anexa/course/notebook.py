@@ -1,0 +1,63 @@
+"""Chapters as Jupyter notebooks: generated from the Markdown, which stays the only source."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from anexa.course.chapters import BLOCK, Chapter
+from anexa.course.terminal import to_terminal
+
+_RAISES = {"tags": ["raises-exception"]}  # running all cells goes on after the exception
+
+
+def to_notebook(chapter: Chapter, student: str) -> str:
+    """Convert a chapter to a notebook without results: the reader's own Python computes them.
+
+    Args:
+        chapter: chapter to convert.
+        student: name that draws the numbers for computing by hand.
+
+    Returns:
+        JSON in version 4.4 of the format of notebooks.
+
+    Raises:
+        UsageError: if the name is too long.
+    """
+    text, cells, end = to_terminal(chapter, student), [], 0
+    for block in BLOCK.finditer(text):
+        if block[1] == "python":
+            cells += [_text(text[end : block.start()]), *_code(block[2])]
+            end = block.end()
+    cells.append(_text(text[end:]))
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": python, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
+def _text(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": source.strip()}
+
+
+def _code(block: str) -> Iterator[dict[str, Any]]:
+    """Yield cells of code; a result ends its cell, because only the last one of a cell is shown."""
+    sources: list[str] = []
+    examples = doctest.DocTestParser().get_examples(block)
+    for i, example in enumerate(examples, start=1):
+        sources.append(example.source)
+        if example.want or i == len(examples):
+            yield {
+                "cell_type": "code",
+                "execution_count": None,
+                "metadata": _RAISES if example.exc_msg else {},
+                "outputs": [],
+                "source": "".join(sources).rstrip("\n"),
+            }
+            sources = []
