@@ -39,6 +39,8 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
     device = DeviceConfig(dtype=dtype)
     engine = open_engine(name, CONFIG, weights, optimizer=OPTIMIZER, device_config=device)
     # PyTorch fuses a multiplication and an addition: it rounds once where the equation does twice.
+    # A new weight near 0 is the difference of two numbers as large as the learning rate.
+    absolute = 1e-6 if dtype == "float32" else 1e-10  # in learning rates
     relative = 1e-5 if dtype == "float32" else 1e-13
     for step, (batch, rate) in enumerate(zip(BATCHES, (0.01, 0.02, 0.005)), start=1):
         before, moments = arrays(engine.weights()), arrays(engine.optimizer_state())
@@ -51,7 +53,8 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
             for index in np.ndindex(weight.shape):
                 new = update.numbers(index, name in ("numpy", "numba", "torch"))["new"]
                 if name == "torch":
-                    assert new == pytest.approx(float(after[key][index]), rel=relative, abs=1e-12)
+                    expected = float(after[key][index])
+                    assert new == pytest.approx(expected, rel=relative, abs=absolute * rate)
                 else:
                     assert new == after[key][index], (step, key, index)
 
