@@ -113,6 +113,21 @@ WRONG: dict[int, dict[str, tuple[str, str, str]]] = {
             "in reversed(list(enumerate(merges, start=256))):",
             "tokens that an earlier merge has made",
         ),
+        "the longest token first": (
+            "def encode(text, merges):",
+            """def encode(text, merges):
+    parts, rest, tokens = [bytes([byte]) for byte in range(256)], text.encode("utf-8"), []
+    for left, right in merges:
+        parts.append(parts[left] + parts[right])
+    while rest:
+        fits = [token for token, part in enumerate(parts) if rest.startswith(part)]
+        tokens.append(max(fits, key=lambda token: len(parts[token])))
+        rest = rest[len(parts[tokens[-1]]) :]
+    return tokens
+
+def encode_in_order(text, merges):""",
+            "Merges are applied in the order of the list",
+        ),
         "numbers from 255": ("start=256", "start=255", "Every occurrence of the pair"),
     },
     2: {

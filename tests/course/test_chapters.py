@@ -88,7 +88,9 @@ def test_html_of_a_chapter(chapter: Chapter) -> None:
     assert EXERCISES[chapter.number].numbers(chapter.number, "Ada").split("\n")[0] in html
     assert html.count('<aside class="live"') == len(blocks(chapter, "glass-box"))
     assert html.count("<details>") == 1
-    assert ".md" not in re.sub(r"<pre.*?</pre>", "", html, flags=re.S)
+    prose = re.sub(r"<pre.*?</pre>", "", html, flags=re.S)
+    assert ".md" not in prose
+    assert "`" not in prose
 
 
 @each_chapter

@@ -24,7 +24,10 @@ def learn(
     student: common.Student = "",
     model: Annotated[
         list[Path] | None,
-        typer.Option(help="Model folder for the live views of the page; may be repeated."),
+        typer.Option(
+            help="Model folder for the live views, from anexa train firstnames --preset microgpt; "
+            "without it, the page trains one. May be repeated."
+        ),
     ] = None,
     notebook: Annotated[
         tuple[int, Path] | None,

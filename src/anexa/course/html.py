@@ -25,7 +25,7 @@ def to_html(chapter: Chapter, student: str) -> str:
     Raises:
         UsageError: if the name is too long.
     """
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown = _markdown().enable("table")
     markdown.add_render_rule("fence", _render_block)
     text = LINK.sub(lambda link: f"](#/{int(link[1])})", chapter.for_student(student))
     lesson, _, notes = text.partition(TEACHERS)
@@ -35,13 +35,17 @@ def to_html(chapter: Chapter, student: str) -> str:
     return html
 
 
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False})
+
+
 def _render_block(_renderer: Any, tokens: Sequence[Token], i: int, *_rest: Any) -> str:
     kind, content = tokens[i].info.strip(), tokens[i].content
     if kind == "glass-box":
         view = live_view(content)
         return (
             f'<aside class="live" data-address="{escapeHtml(view.address)}">'
-            f"<p>{escapeHtml(view.caption)}</p></aside>"
+            f"<p>{_markdown().renderInline(view.caption)}</p></aside>"
         )
     code = escapeHtml(content)
     if kind == "python":  # what is typed, and what Python answers

@@ -100,7 +100,7 @@ let training = new Task("train", {});
 /** Let the live views lead to the newest names model, or offer to train one. */
 async function refresh(views, signal) {
   const { folders } = await get("folders", {}, signal);
-  const known = folders.filter((one) => one.steps && one.name.includes("names")).at(-1);
+  const known = folders.filter((one) => one.steps && one.model_type === "microgpt").at(-1);
   if (known) return views.forEach((view) => view.link(known.id));
   const { steps } = await get("trial", {}, signal);
   let done = 0;
