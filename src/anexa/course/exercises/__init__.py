@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from anexa.course.exercise import Exercise
-from anexa.course.exercises import bigrams, chain_rule, cross_entropy, tokens
+from anexa.course.exercises import bigrams, chain_rule, cross_entropy, linear, tokens
 
 EXERCISES: dict[int, Exercise] = {
     1: tokens.EXERCISE,
     2: bigrams.EXERCISE,
     3: cross_entropy.EXERCISE,
     4: chain_rule.EXERCISE,
+    5: linear.EXERCISE,
 }
