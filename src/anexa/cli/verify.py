@@ -10,11 +10,13 @@ from anexa.cli.output import echo
 
 def verify(as_json: common.AsJson = False) -> None:
     """Compare every engine with the scalar engine, on the same weights and batch."""
+    import gc
     import json
     from dataclasses import asdict
 
     from anexa.engines.verification import STEPS, verify
 
+    gc.disable()  # graphs of `scalar` have no cycles, but so many objects that it would run often
     columns = ("logits", "loss", "gradients", "weights", "cached")
     rows = []
     if not as_json:
