@@ -1,5 +1,19 @@
 from __future__ import annotations
 
-from tests.explore.conftest import explorer
+from collections.abc import Iterator
 
-__all__ = ["explorer"]
+import pytest
+
+from tests.cli.process import anexa
+from tests.explore.explorer import Explorer, exploring
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    """The model that the page of the course trains, after a few steps."""
+    folder = tmp_path_factory.mktemp("course")
+    options = ("--preset", "microgpt", "--engine", "numpy", "--steps", "5", "--no-chat")
+    trained = anexa("train", "firstnames", *options, "--out", "names", cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    with exploring("names", cwd=folder) as running:
+        yield running

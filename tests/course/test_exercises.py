@@ -8,7 +8,8 @@ import pytest
 
 from anexa.course.exercises import EXERCISES
 from anexa.course.solution import plain
-from tests.course.solutions import RIGHT, STUDENT, WRONG, by_hand, check_text, said
+from tests.course.mistakes import WRONG
+from tests.course.solutions import RIGHT, STUDENT, by_hand, check_text, said
 
 STUDENTS = ["", "Ada", "Eva", "Noor", "Li"]
 MISTAKES = [(chapter, name) for chapter, mistakes in WRONG.items() for name in mistakes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anexa.course.exercise import Exercise
-from anexa.course.exercises import bigrams, chain_rule, cross_entropy, linear, tokens
+from anexa.course.exercises import attention, bigrams, chain_rule, cross_entropy, linear, tokens
 
 EXERCISES: dict[int, Exercise] = {
     1: tokens.EXERCISE,
@@ -11,4 +11,5 @@ EXERCISES: dict[int, Exercise] = {
     3: cross_entropy.EXERCISE,
     4: chain_rule.EXERCISE,
     5: linear.EXERCISE,
+    6: attention.EXERCISE,
 }
