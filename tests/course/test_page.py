@@ -40,6 +40,14 @@ def test_chapter_trains_its_model_and_leads_to_the_glass_box(page: Any) -> None:
         link.click()
     view = expected.value
     view.locator("#view > [data-view=map]").wait_for()
+    page.evaluate("location.hash = '#/6'")
+    page.locator("#chapter h1", has_text="6.").wait_for()
+    with page.context.expect_page() as expected:
+        page.evaluate("document.querySelector('.live a').target = 'another'")
+        link.click()
+    heads = expected.value
+    heads.locator("#view > [data-view=text]").wait_for()
+    assert "Where each token looks" in heads.locator("#view").inner_text()
     assert re.search(r"a\s+0\s+n\s+13\s+n\s+13\s+a\s+0", view.locator("#view").inner_text())
 
 
