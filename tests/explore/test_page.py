@@ -99,9 +99,7 @@ def test_address_opens_in_a_new_tab(explore_page: Any) -> None:
 
 def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer) -> None:
     with opened(browser, explorer.address) as page:
-        page.locator(
-            "#status", has_text="Open the address that anexa explore has printed"
-        ).wait_for()
+        page.locator("#status", has_text="Open the address that the terminal shows").wait_for()
 
 
 @pytest.mark.parametrize("view", ["map", "tensor", "number", "text", "time", "switches", "compare"])

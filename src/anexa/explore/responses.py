@@ -116,7 +116,7 @@ def run_job(
                 yield line({"result": end.value})
                 return
             yield line({"progress": progress})
-        yield line({"error": "anexa explore was stopped: start it again"})
+        yield line({"error": "the program was stopped: start it again"})
     except AnexaError as error:
         yield line({"error": str(error)})
     finally:

@@ -29,7 +29,7 @@ async function show() {
     if (signal.aborted || error.name === "AbortError") return;
     byId("chapter").replaceChildren();
     byId("around").replaceChildren();
-    const unknown = "Open the address that anexa learn has printed: it contains the token.";
+    const unknown = "Open the address that the terminal shows: it contains the token.";
     byId("status").textContent = error.status === 401 ? unknown : error.message;
   }
 }

@@ -137,7 +137,7 @@ async function showCurve(info, signal) {
 function report(error) {
   if (error.name === "AbortError") return;
   const unknown = error.status === 401;
-  setStatus(unknown ? "Open the address that anexa explore has printed: it contains the token." : error.message);
+  setStatus(unknown ? "Open the address that the terminal shows: it contains the token." : error.message);
 }
 
 function setStatus(text) {

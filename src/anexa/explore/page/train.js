@@ -51,7 +51,7 @@ export async function show(root, _state, _info, signal) {
     make(
       "p",
       { className: "hint" },
-      "The folder is temporary: it is removed when anexa explore ends. To train the same model and keep it: ",
+      "The folder is temporary: it is removed when the program ends. To train the same model and keep it: ",
       make("code", {}, command),
     ),
     body,
