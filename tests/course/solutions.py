@@ -114,6 +114,24 @@ def attention(queries, keys, values):
         outputs.append([dot(weights, column) for column in zip(*values)])
     return outputs
 """,
+    7: """
+from math import sqrt
+
+def rmsnorm(x):
+    rho = sqrt(sum([xi * xi for xi in x]) / len(x) + 1e-5)
+    return [xi / rho for xi in x]
+
+def rmsnorm_gradient(x, g):
+    rho = sqrt(sum([xi * xi for xi in x]) / len(x) + 0.00001)
+    y = [xi / rho for xi in x]
+    mean = sum([gi * yi for gi, yi in zip(g, y)]) / len(g)
+    return [(gi - yi * mean) / rho for gi, yi in zip(g, y)]
+
+def block_gradient(x, weight, g):
+    back = [sum([gi * row[j] for gi, row in zip(g, weight)]) for j in range(len(x))]
+    through = rmsnorm_gradient(x, back)
+    return [gi + ti for gi, ti in zip(g, through)]
+""",
 }
 
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from anexa.course.exercise import Exercise
-from anexa.course.exercises import attention, bigrams, chain_rule, cross_entropy, linear, tokens
+from anexa.course.exercises import (
+    attention,
+    bigrams,
+    chain_rule,
+    cross_entropy,
+    linear,
+    norm,
+    tokens,
+)
 
 EXERCISES: dict[int, Exercise] = {
     1: tokens.EXERCISE,
@@ -12,4 +20,5 @@ EXERCISES: dict[int, Exercise] = {
     4: chain_rule.EXERCISE,
     5: linear.EXERCISE,
     6: attention.EXERCISE,
+    7: norm.EXERCISE,
 }
