@@ -132,6 +132,22 @@ def block_gradient(x, weight, g):
     through = rmsnorm_gradient(x, back)
     return [gi + ti for gi, ti in zip(g, through)]
 """,
+    8: """
+import microgpt
+
+def parameters(letters, width, layers, context):
+    attention = 4 * width * width
+    neurons = 2 * (4 * width) * width
+    tables = 2 * (letters + 1) * width + context * width
+    return tables + layers * (attention + neurons)
+
+def loss(model, text):
+    tokens = [model.bos] + [model.chars.index(letter) for letter in text] + [model.bos]
+    losses = []
+    for target, logits in zip(tokens[1:], microgpt.gpt(model, tokens)):
+        losses.append(-microgpt.softmax(logits)[target].log())
+    return sum(one.data for one in losses) / len(losses)
+""",
 }
 
 

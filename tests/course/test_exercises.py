@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+import microgpt
 from anexa.course.exercises import EXERCISES
+from anexa.course.exercises.whole_file import LINES
 from anexa.course.solution import plain
 from tests.course.mistakes import WRONG
 from tests.course.solutions import RIGHT, STUDENT, by_hand, check_text, said
@@ -76,3 +79,10 @@ def test_another_students_numbers_are_rejected(chapter: int, tmp_path: Path) -> 
     report = check_text(by_hand(chapter, "Grace") + RIGHT[chapter], chapter, tmp_path)
     assert report.failed is not None
     assert report.failed.call == "by_hand"
+
+
+def test_sentences_of_chapter_8_mean_one_line_each() -> None:
+    lines = inspect.getsource(microgpt).splitlines()
+    found = [[i for i, line in enumerate(lines) if text in line] for text in LINES.values()]
+    assert all(len(numbers) == 1 for numbers in found)
+    assert len({*map(tuple, found)}) == len(LINES)

@@ -11,6 +11,7 @@ from anexa.course.exercises import (
     linear,
     norm,
     tokens,
+    whole_file,
 )
 
 EXERCISES: dict[int, Exercise] = {
@@ -21,4 +22,5 @@ EXERCISES: dict[int, Exercise] = {
     5: linear.EXERCISE,
     6: attention.EXERCISE,
     7: norm.EXERCISE,
+    8: whole_file.EXERCISE,
 }
