@@ -148,6 +148,32 @@ def loss(model, text):
         losses.append(-microgpt.softmax(logits)[target].log())
     return sum(one.data for one in losses) / len(losses)
 """,
+    9: """
+import random
+
+def loss(forward, x, g):
+    return sum([a * b for a, b in zip(g, forward(x))])
+
+def error(forward, backward, x, g):
+    h, found = 1e-5, []
+    for i in range(len(x)):
+        right, left = list(x), list(x)
+        right[i] += h
+        left[i] -= h
+        slope = (loss(forward, right, g) - loss(forward, left, g)) / (2 * h)
+        found.append(abs(backward(x, g)[i] - slope))
+    return max(found)
+
+def find(operations, x):
+    rng, result = random.Random(1), None
+    for name, forward, backward in operations:
+        y = forward(x)
+        g = [rng.uniform(-1, 1) for _ in y]
+        if error(forward, backward, x, g) > 1e-5:
+            return name
+        x = y
+    return result
+""",
 }
 
 

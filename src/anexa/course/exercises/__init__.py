@@ -8,6 +8,7 @@ from anexa.course.exercises import (
     bigrams,
     chain_rule,
     cross_entropy,
+    gradient_check,
     linear,
     norm,
     tokens,
@@ -23,4 +24,5 @@ EXERCISES: dict[int, Exercise] = {
     6: attention.EXERCISE,
     7: norm.EXERCISE,
     8: whole_file.EXERCISE,
+    9: gradient_check.EXERCISE,
 }
