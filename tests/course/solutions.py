@@ -174,6 +174,27 @@ def find(operations, x):
         x = y
     return result
 """,
+    10: """
+def step(w, m, v, g, t, steps):
+    rate = 0.01 * (1 - (t - 1) / steps)
+    m = 0.85 * m + (1 - 0.85) * g
+    v = 0.99 * v + (1 - 0.99) * g**2
+    m_bias, v_bias = 1 - 0.85**t, 1 - 0.99**t
+    w = w - rate * (m / m_bias) / ((v / v_bias) ** 0.5 + 1e-8)
+    return w, m, v
+
+def life(w, gradients, steps):
+    m, v, values = 0.0, 0.0, []
+    for t, g in enumerate(gradients, start=1):
+        w, m, v = step(w, m, v, g, t, steps)
+        values.append(w)
+    return values
+
+def resume(w, m, v, done, gradients, steps):
+    for t, g in enumerate(gradients, start=done + 1):
+        w, m, v = step(w, m, v, g, t, steps)
+    return [w, m, v]
+""",
 }
 
 

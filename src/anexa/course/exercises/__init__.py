@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from anexa.course.exercise import Exercise
 from anexa.course.exercises import (
+    adam,
     attention,
     bigrams,
     chain_rule,
@@ -25,4 +26,5 @@ EXERCISES: dict[int, Exercise] = {
     7: norm.EXERCISE,
     8: whole_file.EXERCISE,
     9: gradient_check.EXERCISE,
+    10: adam.EXERCISE,
 }
