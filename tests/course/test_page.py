@@ -48,6 +48,15 @@ def test_chapter_trains_its_model_and_leads_to_the_glass_box(page: Any) -> None:
     heads = expected.value
     heads.locator("#view > [data-view=text]").wait_for()
     assert "Where each token looks" in heads.locator("#view").inner_text()
+    page.evaluate("location.hash = '#/10'")
+    page.locator("#chapter h1", has_text="10.").wait_for()
+    with page.context.expect_page() as expected:
+        page.evaluate("document.querySelector('.live a').target = 'a third'")
+        link.first.click()
+    life = expected.value
+    life.get_by_role("button", name="Follow it").click()
+    life.locator(".life .charts svg").nth(3).wait_for(timeout=120_000)
+    assert "The life of wte.weight[10,0]" in life.locator("#view").inner_text()
     assert re.search(r"a\s+0\s+n\s+13\s+n\s+13\s+a\s+0", view.locator("#view").inner_text())
 
 
