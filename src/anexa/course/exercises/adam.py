@@ -90,7 +90,7 @@ def by_hand(rng: Random) -> tuple[str, Question]:
     w = rng.choice([-1, -0.5, 0, 0.5, 1])
     after = w - math.copysign(1, first)
     root = math.sqrt((first**2 + 2 * second**2) / 3)
-    right = [after, after - (first + 2 * second) / 3 / root]
+    right = [float(after), round(after - (first + 2 * second) / 3 / root, 4)]
     uncorrected = w - math.copysign(math.sqrt(0.5), first)
     m, v = 0.25 * first + 0.5 * second, 0.25 * first**2 + 0.5 * second**2
     mistakes = (

@@ -236,7 +236,8 @@ def _largest(x: Vector, y: Vector) -> float:
 def _find(names: list[str], wrong: Sequence[str], x: Vector, mistakes: list[Mistake]) -> Question:
     chain = [[name, name in wrong] for name in names]
     right = next((name for name in names if name in wrong), None)
-    label = f"find([{', '.join(names)}], {x})"
+    which = f"a wrong {' and a wrong '.join(wrong)}" if wrong else "nothing wrong"
+    label = f"find([{', '.join(names)}], x) with {which}"
     return Question("find", (chain, x), right, _WHY_FIND, 0.0, tuple(mistakes), label)
 
 

@@ -91,6 +91,8 @@ def _norm(x: Vector) -> Question:
 def _gradient(x: Vector, g: Vector, call: str = "rmsnorm_gradient") -> Question:
     eps, tolerance = (0.0, 0.006) if call == BY_HAND else (EPS, TOLERANCE)
     right = _backward(x, g, eps)
+    if call == BY_HAND:
+        right = [round(number, 4) for number in right]
     rho = math.sqrt(sum(xi * xi for xi in x) / len(x) + eps)
     y = [xi / rho for xi in x]
     mean = sum(gi * yi for gi, yi in zip(g, y)) / len(x)

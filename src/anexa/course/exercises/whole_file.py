@@ -159,25 +159,24 @@ def _loss(letters: str, seed: int, text: str) -> Question:
     model = microgpt.Model([letters], Random(seed))
     tokens = [model.bos, *map(model.chars.index, text), model.bos]
     p = [[q.data for q in microgpt.softmax(z)] for z in microgpt.gpt(model, tokens)]
-    without_bos = microgpt.gpt(model, tokens[1:])
-    q = [[q.data for q in microgpt.softmax(z)] for z in without_bos]
     targets = tokens[1 : len(p) + 1]
     losses = _losses(p, targets)
-    [right] = microgpt.train(model, [text], steps=1)
     wrong = [
-        (_START, _mean(_losses(q, tokens[2:]))),
         (_NOT_MOVED, _mean(_losses(p, tokens))),
         (_NOT_MOVED, _mean(_losses(p, tokens[:-1]))),
         (_SUM, sum(losses)),
-        (_NO_MINUS, -right),
+        (_NO_MINUS, -_mean(losses)),
         (_NO_LOG, _mean([row[target] for row, target in zip(p, targets)])),
     ]
     if len(tokens) - 1 > len(p):
         wrong.append((_COUNT, sum(losses) / (len(tokens) - 1)))
         wrong.append((_COUNT, sum(losses) / len(text)))
     else:
-        wrong.append((_END, _mean(losses[:-1])))
+        without_bos = microgpt.gpt(model, tokens[1:])
+        q = [[q.data for q in microgpt.softmax(z)] for z in without_bos]
+        wrong += [(_START, _mean(_losses(q, tokens[2:]))), (_END, _mean(losses[:-1]))]
     mistakes = [Mistake(why, result) for why, result in wrong]
+    [right] = microgpt.train(model, [text], steps=1)  # at last, as it changes the model
     mistakes.append(Mistake(_VALUE, raises="TypeError", message="is a Value"))
     label = f"loss(model, {text!r})"
     arguments = (letters, seed, text)
