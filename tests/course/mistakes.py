@@ -359,7 +359,7 @@ def encode_in_order(text, merges):""",
         "another order": (
             "rate * (m / m_bias) / ((v / v_bias) ** 0.5 + 1e-8)",
             "rate * ((m / m_bias) / ((v / v_bias) ** 0.5 + 1e-8))",
-            "rounded in another order",
+            "rounded in another way",
         ),
         "a decimal fraction": ("(1 - 0.85) * g", "0.15 * g", "is not exactly 0.15"),
         "no m and v": (

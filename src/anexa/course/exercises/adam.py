@@ -20,6 +20,10 @@ _WHY = (
     "Every weight of the model has a life like this one. If a number agrees in ten digits or more, "
     "the formula is right: only the order of the operations differs."
 )
+_ROUNDED = (
+    "The same on paper, but rounded in another way. Use the operations of adam in their order: "
+    "(1 - 0.85), which is not exactly 0.15; g**2, not g * g; and rate times m before the division."
+)
 _REASONS = {
     "bias": "There is no bias correction: m and v began at 0, and are too small at first.",
     "exchanged": "β₁ = 0.85 belongs to m and β₂ = 0.99 to v: here they are exchanged.",
@@ -33,12 +37,9 @@ _REASONS = {
     "m_only": "This is the rate times m: it is divided by the root of v.",
     "constant": "The rate becomes smaller with each step.",
     "ahead": "The rate is one step ahead: step 1 has the full rate, as steps are counted from 1.",
-    "order": "The same on paper, but rounded in another order: rate times m first, then divide.",
-    "fraction": "1 − 0.85 is not exactly 0.15 in floats: write (1 - 0.85), as microgpt.py does.",
-    "fraction_m": "1 − 0.85 is not exactly 0.15 in floats: write (1 - 0.85), as microgpt.py does.",
-    "difference": "The same on paper, but rounded in another order: 0.85 * m + (1 - 0.85) * g.",
 }
-ROUNDED = ("order", "fraction", "fraction_m", "difference")  # as on paper, but for the last digits
+ROUNDED = ("order", "fraction", "fraction_m", "difference")  # shown by every life that is drawn
+_REASONS |= dict.fromkeys((*ROUNDED, "product", "in_turn"), _ROUNDED)
 _LOST = "m and v begin at 0 here, but the checkpoint has them: the weight has lost its memory."
 _RESTART = "The steps before the checkpoint count: the first one after it is step done + 1."
 _FROM_0 = "Steps are counted from 1: after 0 steps the correction is 1 − 1, and divides by 0."
@@ -194,7 +195,8 @@ def _steps(
         before = {"constant": 0, "ahead": done + i + 1}.get(kind, done + i)
         rate = 0.01 * (1 - before / STEPS)
         m = m + rest1 * (g - m) if kind == "difference" else beta1 * m + rest1 * g
-        v = v + rest2 * (g**2 - v) if kind == "difference" else beta2 * v + rest2 * g**2
+        share = {"product": rest2 * (g * g), "in_turn": rest2 * g * g}.get(kind, rest2 * g**2)
+        v = v + rest2 * (g**2 - v) if kind == "difference" else beta2 * v + share
         v = m**2 if kind == "square" else v
         mean, square = (m, v) if kind == "bias" else (m / (1 - beta1**t), v / (1 - beta2**t))
         w -= _move(kind, rate, g, mean, square)
