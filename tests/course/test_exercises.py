@@ -48,6 +48,16 @@ def test_right_solution_is_accepted_from_everybody(chapter: int) -> None:
         assert first_reason(RIGHT[chapter], chapter, student) is None, student
 
 
+@pytest.mark.parametrize("square", ["g * g", "(g * g)"])
+def test_chapter_10_accepts_a_square_that_is_a_product(square: str) -> None:
+    text = RIGHT[10].replace("g**2", square)
+    assert text != RIGHT[10]
+    wrong = text.replace("(1 - 0.85) * g", "0.15 * g")
+    for student in [*STUDENTS, *map(str, range(20))]:
+        assert first_reason(text, 10, student) is None, student
+        assert first_reason(wrong, 10, student) is not None, student
+
+
 @each_exercise
 def test_wrong_solution_is_rejected_with_its_reason(chapter: int, tmp_path: Path) -> None:
     assert len(WRONG[chapter]) >= 3

@@ -41,6 +41,7 @@ class Question:
         tolerance: largest allowed difference of a number, relative to numbers above 1.
         mistakes: typical mistakes; the first one with the same outcome gives the reason.
         label: how the question is shown; empty: as the call.
+        also_right: other right results, such as that of another order of rounding; JSON values.
     """
 
     call: str
@@ -50,6 +51,7 @@ class Question:
     tolerance: float = 0.0
     mistakes: tuple[Mistake, ...] = ()
     label: str = ""
+    also_right: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         if self.label or self.call == BY_HAND:
@@ -57,7 +59,10 @@ class Question:
         return f"{self.call}({', '.join(map(_brief, self.arguments))})"
 
     def difference(self, result: Any) -> str | None:
-        """Say where a result first differs from the right one; None if it does not."""
+        """Say where a result first differs from `expected`; None if it is one of the right ones."""
+        for right in self.also_right:
+            if first_difference(result, right, self.tolerance) is None:
+                return None
         return first_difference(result, self.expected, self.tolerance)
 
     def reason(self, result: Any = None, raises: str | None = None, message: str = "") -> str:

@@ -22,7 +22,7 @@ _WHY = (
 )
 _ROUNDED = (
     "The same on paper, but rounded in another way. Use the operations of adam in their order: "
-    "(1 - 0.85), which is not exactly 0.15; g**2, not g * g; and rate times m before the division."
+    "(1 - 0.85), which is not exactly 0.15; and rate times m before the division."
 )
 _REASONS = {
     "bias": "There is no bias correction: m and v began at 0, and are too small at first.",
@@ -39,7 +39,8 @@ _REASONS = {
     "ahead": "The rate is one step ahead: step 1 has the full rate, as steps are counted from 1.",
 }
 ROUNDED = ("order", "fraction", "fraction_m", "difference")  # shown by every life that is drawn
-_REASONS |= dict.fromkeys((*ROUNDED, "product", "in_turn"), _ROUNDED)
+_REASONS |= dict.fromkeys(ROUNDED, _ROUNDED)
+SQUARED = ("product", "in_turn")  # g * g in place of g**2, which may be rounded otherwise: as right
 _LOST = "m and v begin at 0 here, but the checkpoint has them: the weight has lost its memory."
 _RESTART = "The steps before the checkpoint count: the first one after it is step done + 1."
 _FROM_0 = "Steps are counted from 1: after 0 steps the correction is 1 − 1, and divides by 0."
@@ -138,7 +139,8 @@ def _life(states: Sequence[State], gradients: list[float]) -> Question:
     mistakes.append(Mistake(_FROM_0, raises="ZeroDivisionError"))
     arguments = (start.w, gradients, STEPS)
     label = f"life(w, {len(gradients)} gradients, {STEPS})"
-    return Question("life", arguments, right, _WHY, 0.0, tuple(mistakes), label)
+    also_right = tuple(_values(start, gradients, kind) for kind in SQUARED)
+    return Question("life", arguments, right, _WHY, 0.0, tuple(mistakes), label, also_right)
 
 
 def _is_telling(states: Sequence[State], gradients: list[float]) -> bool:
@@ -167,7 +169,8 @@ def _resume(states: Sequence[State], gradients: list[float], done: int, end: int
     mistakes.append(Mistake(_FROM_0, raises="ZeroDivisionError"))
     arguments = (*start, done, later, STEPS)
     label = f"resume(w, m, v, {done}, {len(later)} gradients, {STEPS})"
-    return Question("resume", arguments, right, _WHY, 0.0, tuple(mistakes), label)
+    also_right = tuple(list(_steps(start, later, kind, done)[-1]) for kind in SQUARED)
+    return Question("resume", arguments, right, _WHY, 0.0, tuple(mistakes), label, also_right)
 
 
 def _steps(
@@ -177,12 +180,12 @@ def _steps(
     done: int = 0,
     bias_from: int | None = None,
 ) -> list[State]:
-    """Return the states after each gradient, with a mistake.
+    """Return the states after each gradient, with a mistake or with the square as a product.
 
     Args:
         state: state at the beginning.
         gradients: gradients of the steps.
-        kind: name of the mistake in `_REASONS`; empty: none.
+        kind: name of the mistake in `_REASONS`, or one of `SQUARED`; empty: as `microgpt.py`.
         done: steps before, for the rate and the bias correction.
         bias_from: steps before, for the bias correction; None: as `done`.
     """
