@@ -155,6 +155,7 @@ def encode_in_order(text, merges):""",
         "no square": ("1 - t * t", "1 - t", "the square is missing"),
         "a float": ("Value(t, (x,), (1 - t * t,))", "t", "remembers nothing"),
         "no child": ("(x,)", "(Value(x.data),)", "the walk backward never reaches x"),
+        "no tuple of children": ("(x,)", "(x)", "(x,) with a comma is one"),
         "no tuple": ("(1 - t * t,)", "(1 - t * t)", "(x,) with a comma is one"),
         "the tanh of a Value": ("math.tanh(x.data)", "math.tanh(x)", "its number is x.data"),
         "powers that overflow": (
@@ -296,6 +297,11 @@ def encode_in_order(text, merges):""",
             "one side alone sees the curve bend",
         ),
         "half the distance": ("/ (2 * h)", "/ h", "it is 2·h, not h"),
+        "one list for both points": (
+            "right, left = list(x), list(x)",
+            "right, left = x, x",
+            "list(x) is a copy",
+        ),
         "a step to the left": (
             "right, left = list(x), list(x)",
             "right, left = list(x), x",
@@ -325,6 +331,19 @@ def encode_in_order(text, merges):""",
             "m_bias, v_bias = 1 - 0.85**t, 1 - 0.99**t",
             "m_bias = v_bias = 1",
             "There is no bias correction",
+        ),
+        "corrected means that are kept": (
+            """    w = w - rate * (m / m_bias) / ((v / v_bias) ** 0.5 + 1e-8)
+""",
+            """    m, v = m / m_bias, v / v_bias
+    w = w - rate * m / (v ** 0.5 + 1e-8)
+""",
+            "The corrected m and v are for this step alone",
+        ),
+        "a step for each gradient that never came": (
+            "for t, g in enumerate(gradients, start=1):",
+            "for t, g in ((t, gradients[t - 1]) for t in range(1, steps + 1)):",
+            "fewer gradients than steps",
         ),
         "betas exchanged": (
             """    m = 0.85 * m + (1 - 0.85) * g

@@ -26,6 +26,10 @@ _ROUNDED = (
 )
 _REASONS = {
     "bias": "There is no bias correction: m and v began at 0, and are too small at first.",
+    "kept": (
+        "The corrected m and v are for this step alone: the next step goes on from those "
+        "before the correction."
+    ),
     "exchanged": "β₁ = 0.85 belongs to m and β₂ = 0.99 to v: here they are exchanged.",
     "others": "These are the β of other programs, 0.9 and 0.999: here they are 0.85 and 0.99.",
     "square": "v is the mean of the squares of the gradients, not the square of m.",
@@ -43,6 +47,7 @@ _REASONS |= dict.fromkeys(ROUNDED, _ROUNDED)
 SQUARED = ("product", "in_turn")  # g * g in place of g**2, which may be rounded otherwise: as right
 _LOST = "m and v begin at 0 here, but the checkpoint has them: the weight has lost its memory."
 _RESTART = "The steps before the checkpoint count: the first one after it is step done + 1."
+_TOO_FEW = "There may be fewer gradients than steps: make a step for each gradient that is given."
 _FROM_0 = "Steps are counted from 1: after 0 steps the correction is 1 − 1, and divides by 0."
 
 
@@ -137,6 +142,7 @@ def _life(states: Sequence[State], gradients: list[float]) -> Question:
     wrong = [(reason, _values(start, gradients, kind)) for kind, reason in _REASONS.items()]
     mistakes = [Mistake(reason, values) for reason, values in wrong if values != right]
     mistakes.append(Mistake(_FROM_0, raises="ZeroDivisionError"))
+    mistakes.append(Mistake(_TOO_FEW, raises="IndexError"))
     arguments = (start.w, gradients, STEPS)
     label = f"life(w, {len(gradients)} gradients, {STEPS})"
     also_right = tuple(_values(start, gradients, kind) for kind in SQUARED)
@@ -167,6 +173,7 @@ def _resume(states: Sequence[State], gradients: list[float], done: int, end: int
     right = list(states[end])
     mistakes = [Mistake(why, list(found[-1])) for why, found in wrong if list(found[-1]) != right]
     mistakes.append(Mistake(_FROM_0, raises="ZeroDivisionError"))
+    mistakes.append(Mistake(_TOO_FEW, raises="IndexError"))
     arguments = (*start, done, later, STEPS)
     label = f"resume(w, m, v, {done}, {len(later)} gradients, {STEPS})"
     also_right = tuple(list(_steps(start, later, kind, done)[-1]) for kind in SQUARED)
@@ -202,6 +209,7 @@ def _steps(
         v = v + rest2 * (g**2 - v) if kind == "difference" else beta2 * v + share
         v = m**2 if kind == "square" else v
         mean, square = (m, v) if kind == "bias" else (m / (1 - beta1**t), v / (1 - beta2**t))
+        m, v = (mean, square) if kind == "kept" else (m, v)
         w -= _move(kind, rate, g, mean, square)
         found.append(State(w, m, v))
     return found

@@ -103,7 +103,8 @@ def _tanh(x: float) -> Question:
     raised = (
         Mistake(_OVERFLOW, raises="OverflowError"),
         Mistake(_NO_TUPLE, raises="TypeError", message="not iterable"),
-        Mistake(_NO_FLOAT, raises="TypeError"),
+        Mistake(_NO_TUPLE, raises="TypeError", message="not reversible"),
+        Mistake(_NO_FLOAT, raises="TypeError", message="must be real number"),
     )
     return Question(
         "tanh",

@@ -92,7 +92,10 @@ _SIGNED = "A gradient that is too small is as wrong as one that is too large: co
 _MEAN = "This is the mean of the differences: one wrong number of many disappears in it."
 _SUM = "This is the sum of the differences, and the largest is asked for."
 _ONE_SIDE = "Look to both sides: one side alone sees the curve bend, and blames a right gradient."
-_HALF = "Divide by the distance of the two points: it is 2·h, not h."
+_HALF = (
+    "Divide by the distance of the two points: it is 2·h, not h. And they must be two: after a = x "
+    "both names mean the same list, while list(x) is a copy."
+)
 _ONES_DOT = "The loss is the dot product of g and the output, not the sum of the outputs."
 _MOVED = "x was moved by a step and not moved back, before backward was asked: work on a copy."
 _ROUNDING = (
