@@ -66,6 +66,7 @@ _UNSCALED = (
 _BY_LENGTH = (
     "Divide by the square root of the length, not by the length: else all weights are alike."
 )
+_BY_COUNT = "Divide by the square root of the length of a query, not of the number of tokens."
 _EXCHANGED = "Queries are compared with keys, and values are averaged: here two are exchanged."
 _OVERFLOW = (
     "e to the power of a large score is larger than any number that a float can have: subtract the "
@@ -84,6 +85,7 @@ def _attention(queries: Matrix, keys: Matrix, values: Matrix) -> Question:
         (_ZERO_WEIGHT, _outputs(*inputs, math.sqrt(length), "weight")),
         (_UNSCALED, _outputs(*inputs, 1.0, "right")),
         (_BY_LENGTH, _outputs(*inputs, float(length), "right")),
+        (_BY_COUNT, _outputs(*inputs, math.sqrt(len(queries)), "right")),
         (_EXCHANGED, _outputs(queries, values, keys, math.sqrt(length), "right")),
         (_EXCHANGED, _outputs(keys, queries, values, math.sqrt(length), "right")),
     ]

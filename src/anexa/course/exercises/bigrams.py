@@ -30,6 +30,7 @@ def bigram_loss(
     added: int = 1,
     symbols: int = SYMBOLS,
     by_name: bool = False,
+    dots_per_name: int = 1,
 ) -> float:
     """Return the mean of −ln p(next symbol | symbol) over the symbols of names.
 
@@ -44,11 +45,12 @@ def bigram_loss(
         added: number that is added to each count.
         symbols: number of symbols that may follow.
         by_name: whether the mean is taken in each name first.
+        dots_per_name: dots of a training name that count as followed by a letter.
     """
     pairs = Counter(pair for name in train for pair in pairwise(_dotted(name, dots)))
     totals: Counter[str] = Counter()
     for (first, _), count in pairs.items():
-        totals[first] += count
+        totals[first] += count * (dots_per_name if first == "." else 1)
     means, losses = [], []
     for name in test:
         own = []
@@ -131,6 +133,7 @@ def _question(train: list[str], test: list[str]) -> Question:
         (bigram_loss(train, test, symbols=1), _ADDED_ONCE),
         (bigram_loss(train, test, symbols=26), "There are 27 symbols: 26 letters and the dot."),
         (bigram_loss([*train, *test], test), _PEEKED),
+        (bigram_loss(train, test, dots_per_name=2), _DOTS),
     ]
     raised = [
         Mistake(_UNSEEN, raises=name) for name in ("ValueError", "KeyError", "ZeroDivisionError")
@@ -151,6 +154,7 @@ _BY_NAME = (
     "Every prediction counts the same: the mean of each name's mean gives the letters of short "
     "names more weight."
 )
+_DOTS = "Nothing follows the dot at the end of a name: only the one at its beginning begins a pair."
 _PEEKED = "The test names have been counted, too: then the loss says nothing about new names."
 _UNSEEN = (
     "A pair that was never counted has no place in a dictionary, and log(0) has no value: add one "

@@ -80,7 +80,12 @@ def _gradient(xs: Matrix, errors: Matrix, call: str = "gradient") -> Question:
     _, right = layer.backward(errors)
     assert isinstance(right, list)
     last = [[error * x for x in xs[-1]] for error in errors[-1]]
+    shared = [[sum(column) for column in zip(*right)]] * len(right)
     mistakes = (
+        Mistake(
+            "All rows are one and the same list, as [[0] * n] * m makes them: make one for each.",
+            shared,
+        ),
         Mistake(TRANSPOSED, [list(column) for column in zip(*right)]),
         Mistake("The pulls of all tokens are added: this is the last one's alone.", last),
         Mistake(

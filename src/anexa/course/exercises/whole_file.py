@@ -69,6 +69,9 @@ _COUNT = (
 )
 _NO_MINUS = "The logarithm of a probability is negative, and a loss is its opposite."
 _NO_LOG = "This is the mean of the probabilities: the logarithm is missing."
+_NO_TARGET = (
+    "gpt yields logits after the last bos, too, but nothing comes after it: leave them out."
+)
 _VALUE = "The result is a Value, which remembers how it was computed: its number is .data."
 
 
@@ -178,6 +181,7 @@ def _loss(letters: str, seed: int, text: str) -> Question:
     mistakes = [Mistake(why, result) for why, result in wrong]
     [right] = microgpt.train(model, [text], steps=1)  # at last, as it changes the model
     mistakes.append(Mistake(_VALUE, raises="TypeError", message="is a Value"))
+    mistakes.append(Mistake(_NO_TARGET, raises="IndexError"))
     label = f"loss(model, {text!r})"
     arguments = (letters, seed, text)
     return Question("loss", arguments, right, _WHY_LOSS, TOLERANCE, tuple(mistakes), label)
