@@ -1,27 +1,34 @@
-"""Format of thoughts: long arithmetic, as on paper, with every step written out.
+"""Format of thoughts: arithmetic as on paper, in which every digit has the letter of its place.
 
-A thought is a list of lines of the form `expression:facts:value`. There is one fact for each
-column, units first, and each fact is a true equation of eight characters:
+A thought is a list of lines, one for each operation, of the form `expression:facts:value`. In the
+expression and in the value a letter before each digit names its place: A for ones, B for tens, C
+for hundreds. The expression has its ones first, with capitals for the first operand and small
+letters for the second. Each fact is an equation about one or two digits:
 
-    347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082          digit*digit+carry = carry and digit
-    347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760        the zeros of the factor are appended
-    02082+27760:2+0+0=02,8+6+0=14,…:29842          digit+digit+carry = carry and digit
+    A7B4C3+a6b8c0:A:7+6+0=13,B:4+8+1=13,C:3+0+1=04:C4B3A3
+        347+86; digit + digit + carry = carry and digit
+    A8B7C4D0-a3b0c0d5:D:0<5,A:13-8-0=5,B:10-7-1=2,C:10-4-1=5,D:05-0-1=4:-D4C5B2A5
+        478-5003; the first digits that differ, then larger - smaller, column by column:
+        digit (plus ten if it borrows) - digit - borrow = digit
+    A7B4C3*a6b8:A7*a6+0=42;A2,A7*b8+4=60,B4*a6+60=84;B4,B4*b8+8=40,C3*a6+40=58;C8,…:E2D9C8B4A2
+        347*86; the digits of each place of the result: digit * digit + sum so far = new sum, whose
+        last digit (;B4) is the digit of that place, and whose other digits are carried
+    A2B9C9/a7b3:37*1=37,…,37*9=333,C:9-37*0=9,B:99-37*2=25,A:252-37*6=30:B2A6 R 30
+        992/37; the multiples, then for each digit from the left: remainder and digit - multiple
+    A6B5A4?a6b5a3:C:4>3:>
+        a comparison, from the left up to the first digits that differ
 
-Before a difference, its operands are compared from the left up to the first pair of different
-digits. The smaller operand is then subtracted from the larger:
-
-    0478?5003:0<5:<                                478-5003
-    -(5003-0478):13-8-0=5,10-7-1=2,…:-4525         digit-digit-borrow, ten added where it borrows
-
-The operands of sums and differences are padded with zeros to the same width, and so is the value of
-a difference: `5003-4998` is `0005`. So the digits of a column are always equally far apart, which
-suits attention. Every value is used in a later line, or it is the answer, which has no leading
-zeros.
+So every number is looked up by the name of its place, not by its distance, and a line of any length
+is written by the same rules. After the letter Z comes A again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
 
 
 class ThoughtStep(NamedTuple):
@@ -29,10 +36,11 @@ class ThoughtStep(NamedTuple):
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*", or "?" for a comparison.
+        operation: "+", "-", "*", "/", or "?" for a comparison.
         a: the first operand, in the order of the question.
         b: the second operand.
-        value: the result; -1, 0 or 1 for a comparison.
+        value: the result: the quotient of a division; -1, 0 or 1 for a comparison.
+        remainder: the remainder of a division; otherwise 0.
     """
 
     text: str
@@ -40,29 +48,58 @@ class ThoughtStep(NamedTuple):
     a: int
     b: int
     value: int
+    remainder: int = 0
 
 
-def add(a: int, b: int) -> ThoughtStep:
-    """Write out a sum."""
-    left, right = _equally_wide(a, b)
-    facts, carry = [], 0
-    for x, y in zip(reversed(left), reversed(right)):
-        total = int(x) + int(y) + carry
-        facts.append(f"{x}+{y}+{carry}={total:02}")
-        carry = total // 10
-    return ThoughtStep(f"{left}+{right}:{','.join(facts)}:{a + b}", "+", a, b, a + b)
+def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
+    """Write the line of a thought that computes `a` operation `b`.
+
+    A negative operand is written without its sign, in an expression with the same result: -5+12 as
+    12-5, and -5-12 as -(5+12).
+
+    Args:
+        operation: "+", "-", "*", "/" or "?".
+        a: the first operand.
+        b: the second operand; neither is negative in a division or a comparison.
+        first: index of the letter of the ones in `LETTERS`.
+    """
+    sign, written, x, y = unsigned(operation, a, b)
+    expression = write_expression(written, x, y, first)
+    value, remainder = compute(operation, a, b)
+    if operation == "?":
+        said = relation(a, b)
+    else:
+        said = "-" * (value < 0) + write_value(abs(value), first)
+        said += f" R {remainder}" if remainder else ""
+    facts = ",".join(write_facts(written, x, y, first))
+    expression = f"-({expression})" if sign else expression
+    return ThoughtStep(f"{expression}:{facts}:{said}", operation, a, b, value, remainder)
 
 
-def compare(a: int, b: int) -> ThoughtStep:
-    """Write out a comparison."""
-    left, right = _equally_wide(a, b)
-    facts = []
-    for x, y in zip(left, right):
-        facts.append(f"{x}{relation(int(x), int(y))}{y}")
-        if x != y:
-            break
-    said = relation(a, b)
-    return ThoughtStep(f"{left}?{right}:{','.join(facts)}:{said}", "?", a, b, "<=>".index(said) - 1)
+def compute(operation: str, a: int, b: int) -> tuple[int, int]:
+    """Compute `a` operation `b`: the result, as in `ThoughtStep`, and the remainder."""
+    if operation == "/":
+        return divmod(a, b)
+    if operation == "?":
+        return "<=>".index(relation(a, b)) - 1, 0
+    return {"+": a + b, "-": a - b, "*": a * b}[operation], 0
+
+
+def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
+    """Rewrite an operation on signed numbers as one on their absolute values.
+
+    Returns:
+        Whether the result of the new operation is to be negated; the new operation; its operands.
+    """
+    x, y = abs(a), abs(b)
+    if operation == "*":
+        return (a < 0) != (b < 0) and a * b != 0, "*", x, y
+    if operation not in "+-" or (a >= 0 and b >= 0):
+        return False, operation, x, y
+    is_sum = (operation == "+") == ((a < 0) == (b < 0))
+    if is_sum:
+        return a < 0, "+", x, y
+    return (False, "-", y, x) if a < 0 else (False, "-", x, y)
 
 
 def relation(a: int, b: int) -> str:
@@ -70,51 +107,91 @@ def relation(a: int, b: int) -> str:
     return "<" if a < b else ">" if a > b else "="
 
 
-def subtract(a: int, b: int) -> ThoughtStep:
-    """Write out a difference, which may be negative."""
-    left, right = _equally_wide(max(a, b), min(a, b))
-    facts, borrowed = [], 0
-    for x, y in zip(reversed(left), reversed(right)):
-        borrows = int(x) < int(y) + borrowed
-        facts.append(f"{borrows:d}{x}-{y}-{borrowed}={10 * borrows + int(x) - int(y) - borrowed}")
-        borrowed = int(borrows)
-    expression, sign = (f"{left}-{right}", "") if a >= b else (f"-({left}-{right})", "-")
-    value = str(abs(a - b)).zfill(len(left))
-    return ThoughtStep(f"{expression}:{','.join(facts)}:{sign}{value}", "-", a, b, a - b)
+def place(index: int, first: int = 0) -> str:
+    """Return the letter of a place: index 0 for ones, 1 for tens; A if both numbers are 0."""
+    return LETTERS[(index + first) % len(LETTERS)]
 
 
-def scale(a: int, digit: int, zeros: int = 0) -> ThoughtStep:
-    """Write out the product of `a` with a digit that is followed by zeros."""
-    facts, carry = [], 0
-    for x in reversed(str(a)):
-        total = int(x) * digit + carry
-        facts.append(f"{x}*{digit}+{carry}={total:02}")
-        carry = total // 10
-    factor = digit * 10**zeros
-    return ThoughtStep(f"{a}*{factor}:{','.join(facts)}:{a * factor}", "*", a, factor, a * factor)
+def write_expression(operation: str, a: int, b: int, first: int = 0) -> str:
+    """Write two operands with the letters of their places, ones first.
+
+    Operands that are added, subtracted or compared are padded with zeros to the same width.
+    """
+    x, y = _columns(operation, a, b)
+    left = "".join(f"{place(i, first)}{digit}" for i, digit in enumerate(x))
+    right = "".join(f"{place(i, first).lower()}{digit}" for i, digit in enumerate(y))
+    return f"{left}{operation}{right}"
 
 
-def multiply(a: int, b: int) -> list[ThoughtStep]:
-    """Write out a product: one line for each nonzero digit of `b`, added to the sum so far."""
-    places = [(int(digit), zeros) for zeros, digit in enumerate(reversed(str(b))) if digit != "0"]
-    steps: list[ThoughtStep] = []
-    total = None
-    for digit, zeros in places or [(0, 0)]:
-        part = scale(a, digit, zeros)
-        steps.append(part)
-        if total is not None:
-            steps.append(add(total, part.value))
-        total = steps[-1].value
-    return steps
+def write_value(number: int, first: int = 0) -> str:
+    """Write a number with the letters of its places, the highest place first."""
+    digits = str(number)
+    return "".join(f"{place(i, first)}{digits[-1 - i]}" for i in reversed(range(len(digits))))
 
 
-def steps_of(operation: str, a: int, b: int) -> list[ThoughtStep]:
-    """Write out `a` operation `b`; the value of the last step is the result."""
+def write_facts(operation: str, a: int, b: int, first: int = 0) -> Iterator[str]:
+    """Write the facts of a line one by one; the operands are not negative."""
+    x, y = _columns(operation, a, b)
+    if operation == "+":
+        return _sum_facts(x, y, first)
     if operation == "*":
-        return multiply(a, b)
-    return [add(a, b)] if operation == "+" else [compare(a, b), subtract(a, b)]
+        return _product_facts(x, y, first)
+    if operation == "/":
+        return _division_facts(x, b, first)
+    if operation == "?":
+        return _comparison_facts(x, y, first)
+    return _difference_facts(x, y, a < b, first)
 
 
-def _equally_wide(a: int, b: int) -> tuple[str, str]:
-    width = max(len(str(a)), len(str(b)))
-    return str(a).zfill(width), str(b).zfill(width)
+def _columns(operation: str, a: int, b: int) -> tuple[str, str]:
+    """Return the digits of both operands, ones first, padded where their columns are aligned."""
+    x, y = str(a)[::-1], str(b)[::-1]
+    width = max(len(x), len(y)) if operation in "+-?" else 0
+    return x.ljust(width, "0"), y.ljust(width, "0")
+
+
+def _sum_facts(x: str, y: str, first: int) -> Iterator[str]:
+    carry = 0
+    for i, (p, q) in enumerate(zip(x, y)):
+        total = int(p) + int(q) + carry
+        yield f"{place(i, first)}:{p}+{q}+{carry}={total:02}"
+        carry = total // 10
+
+
+def _comparison_facts(x: str, y: str, first: int) -> Iterator[str]:
+    for i in reversed(range(len(x))):
+        yield f"{place(i, first)}:{x[i]}{relation(int(x[i]), int(y[i]))}{y[i]}"
+        if x[i] != y[i]:
+            return
+
+
+def _difference_facts(x: str, y: str, swapped: bool, first: int) -> Iterator[str]:
+    yield from _comparison_facts(x, y, first)
+    borrowed = 0
+    for i, (p, q) in enumerate(zip(y, x) if swapped else zip(x, y)):
+        borrows = int(int(p) < int(q) + borrowed)
+        digit = 10 * borrows + int(p) - int(q) - borrowed
+        yield f"{place(i, first)}:{borrows}{p}-{q}-{borrowed}={digit}"
+        borrowed = borrows
+
+
+def _product_facts(x: str, y: str, first: int) -> Iterator[str]:
+    total = "00"  # the sum so far, in at least two digits
+    for k in range(len(x) + len(y) - 1):
+        total = total[:-1]  # the last digit belongs to the place before
+        last = min(k, len(x) - 1)
+        for i in range(max(0, k - len(y) + 1), last + 1):
+            p, q = f"{place(i, first)}{x[i]}", f"{place(k - i, first).lower()}{y[k - i]}"
+            before, total = total, f"{int(x[i]) * int(y[k - i]) + int(total):02}"
+            digit = f";{place(k, first)}{total[-1]}" if i == last else ""
+            yield f"{p}*{q}+{before}={total}{digit}"
+
+
+def _division_facts(x: str, divisor: int, first: int) -> Iterator[str]:
+    for digit in MULTIPLES:
+        yield f"{divisor}*{digit}={divisor * digit}"
+    remainder = 0
+    for i in reversed(range(len(x))):
+        number = 10 * remainder + int(x[i])
+        digit, remainder = divmod(number, divisor)
+        yield f"{place(i, first)}:{number}-{divisor}*{digit}={remainder}"

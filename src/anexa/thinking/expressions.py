@@ -1,0 +1,153 @@
+"""Calculations with several operations: their parser, and the steps that evaluate them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from anexa.thinking.thoughts import ThoughtStep, write_step
+
+MAX_OPERATIONS = 3  # in training; longer calculations are refused
+MAX_NUMBERS_READ = 16  # a longer calculation is not parsed, so its brackets cannot nest deeply
+
+_TOKEN = re.compile(r" ?([0-9]+|[-+*/()])")
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """An operation on two numbers or calculations: a node of the syntax tree.
+
+    Attributes:
+        operation: "+", "-", "*" or "/".
+        left: the first operand.
+        right: the second operand.
+    """
+
+    operation: str
+    left: Calculation | int
+    right: Calculation | int
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the calculation, from left to right."""
+        return numbers_of(self.left) + numbers_of(self.right)
+
+    def __str__(self) -> str:
+        return f"{_bracketed(self, self.left)}{self.operation}{_bracketed(self, self.right, True)}"
+
+
+class InexactDivision(Exception):
+    """Raised if a division that is not the last operation leaves a remainder, or is by zero."""
+
+
+def numbers_of(node: Calculation | int) -> tuple[int, ...]:
+    """Return the numbers of an operand, from left to right."""
+    return (node,) if isinstance(node, int) else node.numbers
+
+
+def parse_expression(text: str, max_digits: int) -> Calculation | None:
+    """Parse a calculation with +, -, *, / and brackets; * and / are stronger than + and -.
+
+    Args:
+        text: the calculation, with at most one space between its signs and numbers.
+        max_digits: maximum number of digits of a number.
+
+    Returns:
+        The calculation; None for any other text, or if it has more than `MAX_NUMBERS_READ` numbers.
+    """
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if not match or len(tokens) > 4 * MAX_NUMBERS_READ or len(match[1]) > max_digits:
+            return None
+        tokens.append(match[1])
+        position = match.end()
+    if sum(token.isdigit() for token in tokens) > MAX_NUMBERS_READ:
+        return None
+    parser = _Parser(tokens)
+    try:
+        result = parser.parse_sum()
+    except ValueError:
+        return None
+    return result if isinstance(result, Calculation) and parser.at_end else None
+
+
+def evaluate(calculation: Calculation) -> list[ThoughtStep]:
+    """Write the steps of a calculation: the operands of each operation before the operation.
+
+    Raises:
+        InexactDivision: if a division leaves a remainder and is not the last step, or has a
+            negative operand, or is by zero.
+    """
+    steps: list[ThoughtStep] = []
+    _evaluate(calculation, steps)
+    if any(step.remainder for step in steps[:-1]):
+        raise InexactDivision
+    return steps
+
+
+def _evaluate(node: Calculation | int, steps: list[ThoughtStep]) -> int:
+    if isinstance(node, int):
+        return node
+    a, b = _evaluate(node.left, steps), _evaluate(node.right, steps)
+    if node.operation == "/" and (a < 0 or b <= 0):
+        raise InexactDivision
+    steps.append(write_step(node.operation, a, b))
+    return steps[-1].value
+
+
+def _bracketed(parent: Calculation, operand: Calculation | int, is_right: bool = False) -> str:
+    """Write an operand, in brackets if it would be parsed otherwise without them."""
+    if isinstance(operand, int):
+        return str(operand)
+    weaker = _is_product(parent) > _is_product(operand)
+    equal = _is_product(parent) == _is_product(operand)
+    return f"({operand})" if weaker or (is_right and equal) else str(operand)
+
+
+def _is_product(node: Calculation) -> bool:
+    return node.operation in "*/"
+
+
+class _Parser:
+    """Recursive-descent parser; raises ValueError for what is no calculation."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens, self._position = tokens, 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all tokens have been read."""
+        return self._position == len(self._tokens)
+
+    def parse_sum(self) -> Calculation | int:
+        """Parse products that are added or subtracted."""
+        node = self._parse_product()
+        while operation := self._take("+-"):
+            node = Calculation(operation, node, self._parse_product())
+        return node
+
+    def _parse_product(self) -> Calculation | int:
+        node = self._parse_operand()
+        while operation := self._take("*/"):
+            node = Calculation(operation, node, self._parse_operand())
+        return node
+
+    def _parse_operand(self) -> Calculation | int:
+        if self._take("("):
+            node = self.parse_sum()
+            if not self._take(")"):
+                raise ValueError
+            return node
+        if self.at_end or not self._tokens[self._position].isdigit():
+            raise ValueError
+        self._position += 1
+        return int(self._tokens[self._position - 1])
+
+    def _take(self, signs: str) -> str:
+        """Read the next token if it is one of `signs`; return "" if it is not."""
+        if self.at_end or self._tokens[self._position] not in signs:
+            return ""
+        self._position += 1
+        return self._tokens[self._position - 1]
