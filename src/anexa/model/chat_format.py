@@ -1,9 +1,10 @@
 """Chat format of Anexa's own chat models.
 
-    <|user|>347*86<|assistant|><think>347*6:…</think>29842<|endoftext|>
+    <|user|>C3B4A7*B8A6<|assistant|><think>A7B4C3*a6b8:…</think>29842<|endoftext|>
 
 Each tag is one token. What stands between the think tags is the thought, the reasoning before an
-answer. As in Qwen3, thoughts of earlier turns are removed from the prompt, and
+answer. The digits of the user's messages have place marks, which only the template adds: messages
+are plain. As in Qwen3, thoughts of earlier turns are removed from the prompt, and
 `enable_thinking=False` ends the prompt in an empty thought, after which the model answers at once.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
+from anexa.model.place_marks import MARK_PLACES
 from anexa.model.question import normalize_question
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -61,9 +63,9 @@ TEXT_OF_CONTENT = """\
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
 CHAT_TEMPLATE = f"""\
-{TEXT_OF_CONTENT}{{%- for message in messages -%}}
+{TEXT_OF_CONTENT}{MARK_PLACES}{{%- for message in messages -%}}
 {{%- if message.role == 'user' -%}}
-{{{{- '{USER}' + text_of(message.content) -}}}}
+{{{{- '{USER}' + mark_places(text_of(message.content)) -}}}}
 {{%- elif message.role == 'assistant' -%}}
 {{{{- '{ASSISTANT}' -}}}}
 {{% generation %}}

@@ -7,6 +7,8 @@ import unicodedata
 
 UNREADABLE = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
+MAX_QUESTION = 1000
+"""Characters of a question; a longer one is replaced by `UNREADABLE`: none in training is longer."""
 
 _SAME = {
     character: spelled
@@ -45,8 +47,11 @@ def normalize_question(text: str) -> str:
     with accents.
 
     Returns:
-        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent.
+        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, or more
+        than `MAX_QUESTION` characters.
     """
+    if len(text) > MAX_QUESTION:
+        return UNREADABLE
     text = unicodedata.normalize("NFC", text)
     spelling = {character: _spell(character) for character in {*text}}
     if None in spelling.values():

@@ -17,6 +17,7 @@ from anexa.model.chat_format import (
     render_question,
 )
 from anexa.model.operations import IGNORE_INDEX
+from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, Example, Examples
 from anexa.thinking.splits import Split
@@ -157,11 +158,16 @@ class ChatDataset:
 
 
 def text_of(example: Example) -> str:
-    """Format a conversation as the chat template does, with the last answer."""
+    """Format a conversation as the chat template does, with the last answer.
+
+    The letter of the ones in the place marks is that of the example.
+    """
     turns = "".join(
-        f"{USER}{question}{ASSISTANT}{answer}{END_OF_TEXT}" for question, answer in example.earlier
+        f"{USER}{mark_places(question, example.first)}{ASSISTANT}{answer}{END_OF_TEXT}"
+        for question, answer in example.earlier
     )
+    question = mark_places(example.question, example.first)
     thought = ""
     if example.direct or example.thought is not None:
         thought = f"{THINK}{example.thought or ''}{END_THINK}"
-    return f"{turns}{USER}{example.question}{ASSISTANT}{thought}{example.answer}{END_OF_TEXT}"
+    return f"{turns}{USER}{question}{ASSISTANT}{thought}{example.answer}{END_OF_TEXT}"

@@ -45,6 +45,8 @@ class Example:
         thought: the thought before the last answer; None for an answer without a thought.
         answer: the last answer.
         direct: whether the prompt tells the assistant not to think.
+        first: index of the letter of the ones in the place marks of the questions and the thought:
+            0 for A, as the chat template marks; other letters let the model know them all.
     """
 
     earlier: tuple[tuple[str, str], ...]
@@ -52,13 +54,16 @@ class Example:
     thought: str | None
     answer: str
     direct: bool = False
+    first: int = 0
 
     @cached_property
     def size(self) -> int:
         """Number of tokens, which are characters and special tokens."""
         texts = [text for turn in self.earlier for text in turn]
         texts += [self.question, self.thought or "", self.answer]
-        return sum(map(len, texts)) + 3 * len(self.earlier) + 5
+        questions = [self.question, *(question for question, _ in self.earlier)]
+        marks = sum(map(str.isdigit, "".join(questions)))
+        return sum(map(len, texts)) + marks + 3 * len(self.earlier) + 5
 
 
 class Examples:

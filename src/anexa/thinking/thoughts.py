@@ -27,7 +27,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from anexa.model.place_marks import place
+
 MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
 
 
@@ -61,7 +62,7 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
         operation: "+", "-", "*", "/" or "?".
         a: the first operand.
         b: the second operand; neither is negative in a division or a comparison.
-        first: index of the letter of the ones in `LETTERS`.
+        first: index of the letter of the ones, 0 for A.
     """
     sign, written, x, y = unsigned(operation, a, b)
     expression = write_expression(written, x, y, first)
@@ -105,11 +106,6 @@ def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
 def relation(a: int, b: int) -> str:
     """Compare two numbers: "<", "=" or ">"."""
     return "<" if a < b else ">" if a > b else "="
-
-
-def place(index: int, first: int = 0) -> str:
-    """Return the letter of a place: index 0 for ones, 1 for tens; A if both numbers are 0."""
-    return LETTERS[(index + first) % len(LETTERS)]
 
 
 def write_expression(operation: str, a: int, b: int, first: int = 0) -> str:

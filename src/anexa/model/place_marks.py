@@ -1,0 +1,63 @@
+"""Place marks: a letter before each digit of a number, which names the place of the digit.
+
+    347*86  →  C3B4A7*B8A6
+
+A is the place of ones, B that of tens, C that of hundreds, and after Z comes A again. A model finds
+a digit by its letter, in numbers of any length (place marks in the input: Cho et al., 2024; McLeish
+et al., 2024). The chat template of the arithmetic corpus marks the numbers of the user's messages.
+"""
+
+from __future__ import annotations
+
+import re
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_NUMBER = re.compile("[0-9]+")
+
+# Macro of a chat template that marks a text, with only what all implementations of Jinja have. The
+# place of a digit is known from the end of its number, so each word is built from its end.
+MARK_PLACES = f"""\
+{{%- macro mark_places(text) -%}}
+{{%- for word in text.split(' ') -%}}
+{{{{- '' if loop.first else ' ' -}}}}
+{{%- set marked = namespace(text='', place=0) -%}}
+{{%- for i in range(word | length) -%}}
+{{%- set character = word[(word | length) - 1 - i] -%}}
+{{%- if character in '0123456789' -%}}
+{{%- set marked.text = '{LETTERS}'[marked.place] + character + marked.text -%}}
+{{%- set marked.place = (marked.place + 1) % {len(LETTERS)} -%}}
+{{%- else -%}}
+{{%- set marked.text = character + marked.text -%}}
+{{%- set marked.place = 0 -%}}
+{{%- endif -%}}
+{{%- endfor -%}}
+{{{{- marked.text -}}}}
+{{%- endfor -%}}
+{{%- endmacro -%}}
+"""
+
+
+def place(index: int, first: int = 0) -> str:
+    """Return the letter of a place.
+
+    Args:
+        index: exponent of ten: 0 for ones, 1 for tens.
+        first: index in `LETTERS` of the letter of the ones.
+    """
+    return LETTERS[(index + first) % len(LETTERS)]
+
+
+def mark_places(text: str, first: int = 0) -> str:
+    """Put the letter of its place before each digit of each number in a text.
+
+    Args:
+        text: any text; digits of other scripts than ASCII are not marked.
+        first: index in `LETTERS` of the letter of the ones; the chat template has 0.
+    """
+    return _NUMBER.sub(lambda match: _mark(match.group(), first), text)
+
+
+def _mark(digits: str, first: int) -> str:
+    last = len(digits) - 1
+    return "".join(f"{place(last - i, first)}{digit}" for i, digit in enumerate(digits))
