@@ -22,7 +22,7 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, Example, Examples
 from anexa.thinking.splits import Split
 
-LONGEST = 511  # predicted tokens of the longest example
+LONGEST = 2047  # predicted tokens, of which no example has more
 
 
 class ArithmeticCorpus:
@@ -31,7 +31,7 @@ class ArithmeticCorpus:
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
-    max_new_tokens: int | None = 490  # for 9999*9999
+    max_new_tokens: int | None = 2530  # for 13 by 13 digits
     notes: tuple[str, ...] = ()
     size = 0
     prompt = render_question(CHAT_TEMPLATE, "347*86")
@@ -39,7 +39,7 @@ class ArithmeticCorpus:
     @property
     def sha256(self) -> str:
         """Hash of sample examples, which shows whether the generator has changed."""
-        examples = [Examples(512, 0).batch(step, 2048) for step in (0, 100, 2000)]
+        examples = [Examples(LONGEST + 1, 0).batch(step, 8192) for step in (0, 100, 2000)]
         return hashlib.sha256(repr(examples).encode()).hexdigest()
 
     def tokenizer(self, spec: str) -> Tokenizer:
@@ -91,7 +91,7 @@ class ArithmeticCorpus:
         """
         if block_size < 64:
             raise UsageError(
-                f"the arithmetic corpus needs a --block-size of at least 64 (512 for its longest "
+                f"the arithmetic corpus needs a --block-size of at least 64 (2048 for its longest "
                 f"thoughts), not {block_size}"
             )
         splits: tuple[Split, Split] = ("training", "validation")

@@ -5,34 +5,36 @@ The corpus is endless: the examples of a training step are a function of the see
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from anexa.model.place_marks import LETTERS
+from anexa.thinking.phrasings import rephrase
 from anexa.thinking.problems import TASKS, Problem, Task, draw, is_held_out
 from anexa.thinking.refusals import unanswerable_request
 from anexa.thinking.splits import Split
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
-# Sampling weight of each task: higher for tasks that take longer to learn.
-TASK_WEIGHTS = {
-    "+ 1": 0.3, "+ 2": 0.6, "+ 3": 1.2, "+ 4": 1.5, "+ 5": 2.0, "+ 6": 2.6, "+ 7": 3.2, "+ 8": 4.0,
-    "- 1": 0.3, "- 2": 0.8, "- 3": 1.6, "- 4": 2.2, "- 5": 3.0, "- 6": 4.0, "- 7": 5.2, "- 8": 7.0,
-    "1x1": 0.3, "2x1": 1.0, "3x1": 2.0, "4x1": 2.5, "2x2": 3.5, "3x2": 6.0, "4x2": 7.0,
-    "3x3": 9.0, "4x3": 9.0, "4x4": 9.0,
-    "story": 12.0,
-}  # fmt: skip
+# Shares of the tokens of problems, by operation.
+TOKEN_SHARES = {"+": 10, "-": 15, "*": 40, "/": 10, "chain": 8, "story": 10, "?": 5}
+# Within the products, small and square ones are drawn more often than long by short ones.
+LONG_FACTOR_DIGITS, LONG_FACTOR_WEIGHT = 9, 0.35
 # Fractions of the examples that …
 DIRECT_FRACTION = 0.08  # … are answered without a thought
 MULTI_TURN_FRACTION = 0.07  # … have earlier turns before the question
-REFUSAL_FRACTION = 0.05  # … are requests that the model cannot answer, with a refusal
-REPHRASED_FRACTION = 0.25  # … have a calculation phrased in words, or with spaces and signs
+REFUSAL_FRACTION = 0.08  # … are requests that the model cannot answer, with a refusal
+FIRST_LETTER_FRACTION = 0.5  # … have an A at the place of ones for certain, others any letter
+REPHRASED_FRACTION = 0.3  # … have a calculation phrased in words, or with spaces and signs
 
 # Curriculum: the maximum length of a thought, in characters, grows from easy to hard.
-EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 480
+EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 1300
 CURRICULUM_STEPS = 1500  # training steps from easy to hard
 GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
+
+_MEASURED = 12  # problems of each task whose lengths are measured, for its sampling weight
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Examples:
 
     def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
         self._max_tokens, self._seed, self._split = max_tokens, seed, split
+        self._hardest = min(HARD_THOUGHT_CHARS, max_tokens)
         self._group = lru_cache(maxsize=1)(self._draw_group)
         self._sample_rng = random.Random(f"{seed} sample")
         self._sample: list[Example] = []  # drawn so far: every evaluation asks for the same ones
@@ -94,13 +97,13 @@ class Examples:
     def sample(self, count: int) -> list[Example]:
         """Return `count` examples of all lengths, for evaluation."""
         while len(self._sample) < count:
-            self._sample.append(self._draw(self._sample_rng, HARD_THOUGHT_CHARS))
+            self._sample.append(self._draw(self._sample_rng, self._hardest))
         return self._sample[:count]
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")
         hardness = min(1.0, number * GROUP_STEPS / CURRICULUM_STEPS)
-        longest = round(EASY_THOUGHT_CHARS + hardness * (HARD_THOUGHT_CHARS - EASY_THOUGHT_CHARS))
+        longest = round(EASY_THOUGHT_CHARS + hardness * (self._hardest - EASY_THOUGHT_CHARS))
         examples, total = [], 0
         while total < GROUP_STEPS * tokens:
             examples.append(self._draw(rng, longest))
@@ -130,6 +133,8 @@ class Examples:
             rng: random generator.
             longest: approximate maximum length of the thought, in characters.
         """
+        # Other letters than the template's let the model know the places of longer numbers.
+        first = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.randint(1, 2)):
@@ -138,52 +143,64 @@ class Examples:
         direct = rng.random() < DIRECT_FRACTION
         if rng.random() < REFUSAL_FRACTION:
             question, answer = unanswerable_request(rng)
-            return Example(tuple(earlier), question, None, answer, direct)
-        problem = draw_any(rng, longest, self._split)
-        question = rephrase(problem, rng) if rng.random() < REPHRASED_FRACTION else problem.question
-        thought = None if direct else problem.thought
-        return Example(tuple(earlier), question, thought, problem.answer, direct)
+            return Example(tuple(earlier), question, None, answer, direct, first)
+        problem = draw_any(rng, longest, self._split, first)
+        question = problem.question
+        if rng.random() < REPHRASED_FRACTION:
+            question = rephrase(question, rng)
+        thought = None if direct else problem.thought or None
+        return Example(tuple(earlier), question, thought, problem.answer, direct, first)
 
 
 def draw_any(
-    rng: random.Random, longest: int = HARD_THOUGHT_CHARS, split: Split = "training"
+    rng: random.Random,
+    longest: int = HARD_THOUGHT_CHARS,
+    split: Split = "training",
+    first: int = 0,
 ) -> Problem:
-    """Draw a problem of a random task, with the probabilities in `TASK_WEIGHTS`.
+    """Draw a problem of a random task; each operation has its part of the tokens (`TOKEN_SHARES`).
 
     Args:
         rng: random generator.
         longest: maximum length of a thought, in characters; tasks with longer ones are left out.
         split: split that the problem is drawn from.
+        first: index of the letter of the ones in the thought, 0 for A.
     """
     tasks, weights = _tasks(longest, held_out=split != "training")
-    return draw(rng.choices(tasks, weights)[0], rng, split)
+    while True:
+        problem = draw(rng.choices(tasks, cum_weights=weights)[0], rng, split, first)
+        if len(problem.thought) <= longest:
+            return problem
 
 
 @lru_cache(maxsize=8)
 def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
-    """List the tasks with short enough thoughts, and their sampling weights."""
-    tasks = [task for task in TASKS if longest_thought(task) <= longest]
-    tasks = [task for task in tasks if not held_out or is_held_out(task)]
-    return tasks, [TASK_WEIGHTS[str(task)] for task in tasks]
+    """List the tasks with short enough thoughts, and their cumulative sampling weights."""
+    tasks = [task for task in TASKS if not held_out or is_held_out(task)]
+    tasks = [task for task in tasks if typical_sizes(task)[0] <= longest]
+    shares = {task: _share_of_tokens(task) for task in tasks}
+    totals: dict[str, float] = {}
+    for task, share in shares.items():
+        totals[task.operation] = totals.get(task.operation, 0.0) + share
+    weights, total = [], 0.0
+    for task, share in shares.items():
+        tokens = TOKEN_SHARES[task.operation] * share / totals[task.operation]
+        total += tokens / typical_sizes(task)[1]
+        weights.append(total)
+    return tasks, weights
 
 
-@lru_cache(maxsize=64)
-def longest_thought(task: Task) -> int:
-    """Estimate the length of a task's longest thought, in characters, from a hundred problems."""
+def _share_of_tokens(task: Task) -> float:
+    """Return the share of a task in the tokens of its operation: longer ones have more of them."""
+    is_long = task.operation == "*" and task.left > LONG_FACTOR_DIGITS
+    return math.sqrt(typical_sizes(task)[1]) * (LONG_FACTOR_WEIGHT if is_long else 1.0)
+
+
+@lru_cache(maxsize=512)
+def typical_sizes(task: Task) -> tuple[float, float]:
+    """Estimate a task's mean length of thoughts, and of whole examples, in characters."""
     rng = random.Random(str(task))
-    return max(len(draw(task, rng).thought) for _ in range(100))
-
-
-def rephrase(problem: Problem, rng: random.Random) -> str:
-    """Phrase a question such as 347*86 in other words; a story stays as it is."""
-    sign = next((sign for sign in "+-*" if sign in problem.question), "")
-    a, _, b = problem.question.partition(sign) if sign else ("", "", "")
-    if not (a.isdigit() and b.isdigit()):
-        return problem.question
-    word = {"+": "plus", "-": "minus", "*": "times"}[sign]
-    forms = [f"{a} {sign} {b}", f"{a}{sign}{b}=", f"{a}{sign}{b}?", f"{a} {sign} {b} ="]
-    forms += [f"What is {a}{sign}{b}?", f"What is {a} {sign} {b}?", f"what is {a} {word} {b}"]
-    forms += [f"{a} {word} {b}", f"What is {a} {word} {b}?"]
-    if sign == "*":
-        forms += [f"{a}x{b}", f"{a} x {b}"]
-    return rng.choice(forms)
+    problems = [draw(task, rng) for _ in range(_MEASURED)]
+    thoughts = sum(len(one.thought) for one in problems) / _MEASURED
+    others = sum(len(one.question) + len(one.answer) for one in problems) / _MEASURED
+    return thoughts, thoughts + others + 5

@@ -37,7 +37,16 @@ class Calculation:
 
 
 class InexactDivision(Exception):
-    """Raised if a division that is not the last operation leaves a remainder, or is by zero."""
+    """Raised if a division has no value to go on with.
+
+    Attributes:
+        steps: steps up to the division, which is the last of them if it leaves a remainder.
+        by_zero: whether the divisor is 0.
+    """
+
+    def __init__(self, steps: list[ThoughtStep], *, by_zero: bool = False) -> None:
+        super().__init__()
+        self.steps, self.by_zero = steps, by_zero
 
 
 def numbers_of(node: Calculation | int) -> tuple[int, ...]:
@@ -73,28 +82,49 @@ def parse_expression(text: str, max_digits: int) -> Calculation | None:
     return result if isinstance(result, Calculation) and parser.at_end else None
 
 
-def evaluate(calculation: Calculation) -> list[ThoughtStep]:
+def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
     """Write the steps of a calculation: the operands of each operation before the operation.
 
+    Args:
+        calculation: the calculation.
+        first: index of the letter of the ones, 0 for A.
+
     Raises:
-        InexactDivision: if a division leaves a remainder and is not the last step, or has a
-            negative operand, or is by zero.
+        InexactDivision: if a division leaves a remainder and is not the last step or has a negative
+            operand; if a divisor is 0 (without steps if the 0 is a number of the calculation).
     """
+    if _divides_by_zero(calculation):
+        raise InexactDivision([], by_zero=True)
     steps: list[ThoughtStep] = []
-    _evaluate(calculation, steps)
-    if any(step.remainder for step in steps[:-1]):
-        raise InexactDivision
+    _evaluate(calculation, steps, first)
+    last = steps[-1]
+    if last.remainder and min(last.a, last.b) < 0:
+        raise InexactDivision(steps)
     return steps
 
 
-def _evaluate(node: Calculation | int, steps: list[ThoughtStep]) -> int:
+def _evaluate(node: Calculation | int, steps: list[ThoughtStep], first: int) -> int:
     if isinstance(node, int):
         return node
-    a, b = _evaluate(node.left, steps), _evaluate(node.right, steps)
-    if node.operation == "/" and (a < 0 or b <= 0):
-        raise InexactDivision
-    steps.append(write_step(node.operation, a, b))
+    operands = []
+    for operand in (node.left, node.right):
+        operands.append(_evaluate(operand, steps, first))
+        if isinstance(operand, Calculation) and steps[-1].remainder:
+            raise InexactDivision(steps)
+    a, b = operands
+    if node.operation == "/" and b == 0:
+        raise InexactDivision(steps, by_zero=True)
+    steps.append(write_step(node.operation, a, b, first))
     return steps[-1].value
+
+
+def _divides_by_zero(node: Calculation | int) -> bool:
+    """Whether a divisor in the calculation is the number 0."""
+    if isinstance(node, int):
+        return False
+    if node.operation == "/" and isinstance(node.right, int) and node.right == 0:
+        return True
+    return _divides_by_zero(node.left) or _divides_by_zero(node.right)
 
 
 def _bracketed(parent: Calculation, operand: Calculation | int, is_right: bool = False) -> str:

@@ -6,31 +6,25 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from anexa.thinking.examples import rephrase
-from anexa.thinking.problems import (
-    MAX_DIGITS,
-    MAX_FACTOR_DIGITS,
-    TASKS,
-    Problem,
-    Task,
-    draw,
-    is_held_out,
-    problem,
-)
-from anexa.thinking.splits import split_of
+from anexa.thinking.phrasings import rephrase
+from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS, Problem, Task, draw, problem
+from anexa.thinking.splits import MENTAL_PRODUCTS, split_of
 
-_WIDTHS = (
-    5,
-    6,
-    6,
-    7,
-    7,
-    7,
-    8,
-    8,
-    8,
-    8,
-)  # more long numbers than short ones, of which there are only a few
+BEYOND_TRAINING = (
+    *(Task(sign, digits) for sign in "+-" for digits in (22, 24)),
+    *(Task("*", digits, digits) for digits in (10, 11, 13)),
+    *(Task("/", digits, 2) for digits in (10, 12)),
+)
+"""Tasks on operands that are longer than in training."""
+
+_WIDTHS = range(5, MAX_DIGITS + 1)
+_REPHRASED = (
+    *(Task(sign, digits) for sign in "+-" for digits in (2, 3, 5, 8, 12, 20)),
+    *(Task("*", m, n) for m, n in ((2, 1), (2, 2), (3, 2), (3, 3), (5, 5), (9, 1))),
+    *(Task("/", m, n) for m, n in ((2, 1), (4, 1), (5, 2), (8, 2))),
+    *(Task("chain", operations) for operations in (2, 3)),
+    *(Task("?", digits) for digits in (4, 20)),
+)
 
 
 def long_carry(rng: random.Random) -> Problem:
@@ -89,41 +83,18 @@ def equal_operands(rng: random.Random) -> Problem:
 
 
 def in_other_words(rng: random.Random) -> Problem:
-    """Draw a problem that is phrased in words, such as `What is 86 times 347?`."""
-    task = rng.choice([task for task in TASKS if task.operation != "story" and is_held_out(task)])
-    plain = draw(task, rng, "test")
+    """Draw a problem that is phrased in other words, such as `What is 86 times 347?`."""
+    plain = draw(rng.choice(_REPHRASED), rng, "test")
     while True:
-        question = rephrase(plain, rng)
+        question = rephrase(plain.question, rng)
         if question != plain.question:
             return replace(plain, question=question)
 
 
-def sum_of_nine_digits(rng: random.Random) -> Problem:
-    """Draw a sum with an operand of nine digits, one more than in training."""
-    return draw(Task("+", MAX_DIGITS + 1), rng, "test")
-
-
-def difference_of_nine_digits(rng: random.Random) -> Problem:
-    """Draw a difference with an operand of nine digits, one more than in training."""
-    return draw(Task("-", MAX_DIGITS + 1), rng, "test")
-
-
-def product_5x1(rng: random.Random) -> Problem:
-    """Draw a product of five digits, one more than in training, and one digit."""
-    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 1), rng, "test")
-
-
-def product_5x2(rng: random.Random) -> Problem:
-    """Draw a product of five digits, one more than in training, and two digits."""
-    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 2), rng, "test")
-
-
-def product_5x3(rng: random.Random) -> Problem:
-    """Draw a product of five digits, one more than in training, and three digits.
-
-    Four digits would make a thought longer than a context of 512 tokens.
-    """
-    return draw(Task("*", MAX_FACTOR_DIGITS + 1, 3), rng, "test")
+def mental_products() -> list[Problem]:
+    """Return the products of `MENTAL_PRODUCTS` in both orders; 12*12 has only one."""
+    pairs = [pair for a, b in MENTAL_PRODUCTS for pair in dict.fromkeys(((a, b), (b, a)))]
+    return [problem("*", a, b) for a, b in pairs]
 
 
 HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
@@ -132,13 +103,6 @@ HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
     "zero operand": zero_operand,
     "equal operands": equal_operands,
     "in other words": in_other_words,
-}
-BEYOND_TRAINING: dict[str, Callable[[random.Random], Problem]] = {
-    "+ 9": sum_of_nine_digits,
-    "- 9": difference_of_nine_digits,
-    "5x1": product_5x1,
-    "5x2": product_5x2,
-    "5x3": product_5x3,
 }
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from anexa.thinking.splits import Split, split_of
+from anexa.thinking.answers import answer_of, solve
+from anexa.thinking.chains import draw_chain
+from anexa.thinking.operands import draw_operands
+from anexa.thinking.phrasings import COMPARISON
+from anexa.thinking.splits import Split, gives_away, split_of
 from anexa.thinking.stories import draw_story
-from anexa.thinking.thoughts import ThoughtStep, steps_of
+from anexa.thinking.thoughts import ThoughtStep, write_step
 
-MAX_DIGITS = 8  # of an operand of a sum or a difference, in training
-MAX_FACTOR_DIGITS = 4  # of a factor, in training
+# Sizes in training.
+MAX_DIGITS = 20  # of an operand of a sum or a difference
+MAX_FACTOR_DIGITS = 9  # of the shorter factor; the longer one has up to `MAX_DIGITS`, but …
+MAX_PRODUCT_FACTS = 81  # … the digits of both, multiplied, are no more than this
+MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
+MAX_COMPARED_DIGITS = 26
+
+INEXACT_FRACTION = 0.03  # of the chains in training: a division cannot be continued
 
 
 @dataclass(frozen=True)
@@ -30,42 +40,62 @@ class Problem:
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of problem: an operation on operands of a given length, or stories.
+    """A kind of problem: an operation on operands of a given length, or several operations.
 
     Attributes:
-        operation: "+", "-", "*", or "story".
-        left: number of digits of the longer operand.
+        operation: "+", "-", "*", "/", "?" for a comparison, "chain" for a calculation with several
+            operations, or "story".
+        left: number of digits of the longer operand, or of the dividend; number of operations of a
+            chain or a story.
         right: number of digits of the other operand; None: any number up to `left`.
     """
 
     operation: str
-    left: int = 0
+    left: int
     right: int | None = None
 
     def __str__(self) -> str:
-        if self.operation == "*":
-            return f"{self.left}x{self.right}"
-        return "story" if self.operation == "story" else f"{self.operation} {self.left}"
+        if self.right is not None:
+            return f"{self.left}{'x' if self.operation == '*' else '/'}{self.right}"
+        if self.operation == "story" and self.left == 2:
+            return "story"
+        return f"{'compare' if self.operation == '?' else self.operation} {self.left}"
 
 
 TASKS = (
-    *(Task("+", digits) for digits in range(1, MAX_DIGITS + 1)),
-    *(Task("-", digits) for digits in range(1, MAX_DIGITS + 1)),
-    *(Task("*", m, n) for m in range(1, MAX_FACTOR_DIGITS + 1) for n in range(1, m + 1)),
-    Task("story"),
+    *(Task(sign, digits) for sign in "+-" for digits in range(1, MAX_DIGITS + 1)),
+    *(
+        Task("*", m, n)
+        for m in range(1, MAX_DIGITS + 1)
+        for n in range(1, min(m, MAX_FACTOR_DIGITS) + 1)
+        if m * n <= MAX_PRODUCT_FACTS
+    ),
+    *(
+        Task("/", m, n)
+        for m in range(1, MAX_DIVIDEND_DIGITS + 1)
+        for n in range(1, MAX_DIVISOR_DIGITS + 1)
+    ),
+    *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
+    *(Task("?", digits) for digits in range(1, MAX_COMPARED_DIGITS + 1)),
 )
 
 
 def is_held_out(task: Task) -> bool:
     """Whether problems of a task are held out: all tasks but those on single digits."""
-    return task.left != 1
+    return max(task.left, task.right or 0) > 1
 
 
-def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
+def draw(task: Task, rng: random.Random, split: Split = "training", first: int = 0) -> Problem:
     """Draw a problem of a task from a split.
 
     Held-out problems have uniformly distributed digits; for training, difficult digits are more
     frequent.
+
+    Args:
+        task: the task.
+        rng: random generator.
+        split: split of the problem.
+        first: index of the letter of the ones in the thought, 0 for A.
 
     Raises:
         ValueError: if the split is held out, and no problem of the task is.
@@ -73,64 +103,41 @@ def draw(task: Task, rng: random.Random, split: Split = "training") -> Problem:
     if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
     while True:
-        if task.operation == "story":
-            story = draw_story(rng, split)
-            question, steps = story.question, story.steps
-        else:
-            a, b = _operands(task, rng, uniform=split != "training")
-            if split_of(task.operation, a, b) != split:
-                continue
-            question, steps = f"{a}{task.operation}{b}", _steps(task.operation, a, b)
-        if split != "training" or not any(map(_gives_away, steps)):
-            return _problem(question, steps)
+        drawn = _draw(task, rng, split, first)
+        if drawn and (split != "training" or not any(map(gives_away, drawn[1]))):
+            question, steps, answer = drawn
+            return Problem(question, write_thought(steps), answer)
 
 
 def problem(operation: str, a: int, b: int) -> Problem:
-    """Make the problem of calculating `a` operation `b`."""
-    return _problem(f"{a}{operation}{b}", _steps(operation, a, b))
+    """Make the problem of calculating `a` operation `b`; "?" asks for the larger number."""
+    step = write_step(operation, a, b)
+    return Problem(_question(operation, a, b), step.text, answer_of(step))
 
 
-def _steps(operation: str, a: int, b: int) -> list[ThoughtStep]:
-    """Write out the steps; in a product, the longer factor comes first."""
-    first, second = (b, a) if operation == "*" and len(str(b)) > len(str(a)) else (a, b)
-    return steps_of(operation, first, second)
+def write_thought(steps: list[ThoughtStep]) -> str:
+    """Return a thought, with a line for each step."""
+    return "\n".join(step.text for step in steps)
 
 
-def _problem(question: str, steps: list[ThoughtStep]) -> Problem:
-    return Problem(question, "\n".join(step.text for step in steps), str(steps[-1].value))
+def _question(operation: str, a: int, b: int) -> str:
+    return COMPARISON.format(a=a, b=b) if operation == "?" else f"{a}{operation}{b}"
 
 
-def _gives_away(step: ThoughtStep) -> bool:
-    """Whether a step is itself a held-out problem, which training would reveal."""
-    return step.operation != "?" and split_of(step.operation, step.a, step.b) != "training"
-
-
-def _operands(task: Task, rng: random.Random, uniform: bool) -> tuple[int, int]:
-    """Draw two operands in random order, with uniform or with difficult digits."""
-    right = task.right
-    if right is None:
-        # In half of the cases both are long; else hardly any sum would use the leftmost columns.
-        right = task.left if rng.random() < 0.5 else rng.randint(1, task.left)
-    a, b = (_number(rng, digits, uniform) for digits in (task.left, right))
-    if not uniform and rng.random() < (0.2 if task.operation == "-" else 0.05):
-        if task.operation == "-" and rng.random() < 0.5:  # alike up to some digit
-            end = 10 ** rng.randint(1, len(str(a)))
-            b = a - a % end + rng.randrange(end)
-        elif task.right is None and rng.random() < 0.5:  # nines and a one: a long carry
-            b = 10 ** len(str(a)) - 1 - a + rng.randint(0, 2)
-            b = b if len(str(b)) <= MAX_DIGITS else a
-        elif task.right in (None, task.left):
-            b = a
-    return (a, b) if rng.random() < 0.5 else (b, a)
-
-
-def _number(rng: random.Random, digits: int, uniform: bool) -> int:
-    least = 10 ** (digits - 1) if digits > 1 else 0
-    if uniform or rng.random() < 0.7:
-        return rng.randrange(least, 10**digits)
-    some = rng.choice(("09", "01", "059", "019", "0", "9"))
-    number = 0
-    for _ in range(digits):
-        digit = int(rng.choice(some)) if rng.random() < 0.8 else rng.randrange(10)
-        number = 10 * number + digit
-    return number if number >= least else number + least * rng.randint(1, 9)
+def _draw(
+    task: Task, rng: random.Random, split: Split, first: int
+) -> tuple[str, list[ThoughtStep], str] | None:
+    """Draw a question, the steps that lead to its answer, and the answer; None if held out."""
+    is_training = split == "training"
+    if task.operation == "story":
+        story = draw_story(rng, task.left, split)
+        return (story.question, *solve(story.calculation, first))
+    if task.operation == "chain":
+        is_exact = not is_training or rng.random() > INEXACT_FRACTION
+        chain = draw_chain(task.left, rng, split, exact=is_exact)
+        return (str(chain), *solve(chain, first))
+    a, b = draw_operands(task.operation, task.left, task.right, rng, uniform=not is_training)
+    if split_of(task.operation, a, b) != split:
+        return None
+    step = write_step(task.operation, a, b, first)
+    return _question(task.operation, a, b), [step], answer_of(step)

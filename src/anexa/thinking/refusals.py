@@ -1,47 +1,72 @@
 """Requests that the thinking model cannot answer, and its refusals.
 
-The requests are words, single numbers, unsupported operations, and operands that are far too long.
+The requests are words, single numbers, unsupported operations, operands that are far too long, and
+numbers without an operation, which get a question back.
 """
 
 from __future__ import annotations
 
 import random
 import string
+from collections.abc import Sequence
 
-from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
+from anexa.model.question import normalize_question
+from anexa.thinking.answers import BY_ZERO
+from anexa.thinking.phrasings import FRAMES, WORDS, ask_comparison
+from anexa.thinking.problems import MAX_DIGITS, MAX_DIVIDEND_DIGITS, MAX_FACTOR_DIGITS
 
 NOT_ARITHMETIC = "I work out sums, such as 347*86, and stories about them."
-UNSUPPORTED = "I work out one +, - or * of two whole numbers at a time."
+UNSUPPORTED = "I work out up to three operations, each +, -, * or /, on whole numbers."
 TOO_LARGE = (
-    f"That is too large for me: I work out up to {MAX_DIGITS} digits for + and -, and up to "
-    f"{MAX_FACTOR_DIGITS} for *."
+    f"That is too large for me: I work out up to {MAX_DIGITS} digits for + and -, "
+    f"{MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS} for *, and {MAX_DIVIDEND_DIGITS} for /."
 )
 
+# Numbers of digits from which a calculation is refused: well above those that `anexa eval` measures
+# beyond training.
+TOO_MANY_DIGITS = {"+": 26, "-": 26, "/": 14, "?": 31}
+TOO_MANY_FACTS = 201  # digits of one factor times digits of the other
+TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operations
+MAX_LISTED = 4  # numbers without an operation that get a question back
+
 _WORDS = (
-    "a about and answer are best blue book bread brother buy can capital car cat city code colour "
+    "a about and answer are best blue book bread brother buy can capital car cat city code color "
     "come cook day do dog draw explain film for France friend from game garden give good green "
     "hello help hi house how I in is it joke learn like live make me moon morning mountain movie "
     "music my name night no of please poem rain red river say school sea short sing sister sleep "
-    "song star story summer sun tell thank thanks that the think this time to tree today tomorrow "
-    "translate train travel weather what when where which who why will winter with write yes you "
-    "your"
+    "song star story summer sun tell thank thanks that the think this time to today tomorrow "
+    "translate train travel tree weather what when where which who why will winter with write yes "
+    "you your"
 ).split()
 _UNSUPPORTED_FORMS = (
-    "{a}/{b}", "{a} / {b}", "{a}:{b}", "{a}%{b}", "{a}^{b}", "{a}**{b}", "{a}//{b}", "{a}<{b}",
-    "{a} divided by {b}", "{a} mod {b}", "{a} to the power of {b}", "{a} percent of {b}",
+    "{a}:{b}", "{a}%{b}", "{a}^{b}", "{a}**{b}", "{a}//{b}", "{a}<{b}", "{a}>{b}",
+    "{a} mod {b}", "{a} to the power of {b}", "{a} percent of {b}", "{a}% of {b}",
     "sqrt({a})", "sqrt {a}", "square root of {a}", "half of {a}", "log({a})", "{a}!", "{a} squared",
-    "{a}.{b}+{c}", "{a}-{b}.{c}", "{a}.{b}*{c}", "{a},{b}+{c}", "-{a}+{b}", "-{a}-{b}", "-{a}*{b}",
-    "{a}+-{b}", "{a}--{b}", "{a}*-{b}", "{a}+", "{a}-", "{a}*", "+{a}", "-{a}", "*{a}",
-    "{a}+{b}+{c}", "{a}+{b}-{c}", "{a}-{b}-{c}", "{a}*{b}*{c}", "{a}*{b}+{c}", "{a}+{b}*{c}",
-    "{a} + {b} + {c}", "{a} - {b} + {c}", "{a} * {b} - {c}", "({a}+{b})*{c}", "{a}*({b}-{c})",
-    "{a} plus {b} plus {c}", "{a} minus {b} times {c}", "x+{a}={b}", "{a}x={b}", "{a}+{b}={c}",
+    "{a}.{b}+{c}", "{a}-{b}.{c}", "{a}.{b}*{c}", "{a}/{b}.{c}", "{a},{b}+{c}",
+    "-{a}+{b}", "-{a}-{b}", "-{a}*{b}", "-{a}/{b}", "{a}+-{b}", "{a}--{b}", "{a}*-{b}", "{a}/-{b}",
+    "{a}+", "{a}-", "{a}*", "{a}/", "+{a}", "-{a}", "*{a}", "/{a}", "({a}+{b}", "{a}*{b})", "({a})",
+    "{a}+{b}+{c}+{d}+{e}", "{a}+{b}-{c}+{d}-{e}", "{a}-{b}-{c}-{d}-{e}", "{a}*{b}*{c}*{d}*{e}",
+    "{a}*{b}+{c}*{d}-{e}", "{a}+{b}/{c}-{d}*{e}", "({a}+{b})*({c}-{d})/{e}",
+    "{a}+{b}*({c}-{d}+{e})",
+    "{a} + {b} + {c} + {d} + {e}", "{a}+{b}+{c}+{d}+{e}+{f}", "{a}*({b}-{c})+{d}-{e}*{f}",
+    "x+{a}={b}", "{a}x={b}", "{a}+{b}={c}",
 )  # fmt: skip
 
 
 def unanswerable_request(rng: random.Random) -> tuple[str, str]:
-    """Draw a request that the model cannot answer, and the refusal."""
-    (kind,) = rng.choices((_words, _letters, _digits, _unsupported, _too_large), (6, 2, 2, 6, 4))
-    return kind(rng)
+    """Draw a request that the model cannot answer, and the refusal or the question back."""
+    kinds = (_words, _letters, _digits, _unsupported, _too_large, _listed, _by_zero)
+    while True:
+        (kind,) = rng.choices(kinds, (6, 2, 2, 7, 6, 3, 1))
+        text, answer = kind(rng)
+        if normalize_question(text) == text:  # as all questions are when the model sees them
+            return text, answer
+
+
+def question_back(numbers: Sequence[int]) -> str:
+    """Ask which operation is meant, about two or more numbers."""
+    *first, last = (sign.join(map(str, numbers)) for sign in "+-*/")
+    return f"Do you mean {', '.join(first)} or {last}?"
 
 
 def _words(rng: random.Random) -> tuple[str, str]:
@@ -63,21 +88,51 @@ def _digits(rng: random.Random) -> tuple[str, str]:
 
 
 def _unsupported(rng: random.Random) -> tuple[str, str]:
-    a, b, c = (_number(rng, rng.randint(1, rng.choice((1, 2, 3, 8)))) for _ in range(3))
-    text = rng.choice(_UNSUPPORTED_FORMS).format(a=a, b=b, c=c)
-    return (f"What is {text}?" if rng.random() < 0.2 else text), UNSUPPORTED
+    numbers = {name: _number(rng, rng.randint(1, rng.choice((1, 2, 3, 8)))) for name in "abcdef"}
+    text = rng.choice(_UNSUPPORTED_FORMS).format(**numbers)
+    return _framed(text, rng), UNSUPPORTED
 
 
 def _too_large(rng: random.Random) -> tuple[str, str]:
-    sign = rng.choice("+-*")
-    # At least two digits too many: `anexa eval` measures calculations with one digit too many.
-    least = (MAX_FACTOR_DIGITS if sign == "*" else MAX_DIGITS) + 2
-    digits = [rng.randint(least, rng.choice((12, 20, 40, 100, 400))), rng.randint(1, 40)]
-    rng.shuffle(digits)
-    a, b = (_number(rng, n) for n in digits)
-    return rng.choice(("{a}{s}{b}", "{a} {s} {b}", "What is {a}{s}{b}?")).format(
-        a=a, s=sign, b=b
-    ), TOO_LARGE
+    sign = rng.choice("+-*/?c")
+    most = rng.choice((40, 40, 100, 400))
+    if sign == "*":
+        short = rng.randint(1, 40)
+        least = -(-TOO_MANY_FACTS // short)
+        digits = [rng.randint(least, max(least, most)), short]
+    elif sign == "c":
+        digits = [rng.randint(TOO_MANY_CHAIN_DIGITS, most), *(rng.randint(1, 12) for _ in "ab")]
+    else:
+        digits = [rng.randint(TOO_MANY_DIGITS[sign], most), rng.randint(1, 40)]
+    if sign != "/":
+        rng.shuffle(digits)
+    numbers = [_number(rng, count) for count in digits]
+    if sign == "?":
+        return ask_comparison(numbers[0], numbers[1], "larger", rng), TOO_LARGE
+    signs = [rng.choice("+-*") if sign == "c" else sign for _ in numbers[1:]]
+    space = rng.choice(("", "", " "))
+    text = str(numbers[0])
+    for each, number in zip(signs, numbers[1:]):
+        text += f"{space}{each}{space}{number}"
+    return _framed(text, rng), TOO_LARGE
+
+
+def _listed(rng: random.Random) -> tuple[str, str]:
+    """Draw two or more numbers without an operation, and the question which one is meant."""
+    count = rng.choice((2, 2, 2, 2, 3, MAX_LISTED))
+    most = 8 if count == 2 else 4
+    numbers = [_number(rng, rng.randint(1, most)) for _ in range(count)]
+    separator = rng.choice((" ", " ", " ", ", ", " and "))
+    return separator.join(map(str, numbers)) + rng.choice(("", "", "?")), question_back(numbers)
+
+
+def _by_zero(rng: random.Random) -> tuple[str, str]:
+    sign = rng.choice(("/", "/", " / ", *(f" {word} " for word in WORDS["/"])))
+    return _framed(f"{_number(rng, rng.randint(1, 8))}{sign}0", rng), BY_ZERO
+
+
+def _framed(text: str, rng: random.Random) -> str:
+    return rng.choice(FRAMES).format(text) if rng.random() < 0.25 else text
 
 
 def _number(rng: random.Random, digits: int) -> int:

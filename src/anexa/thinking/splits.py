@@ -3,29 +3,63 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
+
+from anexa.thinking.thoughts import ThoughtStep, unsigned
 
 Split = Literal["training", "validation", "test"]
 """Training data; "validation" for model selection, "test" for reported results."""
 
+MENTAL_PRODUCTS = (
+    (12, 12),
+    (123, 456),
+    (1234, 5678),
+    (12345, 6789),
+    (123456, 789012),
+    (1234567, 8901234),
+    (987654321, 123456789),
+)
+"""Products of a public test of language models (https://sanand0.github.io/llmmath); always in
+"test", as are their multiples by powers of ten."""
+
 _VALIDATION = 0.02  # fraction of all problems
+_MENTAL = {
+    tuple(sorted(int(str(factor).rstrip("0")) for factor in pair)) for pair in MENTAL_PRODUCTS
+}
 
 
 def split_of(operation: str, a: int, b: int) -> Split:
-    """Return the split of a problem; the order of the operands does not matter.
+    """Return the split of a problem on two numbers, neither of them negative.
 
     A hash of the operands assigns 2 % of all problems to "test" (20 % of the products of two digits
-    by two, of which there are few). Problems on single digits are all for training: the facts of
-    thoughts are such problems. Trailing zeros of a factor are ignored: they change neither
-    digits nor carries.
+    by two and of the divisions of two digits by one, of which there are few). Problems on single
+    digits are all for training: the facts of thoughts are such problems. The order of the operands
+    matters in a division only. Trailing zeros of a factor are ignored: they change neither digits
+    nor carries.
     """
     if operation == "*":
         a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
-    small, large = sorted((a, b))
+    small, large = (a, b) if a < b else (b, a)
     if large < 10:
         return "training"
+    if operation == "/":
+        return split_at(f"/ {a} {b}", test=0.2 if a < 100 and b < 10 else 0.02)
+    if operation == "*" and (small, large) in _MENTAL:
+        return "test"
     two_by_two = operation == "*" and small >= 10 and large < 100
     return split_at(f"{operation} {small} {large}", test=0.2 if two_by_two else 0.02)
+
+
+def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:
+    """Return the split of a "chain" or a "story" by its numbers, in any order."""
+    return split_at(f"{kind} {' '.join(map(str, sorted(numbers)))}", test=0.02)
+
+
+def gives_away(step: ThoughtStep) -> bool:
+    """Whether a line of a thought is itself a held-out problem, which training would reveal."""
+    _, operation, a, b = unsigned(step.operation, step.a, step.b)
+    return split_of(operation, a, b) != "training"
 
 
 def split_at(key: str, test: float) -> Split:

@@ -7,9 +7,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from anexa.errors import UsageError
-from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS
-from anexa.thinking.problems import TASKS, Problem, draw, is_held_out
+from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS, mental_products
+from anexa.thinking.problems import TASKS, Problem, Task, draw
 from anexa.thinking.refusals import unanswerable_request
+
+CELLS = (
+    *(Task(sign, digits) for sign in "+-" for digits in (*range(2, 9), *range(10, 21, 2))),
+    *(Task("*", m, n) for m in (2, 3, 4) for n in range(1, m + 1)),
+    *(Task("*", digits, digits) for digits in (5, 6, 7, 8, 9)),
+    *(Task("*", digits, 1) for digits in (9, 20)),
+    *(Task("/", digits, 1) for digits in (2, 4, 8)),
+    *(Task("/", digits, 2) for digits in (3, 5, 8)),
+    *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
+    *(Task("?", digits) for digits in (4, 10, 20, 26)),
+)
+"""Tasks of training that are evaluated, on held-out problems."""
+
+MENTAL = "mental"
+"""Task of the seven `MENTAL_PRODUCTS`; it is evaluated only if it is named."""
 
 MAX_DRAWS = 20  # draws for each new problem, after which the task counts as exhausted
 
@@ -21,29 +36,32 @@ def _refused(rng: random.Random) -> Problem:
 
 
 _DRAWERS: dict[str, Callable[[random.Random], Problem]] = {
-    **{str(task): partial(draw, task, split="test") for task in TASKS if is_held_out(task)},
+    **{str(task): partial(draw, task, split="test") for task in CELLS},
     **HARD_SETS,
     "no sum": _refused,
-    **BEYOND_TRAINING,
+    **{str(task): partial(draw, task, split="test") for task in BEYOND_TRAINING},
 }
 
 
 def task_names(names: Sequence[str] = ()) -> Sequence[str]:
-    """Check task names; without any, list all tasks.
+    """Check task names; without any, list all tasks but `MENTAL`.
 
     Raises:
         UsageError: if a name is unknown, or no problem of the task is held out.
     """
     for name in names:
         if name in map(str, TASKS) and name not in _DRAWERS:
-            raise UsageError(f"no problem of the task {name!r} is held out: choose another task")
-        if name not in _DRAWERS:
-            raise UsageError(f"there is no task {name!r}: choose from {', '.join(_DRAWERS)}")
+            raise UsageError(f"no problem of the task {name!r} is evaluated: choose another task")
+        if name not in _DRAWERS and name != MENTAL:
+            known = ", ".join((*_DRAWERS, MENTAL))
+            raise UsageError(f"there is no task {name!r}: choose from {known}")
     return names or list(_DRAWERS)
 
 
 def distinct_problems(name: str, count: int, rng: random.Random) -> list[Problem]:
     """Draw `count` different held-out problems of a task, or all if there are fewer."""
+    if name == MENTAL:
+        return mental_products()[:count]
     found: dict[str, Problem] = {}
     misses = 0
     while len(found) < count and misses < MAX_DRAWS * (len(found) + 1):

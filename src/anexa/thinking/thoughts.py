@@ -56,12 +56,12 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
     """Write the line of a thought that computes `a` operation `b`.
 
     A negative operand is written without its sign, in an expression with the same result: -5+12 as
-    12-5, and -5-12 as -(5+12).
+    12-5, -5-12 as -(5+12), -12/4 as -(12/4).
 
     Args:
         operation: "+", "-", "*", "/" or "?".
         a: the first operand.
-        b: the second operand; neither is negative in a division or a comparison.
+        b: the second operand; neither is negative in a comparison.
         first: index of the letter of the ones, 0 for A.
     """
     sign, written, x, y = unsigned(operation, a, b)
@@ -78,9 +78,14 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
 
 
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
-    """Compute `a` operation `b`: the result, as in `ThoughtStep`, and the remainder."""
+    """Compute `a` operation `b`: the result, as in `ThoughtStep`, and the remainder.
+
+    Quotient and remainder of negative numbers are those of their absolute values, but for the sign
+    of the quotient.
+    """
     if operation == "/":
-        return divmod(a, b)
+        quotient, remainder = divmod(abs(a), abs(b))
+        return -quotient if (a < 0) != (b < 0) else quotient, remainder
     if operation == "?":
         return "<=>".index(relation(a, b)) - 1, 0
     return {"+": a + b, "-": a - b, "*": a * b}[operation], 0
@@ -93,8 +98,8 @@ def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
         Whether the result of the new operation is to be negated; the new operation; its operands.
     """
     x, y = abs(a), abs(b)
-    if operation == "*":
-        return (a < 0) != (b < 0) and a * b != 0, "*", x, y
+    if operation in "*/":
+        return (a < 0) != (b < 0) and a * b != 0, operation, x, y
     if operation not in "+-" or (a >= 0 and b >= 0):
         return False, operation, x, y
     is_sum = (operation == "+") == ((a < 0) == (b < 0))

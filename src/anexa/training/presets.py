@@ -34,9 +34,11 @@ _MICROGPT = {
 # Llama with about 0.8 million parameters. The width inside the MLP is 8/3 of the model's, as in
 # Llama: its three matrices then have as many parameters as two of 4 times the width.
 _LLAMA = {"model_type": "llama", "n_inner": 344}
-# The same, with a longer context for thoughts.
+# The same, with a longer context for thoughts: 13 by 13 digits take 2,500 characters. A step has as
+# many tokens as two such sequences, but dozens of shorter ones.
 _THINK = _LLAMA | {
-    "block_size": 512,
+    "block_size": 2560,
+    "batch_size": 2,
     "schedule": "wsd",
     "steps": 16_000,
     "beta2": 0.95,

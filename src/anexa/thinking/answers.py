@@ -1,0 +1,45 @@
+"""Answers to calculations, and the thoughts that lead to them."""
+
+from __future__ import annotations
+
+from anexa.thinking.expressions import Calculation, InexactDivision, evaluate
+from anexa.thinking.thoughts import ThoughtStep
+
+EQUAL = "They are equal."
+BY_ZERO = "Nothing can be divided by 0."
+INEXACT = "I can only go on with a division that leaves no remainder."
+
+
+def answer_of(step: ThoughtStep, asked: str = "larger") -> str:
+    """Return the answer that the last line of a thought leads to.
+
+    Args:
+        step: the last line.
+        asked: number that a comparison asks for: "larger" or "smaller".
+
+    Returns:
+        The value, such as `-4525`; quotient and remainder, such as `26 R 30`; of a comparison, one
+        of the two numbers, or `EQUAL`.
+    """
+    if step.operation == "?":
+        if step.a == step.b:
+            return EQUAL
+        return str(max(step.a, step.b) if asked == "larger" else min(step.a, step.b))
+    return f"{step.value} R {step.remainder}" if step.remainder else str(step.value)
+
+
+def solve(calculation: Calculation, first: int = 0) -> tuple[list[ThoughtStep], str]:
+    """Work out a calculation: the lines of the thought, and the answer.
+
+    The thought ends at a division that cannot be continued, and the answer says why: `INEXACT` or
+    `BY_ZERO`. A calculation with "/0" in it is refused without a thought.
+
+    Args:
+        calculation: the calculation.
+        first: index of the letter of the ones, 0 for A.
+    """
+    try:
+        steps = evaluate(calculation, first)
+    except InexactDivision as error:
+        return error.steps, BY_ZERO if error.by_zero else INEXACT
+    return steps, answer_of(steps[-1])

@@ -1,0 +1,61 @@
+"""Random operands of calculations on two numbers, with uniform or with difficult digits."""
+
+from __future__ import annotations
+
+import random
+
+LONG_FRACTION = 0.5  # of sums, differences and comparisons: both operands have the full length
+
+
+def draw_number(rng: random.Random, digits: int, *, uniform: bool = True) -> int:
+    """Draw a number of a given length; if not `uniform`, often one with many nines and zeros."""
+    least: int = 10 ** (digits - 1) if digits > 1 else 0
+    if uniform or rng.random() < 0.7:
+        return rng.randrange(least, 10**digits)
+    some = rng.choice(("09", "01", "059", "019", "0", "9"))
+    drawn = (
+        rng.choice(some) if rng.random() < 0.8 else rng.choice("0123456789") for _ in range(digits)
+    )
+    number = int("".join(drawn))
+    return number if number >= least else number + least * rng.randint(1, 9)
+
+
+def draw_operands(
+    operation: str, left: int, right: int | None, rng: random.Random, *, uniform: bool
+) -> tuple[int, int]:
+    """Draw the operands of "+", "-", "*", "/" or "?", in random order but for a division.
+
+    Args:
+        operation: sign of the operation.
+        left: number of digits of the longer operand, or of the dividend.
+        right: number of digits of the other operand; None: any number up to `left`, in half of the
+            cases `left`, as else hardly any sum would use the leftmost columns.
+        rng: random generator.
+        uniform: whether all digits are equally likely, as in held-out problems; if not, difficult
+            pairs are drawn more often.
+    """
+    if right is None:
+        right = left if rng.random() < LONG_FRACTION else rng.randint(1, left)
+    a, b = (draw_number(rng, digits, uniform=uniform) for digits in (left, right))
+    if operation == "/":
+        b = b or rng.randint(1, 9)
+        if not uniform and rng.random() < 0.25 and len(str(a - a % b)) == left:
+            a -= a % b  # without a remainder
+        return a, b
+    if not uniform or operation == "?":  # two random numbers differ in the first digits
+        b = _difficult(operation, a, b, left, right, rng)
+    return (a, b) if rng.random() < 0.5 else (b, a)
+
+
+def _difficult(operation: str, a: int, b: int, left: int, right: int, rng: random.Random) -> int:
+    """Replace the second operand, more or less often, by one that is near to the first."""
+    kind = rng.random()
+    if kind < {"-": 0.1, "?": 0.4}.get(operation, 0.0):  # alike up to some digit
+        end: int = 10 ** rng.randint(1, left)
+        return a - a % end + rng.randrange(end)
+    if kind < 0.125 and operation == "+":  # nines and a one: a long carry
+        near: int = 10**left - 1 - a + rng.randint(0, 2)
+        return near if len(str(near)) <= left else a
+    if kind > 0.95 and left == right:
+        return a
+    return b

@@ -1,0 +1,141 @@
+"""Phrasings of calculations and comparisons: one table to ask with, and to parse questions with.
+
+A question is an expression in a frame (`What is 12+30?`), a command (`subtract 5 from 12`), or a
+command that names its result in a frame of its own (`What is the sum of 3 and 4?`). Its first
+letter may be small, and its last `?` or `.` may be left out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+
+FRAMES = (
+    "{}",
+    "{}?",
+    "{}=",
+    "{} =",
+    "{}=?",
+    "{} = ?",
+    "What is {}?",
+    "What's {}?",
+    "How much is {}?",
+    "Calculate {}.",
+    "Compute {}.",
+    "Solve {}.",
+    "Work out {}.",
+    "Please calculate {}.",
+    "Can you calculate {}?",
+    "Tell me {}.",
+)
+"""Frames around an expression with signs or with `WORDS`, such as `12+30` or `12 plus 30`."""
+
+WORDS = {
+    "+": ("plus",),
+    "-": ("minus",),
+    "*": ("times", "x", "multiplied by"),
+    "/": ("divided by",),
+}
+"""Words for the signs of an expression without brackets; the x may have no spaces around it."""
+
+
+@dataclass(frozen=True)
+class Phrasing:
+    """A phrasing of an operation on two numbers.
+
+    Attributes:
+        text: format string with the fields a and b.
+        operation: "+", "-", "*" or "/" of a and b, in this order; "larger" or "smaller" for the
+            number that a comparison asks for.
+    """
+
+    text: str
+    operation: str
+
+
+COMPARISONS = (
+    Phrasing("Which is larger, {a} or {b}?", "larger"),
+    Phrasing("Which is larger: {a} or {b}?", "larger"),
+    Phrasing("Which number is larger, {a} or {b}?", "larger"),
+    Phrasing("Which is bigger, {a} or {b}?", "larger"),
+    Phrasing("Which is greater, {a} or {b}?", "larger"),
+    Phrasing("Which is more, {a} or {b}?", "larger"),
+    Phrasing("What is larger, {a} or {b}?", "larger"),
+    Phrasing("Which is smaller, {a} or {b}?", "smaller"),
+    Phrasing("Which is smaller: {a} or {b}?", "smaller"),
+    Phrasing("Which number is smaller, {a} or {b}?", "smaller"),
+    Phrasing("Which is less, {a} or {b}?", "smaller"),
+)
+_NOUNS = {"sum": "+", "difference": "-", "product": "*", "quotient": "/"}
+COMMANDS = (
+    Phrasing("Add {a} and {b}.", "+"),
+    Phrasing("Add {b} to {a}.", "+"),
+    Phrasing("Please add {a} and {b}.", "+"),
+    Phrasing("Subtract {b} from {a}.", "-"),
+    Phrasing("Please subtract {b} from {a}.", "-"),
+    Phrasing("Take {b} away from {a}.", "-"),
+    Phrasing("Multiply {a} by {b}.", "*"),
+    Phrasing("Multiply {a} and {b}.", "*"),
+    Phrasing("Please multiply {a} by {b}.", "*"),
+    Phrasing("Divide {a} by {b}.", "/"),
+    Phrasing("Please divide {a} by {b}.", "/"),
+    *(
+        Phrasing(frame.format(f"the {noun} of {{a}} and {{b}}"), operation)
+        for noun, operation in _NOUNS.items()
+        for frame in ("What is {}?", "Calculate {}.", "Tell me {}.")
+    ),
+    Phrasing("What is the difference between {a} and {b}?", "-"),
+)
+COMPARISON = COMPARISONS[0].text
+"""How comparisons are asked if not rephrased."""
+
+_PAIR = re.compile(r"([0-9]+)([-+*/])([0-9]+)")
+_EXPRESSION = re.compile(r"[-+*/()0-9]+")
+_COMPARED = re.compile(
+    re.escape(COMPARISON).replace(r"\{a\}", "([0-9]+)").replace(r"\{b\}", "([0-9]+)")
+)
+
+
+def rephrase(question: str, rng: random.Random) -> str:
+    """Phrase a question such as `347*86` or a comparison in other words; others stay as they are.
+
+    The number that a comparison asks for stays the larger one.
+    """
+    compared = _COMPARED.fullmatch(question)
+    if compared:
+        return ask_comparison(int(compared[1]), int(compared[2]), "larger", rng)
+    if not _EXPRESSION.fullmatch(question):
+        return question
+    pair = _PAIR.fullmatch(question)
+    if pair and rng.random() < 0.25:
+        phrasings = [phrasing for phrasing in COMMANDS if phrasing.operation == pair[2]]
+        text = rng.choice(phrasings).text.format(a=pair[1], b=pair[3])
+    else:
+        text = rng.choice(FRAMES).format(_respell(question, rng))
+    return _casually(text, rng)
+
+
+def ask_comparison(a: int, b: int, asked: str, rng: random.Random) -> str:
+    """Ask for the "larger" or the "smaller" of two numbers in any of the `COMPARISONS`."""
+    phrasing = rng.choice([phrasing for phrasing in COMPARISONS if phrasing.operation == asked])
+    return _casually(phrasing.text.format(a=a, b=b), rng)
+
+
+def _respell(expression: str, rng: random.Random) -> str:
+    """Put spaces or words around or in the place of signs, or leave an expression as it is."""
+    how = rng.random()
+    if how < 0.35:
+        return expression
+    if how < 0.65 or "(" in expression:
+        return re.sub(r"[-+*/]", r" \g<0> ", expression)
+    if how < 0.75 and "*" in expression:
+        return expression.replace("*", "x")
+    return re.sub(r"[-+*/]", lambda sign: f" {rng.choice(WORDS[sign[0]])} ", expression)
+
+
+def _casually(text: str, rng: random.Random) -> str:
+    """Leave out the last mark or the first capital letter, as people do."""
+    if text[0].isalpha() and rng.random() < 0.5:
+        text = text[0].lower() + text[1:]
+    return text[:-1].rstrip() if text[-1] in "?." and rng.random() < 0.5 else text
