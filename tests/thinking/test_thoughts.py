@@ -6,103 +6,199 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
-from anexa.thinking.thoughts import ThoughtStep, add, compare, multiply, scale, steps_of, subtract
+from anexa.thinking.thoughts import MULTIPLES, relation, unsigned, write_step, write_value
+from tests.thinking.reading import assert_true, calculate, read_line, value_of
 
-numbers = st.integers(0, 10**MAX_DIGITS - 1)
-factors = st.integers(0, 10**MAX_FACTOR_DIGITS - 1)
+# Longer than any number that is trained or evaluated, and often short or alike.
+numbers = (
+    st.integers(0, 10**30)
+    | st.integers(0, 120)
+    | st.integers(0, 10**4).map(lambda n: 10 ** n.bit_length() - 1)
+)
+letters = st.integers(0, 25)
+divisors = st.integers(1, 10**4) | st.integers(1, 99)
 
 
 @pytest.mark.parametrize(
-    ("made", "line"),
+    ("operation", "a", "b", "line"),
     [
-        (add(347, 86), "347+086:7+6+0=13,4+8+1=13,3+0+1=04:433"),
-        (add(0, 0), "0+0:0+0+0=00:0"),
-        (compare(478, 5003), "0478?5003:0<5:<"),
-        (compare(5003, 478), "5003?0478:5>0:>"),
-        (compare(5003, 5009), "5003?5009:5=5,0=0,0=0,3<9:<"),
-        (compare(86, 86), "86?86:8=8,6=6:="),
-        (subtract(5003, 478), "5003-0478:13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:4525"),
-        (subtract(478, 5003), "-(5003-0478):13-8-0=5,10-7-1=2,10-4-1=5,05-0-1=4:-4525"),
-        (subtract(4998, 5003), "-(5003-4998):13-8-0=5,10-9-1=0,10-9-1=0,05-4-1=0:-0005"),
-        (subtract(86, 86), "86-86:06-6-0=0,08-8-0=0:00"),
-        (scale(347, 8, 1), "347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760"),
-        (scale(0, 0), "0*0:0*0+0=00:0"),
+        ("+", 347, 86, "A7B4C3+a6b8c0:A:7+6+0=13,B:4+8+1=13,C:3+0+1=04:C4B3A3"),
+        ("+", 0, 0, "A0+a0:A:0+0+0=00:A0"),
+        ("+", 95, 7, "A5B9+a7b0:A:5+7+0=12,B:9+0+1=10:C1B0A2"),
+        (
+            "-",
+            5003,
+            478,
+            "A3B0C0D5-a8b7c4d0:D:5>0,A:13-8-0=5,B:10-7-1=2,C:10-4-1=5,D:05-0-1=4:D4C5B2A5",
+        ),
+        (
+            "-",
+            478,
+            5003,
+            "A8B7C4D0-a3b0c0d5:D:0<5,A:13-8-0=5,B:10-7-1=2,C:10-4-1=5,D:05-0-1=4:-D4C5B2A5",
+        ),
+        ("-", 86, 86, "A6B8-a6b8:B:8=8,A:6=6,A:06-6-0=0,B:08-8-0=0:A0"),
+        (
+            "*",
+            347,
+            86,
+            "A7B4C3*a6b8:A7*a6+0=42;A2,A7*b8+4=60,B4*a6+60=84;B4,B4*b8+8=40,C3*a6+40=58;C8,"
+            "C3*b8+5=29;D9:E2D9C8B4A2",
+        ),
+        ("*", 0, 0, "A0*a0:A0*a0+0=00;A0:A0"),
+        (
+            "/",
+            992,
+            37,
+            "A2B9C9/a7b3:37*1=37,37*2=74,37*3=111,37*4=148,37*5=185,37*6=222,37*7=259,"
+            "37*8=296,37*9=333,C:9-37*0=9,B:99-37*2=25,A:252-37*6=30:B2A6 R 30",
+        ),
+        (
+            "/",
+            6,
+            3,
+            "A6/a3:3*1=3,3*2=6,3*3=9,3*4=12,3*5=15,3*6=18,3*7=21,3*8=24,3*9=27,A:6-3*2=0:A2",
+        ),
+        ("?", 456, 356, "A6B5C4?a6b5c3:C:4>3:>"),
+        ("?", 5003, 5009, "A3B0C0D5?a9b0c0d5:D:5=5,C:0=0,B:0=0,A:3<9:<"),
+        ("?", 86, 86, "A6B8?a6b8:B:8=8,A:6=6:="),
+        ("+", -5, 12, "A2B1-a5b0:B:1>0,A:12-5-0=7,B:01-0-1=0:A7"),
+        ("+", -12, 5, "A5B0-a2b1:B:0<1,A:12-5-0=7,B:01-0-1=0:-A7"),
+        ("+", 5, -12, "A5B0-a2b1:B:0<1,A:12-5-0=7,B:01-0-1=0:-A7"),
+        ("-", -5, 12, "-(A5B0+a2b1):A:5+2+0=07,B:0+1+0=01:-B1A7"),
+        ("-", 5, -12, "A5B0+a2b1:A:5+2+0=07,B:0+1+0=01:B1A7"),
+        ("*", -5, 12, "-(A5*a2b1):A5*a2+0=10;A0,A5*b1+1=06;B6:-B6A0"),
+        ("*", -5, 0, "A5*a0:A5*a0+0=00;A0:A0"),
     ],
 )
-def test_lines_are_written_out(made: ThoughtStep, line: str) -> None:
-    value = line.split(":")[-1]
-    assert made.text == line
-    assert made.value == ({"<": -1, "=": 0, ">": 1}[value] if value in "<=>" else int(value))
-    assert steps_of(made.operation.replace("?", "-"), made.a, made.b).count(made) == 1
+def test_lines_are_written_out(operation: str, a: int, b: int, line: str) -> None:
+    step = write_step(operation, a, b)
+    assert step.text == line
+    assert (step.operation, step.a, step.b) == (operation, a, b)
+
+
+@given(st.sampled_from("+-*/?"), numbers, numbers, letters)
+def test_lines_are_true(operation: str, a: int, b: int, first: int) -> None:
+    b = b or 1 if operation == "/" else b
+    step = write_step(operation, a, b, first)
+    line = read_line(step.text)
+    assert (line.operation, line.a, line.b, line.negated) == (operation, a, b, False)
+    assert_true(line)
+    if operation == "?":
+        assert step.value == (a > b) - (a < b)
+    else:
+        assert (step.value, step.remainder) == value_of(line)
+    assert step.text[0] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[first]
+
+
+@given(st.sampled_from("+-*/"), numbers, numbers, st.booleans(), st.booleans())
+def test_negative_operands_are_written_without_signs(
+    operation: str, a: int, b: int, is_a_negative: bool, is_b_negative: bool
+) -> None:
+    a, b = (-a if is_a_negative else a), (-b if is_b_negative else b)
+    if operation == "/":
+        b = b or 1
+        a -= a % abs(b)  # exact
+    step = write_step(operation, a, b)
+    line = read_line(step.text)
+    assert_true(line)
+    assert step.value == int(line.value) == calculate(f"({a}){operation}({b})")
+    assert (line.negated, line.operation, line.a, line.b) == unsigned(operation, a, b)
+    if a >= 0 and b >= 0:
+        assert (line.negated, line.operation, line.a, line.b) == (False, operation, a, b)
+
+
+def test_a_division_of_a_negative_number_is_that_of_the_absolute_values() -> None:
+    for a, b in ((-13, 4), (13, -4), (-1, 3)):
+        step = write_step("/", a, b)
+        assert step.text.startswith("-(")
+        assert (step.value, step.remainder) == (-(abs(a) // abs(b)), abs(a) % abs(b))
+        assert_true(read_line(step.text))
 
 
 @given(numbers, numbers)
-def test_sums_and_differences_have_a_column_for_each_digit(a: int, b: int) -> None:
+def test_sums_and_differences_have_a_fact_for_each_place(a: int, b: int) -> None:
     width = max(len(str(a)), len(str(b)))
-    for operation, result in (("+", a + b), ("-", a - b)):
-        *_, step = steps_of(operation, a, b)
-        expression, facts, last = step.text.split(":")
-        assert step.value == int(last) == result
-        assert len(last.lstrip("-")) == width or operation == "+"
-        assert [len(digits) for digits in re.findall(r"\d+", expression)] == [width, width]
-        assert len(facts.split(",")) == width
+    for operation in "+-":
+        facts = read_line(write_step(operation, a, b).text).facts
+        columns = [fact for fact in facts if "=" in fact and len(fact) > 5]
+        assert len(columns) == width
+        compared = facts[: len(facts) - width]
+        assert (len(compared) > 0) == (operation == "-")
+        for fact in columns:
+            assert re.fullmatch(r"[A-Z]:\d{1,2}[-+]\d[-+][01]=\d{1,2}", fact)
 
 
-@given(numbers | st.integers(0, 20), numbers | st.integers(0, 20))
-def test_a_difference_begins_with_a_comparison(a: int, b: int) -> None:
-    comparison, difference = steps_of("-", a, b)
-    expression, facts, sign = comparison.text.split(":")
-    left, right = expression.split("?")
-    assert (int(left), int(right), len(left)) == (a, b, len(right))
-    assert comparison.value == (a > b) - (a < b) == "<=>".index(sign) - 1
-    *alike, last = facts.split(",")
-    assert all(fact[0] == fact[2] and fact[1] == "=" for fact in alike)
-    assert last[1] == sign
-    assert "".join(fact[0] for fact in [*alike, last]) == left[: len(alike) + 1]
-    assert "".join(fact[2] for fact in [*alike, last]) == right[: len(alike) + 1]
-    assert difference.text.startswith("-(") == (sign == "<")
+@given(numbers, numbers)
+def test_a_comparison_ends_at_the_first_digits_that_differ(a: int, b: int) -> None:
+    line = read_line(write_step("?", a, b).text)
+    x, y = (str(number).zfill(max(len(str(a)), len(str(b)))) for number in (a, b))
+    *alike, last = line.facts
+    for i, fact in enumerate(alike):
+        assert fact[2:] == f"{x[i]}={y[i]}"
+    assert last[2:] == f"{x[len(alike)]}{relation(a, b)}{y[len(alike)]}"
+    assert len(line.facts) == len(x) if a == b else x[len(alike)] != y[len(alike)]
 
 
-@given(factors, factors)
-def test_products_have_a_line_for_each_nonzero_digit(a: int, b: int) -> None:
-    steps = multiply(a, b)
-    assert steps[-1].value == a * b
-    parts = [step.text.split(":")[0] for step in steps if step.operation == "*"]
-    digits = str(b)[::-1]
+@given(numbers, numbers, letters)
+def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, first: int) -> None:
+    x, y = str(a)[::-1], str(b)[::-1]
+    line = read_line(write_step("*", a, b, first).text)
+    pairs = []
+    before = 0
+    for fact in line.facts:
+        p, i, q, j, total = re.fullmatch(  # type: ignore[union-attr]
+            r"([A-Z])(\d)\*([a-z])(\d)\+(\d+)=\d+(?:;[A-Z]\d)?", fact
+        ).groups()
+        assert int(total) == before, "the sum so far is carried on"
+        digits = fact.partition(";")[2]
+        result = fact.partition(";")[0].partition("=")[2]
+        before = int(result[:-1]) if digits else int(result)
+        pairs.append((p + i, q.upper() + j, digits))
+    assert len(pairs) == len(x) * len(y)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4
     expected = [
-        f"{a}*{digit}{'0' * place}" for place, digit in enumerate(digits) if digit != "0"
-    ] or [f"{a}*0"]
-    assert parts == expected
-    assert len(steps) == 2 * len(parts) - 1
+        (letters[first + i] + x[i], letters[first + j] + y[j])
+        for place in range(len(x) + len(y) - 1)
+        for i in range(len(x))
+        for j in [place - i]
+        if 0 <= j < len(y)
+    ]
+    assert [pair[:2] for pair in pairs] == expected
+    result = str(a * b).zfill(len(x) + len(y) - 1)[::-1]
+    written = [digits for *_, digits in pairs if digits]
+    assert written == [letters[first + k] + result[k] for k in range(len(x) + len(y) - 1)]
 
 
-@given(numbers, numbers, factors, factors)
-def test_every_fact_of_a_calculation_is_a_true_equation_of_eight_characters(
-    a: int, b: int, c: int, d: int
-) -> None:
-    for operation, x, y in (("+", a, b), ("-", a, b), ("*", c, d)):
-        for step in steps_of(operation, x, y):
-            for fact in step.text.split(":")[1].split(",") if step.operation != "?" else ():
-                assert len(fact) == 8
-                x1, s1, x2, s2, x3, result = re.fullmatch(  # type: ignore[union-attr]
-                    r"(\d+)([-+*])(\d)([-+])(\d)=(\d+)", fact
-                ).groups()
-                first = int(x1) * int(x2) if s1 == "*" else int(x1) + int(s1 + x2)
-                assert first + int(s2 + x3) == int(result)
+@given(numbers, divisors)
+def test_divisions_have_the_multiples_and_a_fact_for_each_digit(a: int, b: int) -> None:
+    facts = read_line(write_step("/", a, b).text).facts
+    assert facts[: len(MULTIPLES)] == [f"{b}*{digit}={b * digit}" for digit in range(1, 10)]
+    steps = facts[len(MULTIPLES) :]
+    assert len(steps) == len(str(a))
+    remainder, quotient = 0, ""
+    for digit, fact in zip(str(a), steps):
+        number, divisor, times, remainder_after = re.fullmatch(  # type: ignore[union-attr]
+            r"[A-Z]:(\d+)-(\d+)\*(\d)=(\d+)", fact
+        ).groups()
+        assert (int(number), int(divisor)) == (10 * remainder + int(digit), b)
+        remainder = int(remainder_after)
+        assert remainder < b
+        quotient += times
+    assert (int(quotient), remainder) == divmod(a, b)
 
 
-def test_the_longest_thought_fits_in_a_context_of_512() -> None:
-    """With room for the question, the answer, and the special tokens between them."""
-    longest = max(
-        len("\n".join(step.text for step in steps_of(operation, greatest, greatest)))
-        for operation, digits in (("+", MAX_DIGITS), ("-", MAX_DIGITS), ("*", MAX_FACTOR_DIGITS))
-        for greatest in (10**digits - 1,)
-    )
-    assert longest <= 470
-    assert len("9999*9999") + longest + len(str(9999 * 9999)) <= 512 - 10
+@given(numbers, letters)
+def test_values_have_their_highest_place_first(number: int, first: int) -> None:
+    text = write_value(number, first)
+    assert text[1::2] == str(number)
+    marks = text[0::2][::-1]
+    assert marks == ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 3)[first : first + len(marks)]
 
 
-@given(factors, factors)
-def test_no_thought_is_longer_than_that_of_the_largest_factors(a: int, b: int) -> None:
-    assert len("\n".join(step.text for step in multiply(a, b))) <= 470
+@pytest.mark.parametrize(("digits", "longest"), [(9, 1276), (12, 2208), (13, 2582)])
+def test_lengths_of_the_longest_products(digits: int, longest: int) -> None:
+    """A context of 2,560 has room for 13 by 13 digits unless nearly all are nines."""
+    most = 10**digits - 1
+    size = len(write_step("*", most, most).text) + len(f"{most}*{most}") + len(str(most**2)) + 5
+    assert size == longest
