@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset, LabeledSequence
@@ -25,6 +26,12 @@ from anexa.thinking.splits import Split
 LONGEST = 2047  # predicted tokens, of which no example has more
 
 
+@cache
+def _sample_hash() -> str:
+    examples = [Examples(LONGEST + 1, 0).batch(step, 2048) for step in (0, 100, 2000)]
+    return hashlib.sha256(repr(examples).encode()).hexdigest()
+
+
 class ArithmeticCorpus:
     """The arithmetic corpus; implements `anexa.training.corpus.Corpus`."""
 
@@ -39,8 +46,7 @@ class ArithmeticCorpus:
     @property
     def sha256(self) -> str:
         """Hash of sample examples, which shows whether the generator has changed."""
-        examples = [Examples(LONGEST + 1, 0).batch(step, 8192) for step in (0, 100, 2000)]
-        return hashlib.sha256(repr(examples).encode()).hexdigest()
+        return _sample_hash()
 
     def tokenizer(self, spec: str) -> Tokenizer:
         """Return the character tokenizer with the special tokens of a conversation.

@@ -58,8 +58,7 @@ class Story:
     @property
     def splits(self) -> tuple[Split, Split]:
         """The split of the numbers that are needed, and that of the name in this template."""
-        formula = TEMPLATES[self.template].formula
-        needed = [number for letter, number in self._by_letter.items() if letter in formula]
+        needed = (self.numbers[i] for i in TEMPLATES[self.template].needed)
         return split_of_numbers("story", needed), _split_of_name(self.template, self.name)
 
     @property
@@ -91,16 +90,15 @@ def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
         operations: number of operations, 2 or 3.
         split: split of the story.
     """
+    number, name = rng.choice(_settings(operations, split))
+    template, things = TEMPLATES[number], rng.choice(THINGS)
+    limits = [(10,) if letter in template.small else LIMITS for letter in template.letters]
     while True:
-        number, name = rng.choice(_settings(operations, split))
-        template = TEMPLATES[number]
-        numbers = tuple(
-            rng.randrange(2, 10 if letter in template.small else rng.choice(LIMITS))
-            for letter in template.letters
-        )
-        story = Story(number, name, rng.choice(THINGS), numbers)
-        if story.splits == (split, split) and _is_natural(story.calculation):
-            return story
+        numbers = tuple(rng.randrange(2, rng.choice(below)) for below in limits)
+        if split_of_numbers("story", [numbers[i] for i in template.needed]) == split:
+            story = Story(number, name, things, numbers)
+            if _is_natural(story.calculation):
+                return story
 
 
 def _is_natural(calculation: Calculation) -> bool:

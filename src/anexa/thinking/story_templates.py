@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,22 @@ class Template:
     text: str
     formula: str
 
-    @property
+    @cached_property
     def operations(self) -> int:
         """Number of operations."""
         return len(re.findall(r"[-+*/]", self.formula))
 
-    @property
+    @cached_property
     def letters(self) -> str:
         """Letters of the numbers in the text, in alphabetical order."""
         return "".join(sorted(re.findall(r"{([a-e])}", self.text)))
 
-    @property
+    @cached_property
+    def needed(self) -> tuple[int, ...]:
+        """Indices in `letters` of the numbers that are in the formula."""
+        return tuple(i for i, letter in enumerate(self.letters) if letter in self.formula)
+
+    @cached_property
     def small(self) -> str:
         """Letters of multipliers and divisors, which are single digits from 2 in the corpus."""
         return "".join(re.findall(r"[*/]([a-e])", self.formula))

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+
+import pytest
+
+from anexa.model.place_marks import mark_places
+from anexa.model.question import MAX_QUESTION, normalize_question
+from anexa.thinking.answers import BY_ZERO
+from anexa.thinking.refusals import (
+    NOT_ARITHMETIC,
+    TOO_LARGE,
+    UNSUPPORTED,
+    question_back,
+    unanswerable_request,
+)
+from tests.thinking.reading import operation_of
+
+Requests = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def requests() -> Requests:
+    """Requests by their refusal; questions back are together under "back"."""
+    rng = random.Random(4)
+    found: Requests = {}
+    for _ in range(5000):
+        text, answer = unanswerable_request(rng)
+        assert normalize_question(text) == text
+        assert len(text) <= MAX_QUESTION
+        assert len(mark_places(text)) < 2000
+        key = "back" if answer.startswith("Do you mean") else answer
+        found.setdefault(key, []).append(text)
+        if key == "back":
+            assert answer == question_back([int(digits) for digits in numbers_in(text)])
+    return found
+
+
+def numbers_in(text: str) -> list[str]:
+    return re.findall("[0-9]+", text)
+
+
+def test_all_refusals_are_drawn(requests: Requests) -> None:
+    assert set(requests) == {NOT_ARITHMETIC, UNSUPPORTED, TOO_LARGE, BY_ZERO, "back"}
+    assert min(map(len, requests.values())) > 100
+
+
+def test_large_calculations_are_well_beyond_training(requests: Requests) -> None:
+    seen: Counter[str] = Counter()
+    for text in requests[TOO_LARGE]:
+        sizes = [len(digits) for digits in numbers_in(text)]
+        if len(sizes) == 3:
+            seen["chain"] += 1
+            assert max(sizes) >= 12
+            continue
+        operation = operation_of(text)
+        seen[operation] += 1
+        if operation == "*":
+            assert sizes[0] * sizes[1] > 200
+        elif operation == "/":
+            assert sizes[0] >= 14
+        else:
+            assert max(sizes) >= (31 if operation == ">" else 26)
+    assert set(seen) == {*"+-*/>", "chain"}
+
+
+def test_divisions_by_zero_are_refused(requests: Requests) -> None:
+    for text in requests[BY_ZERO]:
+        assert operation_of(text) == "/"
+        assert numbers_in(text)[1] == "0"
+
+
+def test_numbers_without_an_operation_get_a_question_back(requests: Requests) -> None:
+    assert question_back([12, 30]) == "Do you mean 12+30, 12-30, 12*30 or 12/30?"
+    assert question_back([1, 2, 3]) == "Do you mean 1+2+3, 1-2-3, 1*2*3 or 1/2/3?"
+    for text in requests["back"]:
+        assert re.fullmatch(r"\d+(?:( |, | and )\d+)+\??", text)
+    assert {len(numbers_in(text)) for text in requests["back"]} == {2, 3, 4}
+
+
+def test_unsupported_requests_are_no_calculations_of_three_operations(requests: Requests) -> None:
+    for text in requests[UNSUPPORTED]:
+        expression = re.search(r"[-+*/().\d ]*\d[-+*/().\d ]*", text)
+        assert expression
+        signs = re.findall(r"(?<=[\d)]) ?([-+*/]) ?(?=[\d(])", text)
+        allowed = re.fullmatch(r"(?:[A-Za-z' ]* )?[\d(][-+*/()\d ]*[\d)] ?[=?. ]*", text)
+        balanced = text.count("(") == text.count(")")
+        is_plain = allowed and balanced and not re.search(r"[-+*/(] ?[-+*/)]|\d\(|\)\d", text)
+        assert len(signs) > 3 or not signs or not is_plain, text
+
+
+def test_words_and_letters_are_no_arithmetic(requests: Requests) -> None:
+    texts = requests[NOT_ARITHMETIC]
+    assert not any(re.search(r"\d\D+\d", text) for text in texts)
+    assert any(text.isdigit() for text in texts)
+    assert any(not re.search("[0-9]", text) for text in texts)
+
+
+def test_requests_depend_on_the_generator_alone() -> None:
+    drawn = [unanswerable_request(random.Random(seed)) for seed in range(50)]
+    assert [unanswerable_request(random.Random(seed)) for seed in range(50)] == drawn
