@@ -160,7 +160,7 @@ class ThoughtView:
     question: str
     thought: str
     answer: str
-    expected: int | None
+    expected: str | None
     error: str | None
     tokens: tuple[ThoughtToken, ...]
     num_prompt_tokens: int

@@ -1,34 +1,32 @@
 """Checker of thoughts: whether each step is true, and where every number comes from.
 
 A thought is untrusted output of a model. It is parsed by the format in `thoughts.py`; a line in any
-other format counts as false. Time and memory grow linearly with the length of the text.
+other format counts as false. A fact is true if its own numbers make it so, and it fits if it is the
+fact that belongs at its place. Time and memory grow linearly with the length of the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from anexa.thinking.facts import Fact, excerpt, parse_calculation, parse_comparison
-from anexa.thinking.questions import (
-    MAX_DIGITS_READ,
-    Question,
-    analyze,
-    apply,
-    parse_question,
-    parse_story,
-)
+from anexa.model.place_marks import LETTERS
+from anexa.thinking.answers import EQUAL
+from anexa.thinking.facts import MAX_DIGITS_WRITTEN, Fact, check_facts, excerpt
+from anexa.thinking.questions import Question, analyze
 from anexa.thinking.sources import Operand, SingleUseSources, Sources
-from anexa.thinking.thoughts import relation
+from anexa.thinking.thoughts import compute, relation, write_expression, write_facts, write_value
 
-__all__ = ["Fact", "Line", "Operand", "Report", "check", "parse_question", "parse_story"]
+__all__ = ["Fact", "Line", "Operand", "Report", "check"]
 
 _EXPRESSION = re.compile(
-    rf"(-\()?([0-9]{{1,{MAX_DIGITS_READ}}})([-+*?])([0-9]{{1,{MAX_DIGITS_READ}}})(\))?"
+    rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})([-+*/?])"
+    rf"((?:[a-z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})(\))?"
 )
-_GREATEST = 10 ** (2 * MAX_DIGITS_READ)  # bound of the result of one operation
-_VALUE = re.compile(rf"[<=>]|-?[0-9]{{1,{2 * MAX_DIGITS_READ + 1}}}")
+_VALUE = re.compile(
+    rf"[<=>]|-?(?:[A-Z][0-9]){{1,{2 * MAX_DIGITS_WRITTEN}}}"
+    rf"(?: R [0-9]{{1,{MAX_DIGITS_WRITTEN}}})?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +35,14 @@ class Line:
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*", or "?" for a comparison; "" if the line cannot be parsed.
+        operation: "+", "-", "*", "/", or "?" for a comparison; "" if the line cannot be parsed.
         operands: the two operands of the expression; empty if the line cannot be parsed.
-        facts: the facts, one per column; fewer if one cannot be parsed.
+        facts: the facts; fewer if the line has more than it needs.
         value: the value of the line; None for a comparison, or if the line cannot be parsed.
+        remainder: the remainder of a division; otherwise 0.
         spelled: whether the value has the digits that result from the facts.
         equal: whether the value is the result of the expression.
-        true: whether every fact is true and fits its column, `spelled` and `equal` hold, and the
-            line before a difference compares its operands.
+        true: whether every fact is true and fits its place, and `spelled` and `equal` hold.
         error: the first mistake, as a sentence; None if there is none. An operand without a source
             is a mistake too, although `true` does not depend on it.
     """
@@ -54,6 +52,7 @@ class Line:
     operands: tuple[Operand, ...]
     facts: tuple[Fact, ...]
     value: int | None
+    remainder: int
     spelled: bool
     equal: bool
     true: bool
@@ -66,13 +65,13 @@ class Report:
 
     Attributes:
         lines: the checked lines of the thought.
-        provenance: whether every operand has a source; False for an empty thought.
-        complete: whether every value but the last is used in a later line, and every number of the
-            question (if its phrasing is known) is used.
-        faithful: whether the answer is the last value.
+        provenance: whether every operand has a source; False if a thought is needed and empty.
+        complete: whether every value but the last is used in a later line, and every number that
+            the question needs (if its phrasing is known) is used.
+        faithful: whether the answer follows from the last value.
         expected: correct answer; None if the phrasing of the question is not known.
-        solves_question: whether the expressions use the operations of the question and, calculated
-            without mistakes, result in `expected`; None if `expected` is None.
+        solves_question: whether the lines are the steps that the question asks for, whatever their
+            results; None if `expected` is None.
         first_error: the first mistake, as a sentence; None if there is none.
     """
 
@@ -80,7 +79,7 @@ class Report:
     provenance: bool
     complete: bool
     faithful: bool
-    expected: int | None
+    expected: str | None
     solves_question: bool | None
     first_error: str | None
 
@@ -96,10 +95,13 @@ class Report:
 
     @property
     def all_true(self) -> bool:
-        """Whether every line is true, and the thought as a whole leads from question to answer."""
-        true = bool(self.lines) and self.true_steps == self.steps
+        """Whether every line is true, and the thought as a whole leads from question to answer.
+
+        An empty thought does for a question that needs none, such as 5/0.
+        """
         is_conclusive = self.provenance and self.complete and self.faithful
-        return true and is_conclusive and self.solves_question is not False
+        is_true = self.true_steps == self.steps
+        return is_true and is_conclusive and self.solves_question is not False
 
 
 def check(question: str, thought: str, answer: str) -> Report:
@@ -111,184 +113,163 @@ def check(question: str, thought: str, answer: str) -> Report:
         answer: text after the thought.
     """
     asked = analyze(question)
-    # If the question can be parsed, each of its numbers must be used exactly once.
-    sources = (Sources if asked.expected is None else SingleUseSources)(asked.numbers)
+    # If the question can be parsed, the lines must be the steps that it asks for.
+    sources = Sources(asked.numbers) if asked.expected is None else SingleUseSources(asked)
     texts = thought.strip("\n").split("\n") if thought.strip("\n") else []
-    lines: list[Line] = []
-    for number, text in enumerate(texts):
-        line = _line(text, sources, lines[-1] if lines else None)
-        if line.value is not None:
-            sources.add_value(number, line.value)
-        lines.append(line)
-    last = lines[-1].value if lines else None
+    lines = [_line(number, text, sources) for number, text in enumerate(texts)]
+    answer = answer.strip()
+    if not lines:
+        return _check_without_thought(asked, answer)
     provenance = all(line.operands for line in lines) and all(
         operand.source != "nowhere" for line in lines for operand in line.operands
     )
-    unused = _unused_comparison(lines) or sources.find_unused(len(lines) - 1)
-    wrong_question = _wrong_question(asked, lines)
-    faithful = last is not None and answer.strip() == str(last)
-
+    unused = sources.find_unused(len(lines) - 1)
+    wrong_step = None
+    if sources.wrong_line is not None:
+        expression = lines[sources.wrong_line].text.split(":")[0]
+        wrong_step = f'"{excerpt(expression)}" is not what the question asks for'
+    conclusion = _conclude(asked, lines[-1])
+    faithful = answer in conclusion
     errors = [
         *(line.error for line in lines),
         f"{unused} is never used" if unused else None,
-        wrong_question,
-        None if faithful else f'the answer "{excerpt(answer)}" is not {last}, the last value',
+        wrong_step,
+        None if faithful else _unfaithful(answer, conclusion),
     ]
-    first_error = next((error for error in errors if error), None)
     return Report(
         lines=tuple(lines),
-        provenance=bool(lines) and provenance,
+        provenance=provenance,
         complete=unused is None,
         faithful=faithful,
         expected=asked.expected,
-        solves_question=None if asked.expected is None else wrong_question is None,
-        first_error=first_error if lines else "the thought is empty",
+        solves_question=None if asked.expected is None else sources.is_solved,
+        first_error=next((error for error in errors if error), None),
     )
 
 
-def _wrong_question(asked: Question, lines: list[Line]) -> str | None:
-    """Explain why a thought does not solve the question, as a sentence.
+def _check_without_thought(asked: Question, answer: str) -> Report:
+    """Check the answer to a question without a thought: it is true if none is needed."""
+    is_answered = asked.expected is not None and not asked.steps
+    faithful = is_answered and answer == asked.expected
+    error = None
+    if not is_answered:
+        error = "the thought is empty"
+    elif not faithful:
+        error = f'the answer "{excerpt(answer)}" is not "{asked.expected}"'
+    return Report((), faithful, faithful, faithful, asked.expected, faithful or None, error)
 
-    None if it does, or if the phrasing of the question is not known.
+
+def _conclude(asked: Question, last: Line) -> list[str]:
+    """Write the answer that follows from the last line of a thought.
+
+    One of several, if it is a comparison and the phrasing of the question is not known; none if it
+    does not follow from anything.
     """
-    if asked.expected is None or asked.operations is None:
-        return None
-    for line in lines:
-        taken = any(operand.source in ("question", "part") for operand in line.operands)
-        if taken and line.operation.replace("?", "-") not in asked.operations:
-            return f'"{excerpt(line.text.split(":")[0])}" is not what the question asks for'
-    if recompute(lines)[-1:] == [asked.expected]:
-        return None
-    return f"the question's result is {asked.expected}, and the thought is about something else"
+    if asked.is_refused:
+        return [str(asked.expected)]
+    if last.operation == "?":
+        sign, _ = parse_value(last.text[-1])
+        if asked.comparison:
+            return [asked.conclude(sign)]
+        return [EQUAL] if sign == 0 else [str(operand.number) for operand in last.operands]
+    return [] if last.value is None else [asked.conclude(last.value, last.remainder)]
 
 
-def recompute(lines: Sequence[Line], fixed: Mapping[int, int] | None = None) -> list[int]:
-    """Recompute the value of each line from its expression and the values before it.
-
-    Args:
-        lines: checked lines of a thought.
-        fixed: values to use instead of recomputed ones, by index of the line.
-
-    Returns:
-        One value per line; 0 for a comparison and for a line that cannot be parsed. The list ends
-        early after a value that is too large.
-    """
-    values: list[int] = []
-    for number, line in enumerate(lines):
-        if fixed and number in fixed:
-            values.append(fixed[number])
-        elif not line.operands or line.operation == "?":
-            values.append(0)
-        else:
-            a, b = (values[o.place] if o.source == "line" else o.number for o in line.operands)
-            values.append(apply(line.operation, a, b) * (-1 if line.text.startswith("-") else 1))
-        if abs(values[-1]) > _GREATEST:  # values could grow exponentially from line to line
-            break
-    return values
-
-
-def _unused_comparison(lines: list[Line]) -> str | None:
-    """Return a comparison that is not followed by a difference of its operands; None if all are."""
-    for line, after in zip(lines, [*lines[1:], None]):
-        if line.operation == "?" and not (
-            after and _compares(line, after.operation, after.operands)
-        ):
-            return f'"{excerpt(line.text.split(":")[0])}"'
-    return None
-
-
-def _compares(line: Line | None, operation: str, operands: Sequence[Operand]) -> bool:
-    """Whether a line is the comparison that must precede a difference."""
-    if not line or line.operation != "?" or operation != "-":
-        return False
-    return sorted(one.number for one in line.operands) == sorted(one.number for one in operands)
-
-
-def _find_addends(
-    numbers: tuple[int, int], sources: Sources, compared: Sequence[Operand]
-) -> tuple[Operand, Operand]:
-    """Find the sources of the operands of a sum, a comparison or a difference.
-
-    Args:
-        numbers: the two operands.
-        sources: sources of operands.
-        compared: operands of a preceding comparison; the difference uses the same sources.
-    """
-    left = list(compared)
-    operands = []
-    for number in numbers:
-        found = next((operand for operand in left if operand.number == number), None)
-        if found:
-            left.remove(found)
-        operands.append(found or sources.addend(number))
-    return operands[0], operands[1]
-
-
-def _line(text: str, sources: Sources, previous: Line | None) -> Line:
-    """Check one line; a difference may take the sources of its operands from line `previous`."""
-    form = "is not of the form expression:facts:value"
-    if text.count(":") != 2:
-        return _unparsable(text, form)
-    expression, equations, said = text.split(":")
+def _line(number: int, text: str, sources: Sources) -> Line:
+    """Check line `number`, and record its value in `sources`."""
+    expression, _, rest = text.partition(":")
+    facts_text, _, said = rest.rpartition(":")
     match = _EXPRESSION.fullmatch(expression)
     if not match or not _VALUE.fullmatch(said):
-        return _unparsable(text, form)
+        return _unparsable(text, "is not of the form expression:facts:value")
     minus, left, operation, right, bracket = match.groups()
     if (operation == "?") != (said in "<=>"):
-        return _unparsable(text, form)
-    if bool(minus) != bool(bracket) or (minus and operation != "-"):
+        return _unparsable(text, "is not of the form expression:facts:value")
+    a, b = int(left[::-2]), int(right[::-2])
+    first = LETTERS.index(left[0])
+    if f"{left}{operation}{right}" != write_expression(operation, a, b, first):
+        return _unparsable(text, "has digits that are not in the places that their letters name")
+    if operation == "/" and b == 0:
+        return _unparsable(text, "divides by 0")
+    negated = minus is not None
+    if negated != (bracket is not None) or (negated and not _may_be_negated(operation, a, b)):
         return _unparsable(text, "has a bracket that does not belong there")
-    if operation == "*" and right[1:].strip("0"):
-        return _unparsable(text, "multiplies with more than a digit and zeros")
-    if operation != "*" and len(left) != len(right):
-        return _unparsable(text, "has operands that are not equally wide")
 
-    a, b = int(left), int(right)
-    if operation == "*":
-        operands = sources.factors(a, b)
-    else:
-        compared = previous.operands if previous and previous.operation + operation == "?-" else ()
-        operands = _find_addends((a, b), sources, compared)
+    operands = sources.find(number, (negated, operation, a, b))
     errors = [
-        f'{operand.number} in "{expression}" comes from nowhere'
+        f'{operand.number} in "{excerpt(expression)}" comes from nowhere'
         for operand in operands
         if operand.source == "nowhere"
     ]
-    spelled: str | None
-    if operation == "?":
-        facts, spelled, wrong = parse_comparison(equations, expression, left, right)
-        result = relation(a, b)
-    else:
-        facts, digits, wrong = parse_calculation(equations, expression, operation, left, right)
-        value = apply(operation, a, b) * (-1 if minus else 1)
-        if operation == "-":  # padded with zeros to the width of its operands
-            spelled = None if digits is None else (minus or "")[:1] + digits
-            result = ("-" if value < 0 else "") + str(abs(value)).zfill(len(left))
-        else:
-            zeros = right[1:] if operation == "*" else ""
-            spelled = None if digits is None else str(int(digits + zeros))
-            result = str(value)
-    if operation == "-" and not _compares(previous, operation, operands):
-        wrong = wrong or f'the line before "{expression}" does not compare its numbers'
-    if wrong:
-        errors.append(wrong)
+    facts = check_facts(facts_text, expression, operation, write_facts(operation, a, b, first))
+    spelled = facts.digits and _write_result(facts.digits, facts.remainder, negated, first)
+    result = _write_result(*_compute(operation, a, b), negated, first)
+    if facts.error:
+        errors.append(facts.error)
     elif spelled != said:
-        errors.append(f'the facts of "{expression}" spell {spelled}, not {said}')
+        errors.append(f'the facts of "{excerpt(expression)}" spell {spelled}, not {excerpt(said)}')
     elif result != said:
-        errors.append(f"{expression} is {result}, not {said}")
+        errors.append(f"{excerpt(expression)} is {result}, not {excerpt(said)}")
+    value, remainder = parse_value(said)
+    if operation != "?":
+        sources.add_value(number, value)
     return Line(
         text=text,
         operation=operation,
         operands=operands,
-        facts=facts,
-        value=None if operation == "?" else int(said),
+        facts=facts.facts,
+        value=None if operation == "?" else value,
+        remainder=remainder,
         spelled=spelled == said,
         equal=result == said,
-        true=wrong is None and spelled == said == result,
+        true=facts.error is None and spelled == said == result,
         error=errors[0] if errors else None,
     )
 
 
+def parse_value(text: str) -> tuple[int, int]:
+    """Parse the value of a line: value and remainder, as in `compute`."""
+    if text in "<=>":
+        return "<=>".index(text) - 1, 0
+    value, _, remainder = text.partition(" R ")
+    return int(re.sub("[A-Z]", "", value)), int(remainder or 0)
+
+
+def _may_be_negated(operation: str, a: int, b: int) -> bool:
+    """Whether the operation may stand in `-(…)`: -5-12 is written as -(5+12), -5*12 as -(5*12)."""
+    return (operation == "+" and a > 0) or (operation in "*/" and a * b > 0)
+
+
+def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
+    """Compute the digits of the result, or the sign of a comparison, and the remainder."""
+    if operation == "?":
+        return relation(a, b), 0
+    value, remainder = compute(operation, a, b)
+    return str(value), remainder
+
+
+def _write_result(digits: str, remainder: int, negated: bool, first: int) -> str:
+    """Write the value of a line as it must be written.
+
+    Args:
+        digits: digits of the result of the operation, or the sign of a comparison.
+        remainder: the remainder of a division; otherwise 0.
+        negated: whether the operation is negated.
+        first: index of the letter of the ones, 0 for A.
+    """
+    if digits in "<=>":
+        return digits
+    number = int(digits) * (-1 if negated else 1)
+    sign = "-" if number < 0 else ""
+    return f"{sign}{write_value(abs(number), first)}{f' R {remainder}' if remainder else ''}"
+
+
+def _unfaithful(answer: str, conclusion: list[str]) -> str:
+    if not conclusion:
+        return f'the answer "{excerpt(answer)}" does not follow from the last line'
+    return f'the answer "{excerpt(answer)}" is not {excerpt(conclusion[0])}, the last value'
+
+
 def _unparsable(text: str, why: str) -> Line:
     error = f'"{excerpt(text)}" {why}'
-    return Line(text, "", (), (), None, spelled=False, equal=False, true=False, error=error)
+    return Line(text, "", (), (), None, 0, spelled=False, equal=False, true=False, error=error)

@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,8 +22,9 @@ from anexa.generation.offline import generate_batch
 from anexa.generation.sampling_params import RANGES
 from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.ranges import Range
-from anexa.thinking.checker import check, recompute
+from anexa.thinking.checker import check, parse_value
 from anexa.thinking.problems import Problem
+from anexa.thinking.questions import analyze
 from anexa.thinking.tasks import distinct_problems, task_names
 
 
@@ -162,7 +164,8 @@ def evaluate_problems(
         for problem, (thought, said) in zip(problems, thoughts)
         if problem.thought
     ]
-    changed = [(p, *change_one_value(p, rng)) for p in problems if p.thought]
+    changes = [(p, change_one_value(p, rng)) for p in problems if p.thought]
+    changed = [(problem, *change) for problem, change in changes if change]
     followed = complete(model, [_prompt(model, p) + THINK + prefix for p, prefix, _ in changed])
     return TaskResult(
         name,
@@ -198,8 +201,8 @@ def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
     return [tokenizer.decode(text) for text in texts]
 
 
-def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str]:
-    """Replace one digit of one value in the thought of a problem by another digit.
+def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | None:
+    """Replace one digit of one value in the thought of a problem, or the sign of a comparison.
 
     The changed value has the format of the training data, and leads to another answer.
 
@@ -209,27 +212,42 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str]:
 
     Returns:
         The thought up to and including the changed value, and the answer that results if the
-        rest of the thought is computed from it.
+        rest of the thought is computed from it; None if no change leads to another answer.
     """
+    asked = analyze(problem.question)
     texts = problem.thought.split("\n")
-    lines = check(problem.question, problem.thought, problem.answer).lines
-    numbered = [number for number, line in enumerate(lines) if line.value is not None]
-    while True:
-        number = rng.choice(numbered)
+    if asked.is_refused or len(texts) != len(asked.steps):
+        return None
+    true_values, _, _ = asked.compute()
+    numbers = [*range(len(texts))]
+    rng.shuffle(numbers)
+    for number in numbers:
         rest, _, value = texts[number].rpartition(":")
-        place = rng.choice([n for n, character in enumerate(value) if character.isdigit()])
-        other = f"{value[:place]}{rng.randrange(10)}{value[place + 1 :]}"
-        values = recompute(lines, {number: int(other)})
-        last = number == len(lines) - 1
-        if (
-            values[-1] != int(problem.answer)
-            and _is_well_formed(other, lines[number].operation)
-            and (last or min(values) >= 0)  # training has no negative values in the middle
-        ):
-            thought = "\n".join([*texts[:number], f"{rest}:{other}"])
-            return thought + (END_THINK if last else "\n"), str(values[-1])
+        changes = list(_changes(value))
+        rng.shuffle(changes)
+        for changed in changes:
+            values, remainder, refusal = asked.compute({number: parse_value(changed)})
+            is_negative = any(values[place] < 0 <= true for place, true in true_values.items())
+            if refusal or (is_negative and number < len(texts) - 1):
+                continue  # training has no negative values in stories
+            answer = asked.conclude(values[len(texts) - 1], remainder)
+            if answer != problem.answer:
+                thought = "\n".join([*texts[:number], f"{rest}:{changed}"])
+                is_last = number == len(texts) - 1
+                return thought + (END_THINK if is_last else "\n"), answer
+    return None
 
 
-def _is_well_formed(value: str, operation: str) -> bool:
-    """Whether a value has the format of the training data."""
-    return int(value) != 0 or value[0] != "-" if operation == "-" else value == str(int(value))
+def _changes(value: str) -> Iterator[str]:
+    """List the values that differ from one in a single digit, or in the sign of a comparison."""
+    for place, character in enumerate(value):
+        others = "<>" if character in "<=>" else "0123456789" if character.isdigit() else ""
+        for other in others:
+            changed = f"{value[:place]}{other}{value[place + 1 :]}"
+            if other != character and _is_well_formed(changed):
+                yield changed
+
+
+def _is_well_formed(value: str) -> bool:
+    """Whether a value has no zeros in front of a number, no sign of zero and no remainder 0."""
+    return not re.search(r"^-?[A-Z]0.|^-[A-Z]0$|R 0", value)

@@ -1,29 +1,40 @@
-"""Parser of the facts in a line of a thought: one equation, such as 8+6+0=14, for each column."""
+"""Parser of the facts in a line of a thought: equations about one or two digits, by their kind."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anexa.thinking.thoughts import relation
 
+MAX_DIGITS_WRITTEN = 80  # of an operand of a line; int() takes quadratic time
+
+_NUMBER = f"([0-9]{{1,{MAX_DIGITS_WRITTEN + 2}}})"
+_COMPARISON = re.compile("[A-Z]:([0-9])([<=>])([0-9])")
 FACTS = {
-    "+": re.compile(r"([0-9])\+([0-9])\+([0-9])=([0-9])([0-9])"),
-    "*": re.compile(r"([0-9])\*([0-9])\+([0-9])=([0-9])([0-9])"),
-    "-": re.compile(r"([0-9])([0-9])-([0-9])-([0-9])=([0-9])"),
-    "?": re.compile(r"([0-9])([<=>])([0-9])"),
+    "+": (re.compile(r"[A-Z]:([0-9])\+([0-9])\+([0-9])=([0-9]{2})"),),
+    "-": (_COMPARISON, re.compile(r"[A-Z]:([01])([0-9])-([0-9])-([01])=([0-9])")),
+    "*": (re.compile(rf"[A-Z]([0-9])\*[a-z]([0-9])\+{_NUMBER}={_NUMBER}(?:;[A-Z]([0-9]))?"),),
+    "/": (
+        re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}"),
+        re.compile(rf"[A-Z]:{_NUMBER}-{_NUMBER}\*([0-9])={_NUMBER}"),
+    ),
+    "?": (_COMPARISON,),
 }
+"""The kinds of facts in a line of each operation. Their letters, the names of places, are no part
+of the equation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A fact: the equation of one column.
+    """A fact of a line: an equation about one or two digits.
 
     Attributes:
         text: the equation.
         true: whether the equation holds.
-        fits: whether the fact has the digits of its column and the carry of the previous column,
-            which is 0 in the first column.
+        fits: whether it is the fact that belongs at its place in the line, with the right digits
+            and the right carry.
     """
 
     text: str
@@ -31,96 +42,137 @@ class Fact:
     fits: bool
 
 
-def parse_calculation(
-    text: str, expression: str, operation: str, left: str, right: str
-) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """Parse the facts of a sum, a difference, or a product with a digit.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The checked facts of a line.
+
+    Attributes:
+        facts: the facts, at most as many as the line needs.
+        digits: the digits of the result that the facts spell, highest place first, with a sign if
+            it is negative; the sign alone for a comparison. None if a fact is missing or
+            malformed.
+        remainder: the remainder of a division; otherwise 0.
+        error: the first mistake, as a sentence; None if all facts are true and fit.
+    """
+
+    facts: tuple[Fact, ...]
+    digits: str | None
+    remainder: int
+    error: str | None
+
+
+def check_facts(text: str, expression: str, operation: str, expected: Iterator[str]) -> Facts:
+    """Check the facts of a line.
 
     Args:
-        text: the facts, separated by commas, units first.
+        text: the facts, separated by commas.
         expression: the expression of the line, for error messages.
-        operation: "+", "-" or "*".
-        left: the digits of the first operand.
-        right: the digits of the second operand.
-
-    Returns:
-        The facts; the digits of the result, or None if a fact cannot be parsed; a sentence about
-        the first mistake, or None if all facts are true and fit.
+        operation: "+", "-", "*", "/" or "?".
+        expected: the facts that belong there, as written by `write_facts`.
     """
-    columns = list(zip(left[::-1], right[0] * len(left) if operation == "*" else right[::-1]))
-    texts = text.split(",", len(columns))
-    facts, digits, errors = [], [], []
-    carried = 0
-    for fact, (x, y) in zip(texts, columns):
-        match = FACTS[operation].fullmatch(fact)
-        if not match:
-            facts.append(Fact(fact, true=False, fits=False))
-            errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')
+    facts, errors = [], []
+    spelled = _Spelled(operation)
+    for written in text.split(",") if text else ():
+        right = next(expected, None)
+        if right is None:
+            errors.append(f'"{excerpt(written)}" is one fact too many in "{excerpt(expression)}"')
+            spelled.is_whole = False
             break
-        numbers = tuple(map(int, match.groups()))
-        if operation == "-":
-            carry, first, second, before, digit = numbers
-            result, says = 10 * carry + first - second - before, digit
-        else:
-            first, second, before, carry, digit = numbers
-            result = (first + second if operation == "+" else first * second) + before
-            says = 10 * carry + digit
-        fits = (first, second, before) == (int(x), int(y), carried)
-        facts.append(Fact(fact, true=result == says, fits=fits))
-        if result != says:
-            errors.append(f"{fact.split('=')[0]} is {result}, not {fact.split('=')[1]}")
-        elif not fits:
-            place = f"digits {x} and {y}, {'borrowed' if operation == '-' else 'carried'} {carried}"
-            errors.append(f'"{fact}" does not belong in "{expression}": {place}')
-        digits.append(str(digit))
-        carried = carry
-    if len(texts) != len(columns) and not errors:
-        errors.append(f'"{expression}" needs {len(columns)} facts, one for each column')
-    if len(digits) < len(columns):
-        return tuple(facts), None, errors[0]
-    # The carry of the last column is the leading digit; a borrow there has no column to come from.
-    front = "" if operation == "-" else str(carried)
-    return tuple(facts), front + "".join(reversed(digits)), errors[0] if errors else None
-
-
-def parse_comparison(
-    text: str, expression: str, left: str, right: str
-) -> tuple[tuple[Fact, ...], str | None, str | None]:
-    """Parse the facts of a comparison.
-
-    Args:
-        text: the facts, separated by commas, leftmost digits first.
-        expression: the expression of the line, for error messages.
-        left: the digits of the first operand.
-        right: the digits of the second operand, as many as those of the first.
-
-    Returns:
-        The facts; the sign of the last fact, or None if a fact cannot be parsed; a sentence about
-        the first mistake, or None if all facts are true and fit.
-    """
-    # From the left up to and including the first pair of different digits, or to the end.
-    alike = next((i for i, (x, y) in enumerate(zip(left, right)) if x != y), len(left) - 1)
-    texts = text.split(",", alike + 1)
-    facts, errors, signs = [], [], []
-    for fact, x, y in zip(texts, left[: alike + 1], right):
-        match = FACTS["?"].fullmatch(fact)
+        matches = (pattern.fullmatch(written) for pattern in FACTS[operation])
+        match = next((match for match in matches if match), None)
+        wrong = _falsehood(operation, match) if match else None
+        facts.append(Fact(written, match is not None and wrong is None, written == right))
         if not match:
-            facts.append(Fact(fact, true=False, fits=False))
-            errors.append(f'"{excerpt(fact)}" in "{expression}" is not a fact of its kind')
-            return tuple(facts), None, errors[0]
-        first, sign, second = match.groups()
-        signs.append(sign)
-        true, fits = sign == relation(int(first), int(second)), (first, second) == (x, y)
-        facts.append(Fact(fact, true=true, fits=fits))
-        if not true:
-            errors.append(f"{fact} is not true")
-        elif not fits:
-            errors.append(f'"{fact}" does not belong in "{expression}": digits {x} and {y}')
-    if len(texts) != alike + 1:
-        errors.append(
-            f'"{expression}" needs facts up to the first digits that are not alike, {alike + 1}'
-        )
-    return tuple(facts), signs[-1], errors[0] if errors else None
+            errors.append(
+                f'"{excerpt(written)}" in "{excerpt(expression)}" is not a fact of its kind'
+            )
+        elif wrong:
+            errors.append(wrong)
+        elif written != right:
+            errors.append(
+                f'"{excerpt(written)}" does not belong in "{excerpt(expression)}", where '
+                f'"{excerpt(right)}" is the next fact'
+            )
+        spelled.add(match)
+    missing = next(expected, None)
+    if missing is not None:
+        errors.append(f'"{excerpt(expression)}" lacks a fact, "{excerpt(missing)}"')
+        spelled.is_whole = False
+    digits = spelled.digits if spelled.is_whole and facts else None
+    return Facts(tuple(facts), digits, spelled.remainder, errors[0] if errors else None)
+
+
+def _falsehood(operation: str, match: re.Match[str]) -> str | None:
+    """Say what is false about a fact, as a sentence; None if it is true."""
+    text, groups = match[0], match.groups()
+    if match.re is _COMPARISON:
+        first, sign, second = groups
+        is_true = sign == relation(int(first), int(second))
+        return None if is_true else f'"{text}" is not true'
+    numbers = [int(group) for group in groups if group is not None]
+    if operation == "+":
+        result, said = numbers[0] + numbers[1] + numbers[2], numbers[3]
+    elif operation == "-":
+        borrow, first_digit, second_digit, borrowed, said = numbers
+        result = 10 * borrow + first_digit - second_digit - borrowed
+    elif operation == "*":
+        result, said = numbers[0] * numbers[1] + numbers[2], numbers[3]
+    elif len(numbers) == 3:
+        result, said = numbers[0] * numbers[1], numbers[2]
+    else:
+        result, said = numbers[0] - numbers[1] * numbers[2], numbers[3]
+    if result != said:
+        equation = text.partition(";")[0]
+        left, _, right = equation.partition("=")
+        return f"{excerpt(left)} is {excerpt(str(result))}, not {excerpt(right)}"
+    if operation == "*" and groups[4] is not None and groups[4] != groups[3][-1]:
+        return f'{groups[4]} is not the last digit of {excerpt(groups[3])} in "{excerpt(text)}"'
+    return None
+
+
+class _Spelled:
+    """The digits that the facts of a line spell, collected fact by fact.
+
+    Attributes:
+        is_whole: whether no fact was malformed.
+        remainder: the remainder of a division; otherwise 0.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._found: list[str] = []  # digits in the order of the facts
+        self._sign = ""  # of the last comparison
+        self._front = ""  # digits carried beyond the last place
+        self.is_whole, self.remainder = True, 0
+
+    def add(self, match: re.Match[str] | None) -> None:
+        """Add a fact; None for a malformed one."""
+        if match is None:
+            self.is_whole = False
+        elif match.re is _COMPARISON:
+            self._sign = match[2]
+        elif self._operation == "+":
+            self._front = match[4][0]
+            self._found.append(match[4][1])
+        elif self._operation == "-":
+            self._found.append(match[5])
+        elif self._operation == "*":
+            self._front = match[4][:-1]
+            if match[5] is not None:
+                self._found.append(match[5])
+        elif match.re is FACTS["/"][1]:
+            self._found.append(match[3])
+            self.remainder = int(match[4])
+
+    @property
+    def digits(self) -> str:
+        """The digits of the result; the sign of a comparison."""
+        if self._operation == "?":
+            return self._sign
+        if self._operation == "/":
+            return "".join(self._found).lstrip("0") or "0"
+        digits = (self._front + "".join(reversed(self._found))).lstrip("0") or "0"
+        return f"-{digits}" if self._operation == "-" and self._sign == "<" else digits
 
 
 def excerpt(text: str) -> str:

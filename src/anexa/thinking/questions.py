@@ -1,23 +1,76 @@
-"""Parser of questions: finds the numbers and, if the phrasing is known, the correct answer."""
+"""Parser of questions: finds the numbers and, if the phrasing is known, the steps it asks for."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, NamedTuple
 
 from anexa.model.question import normalize_question
-from anexa.thinking.stories import TEMPLATES, Story, Template
+from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
+from anexa.thinking.expressions import Calculation, numbers_of, parse_expression
+from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, WORDS
+from anexa.thinking.refusals import MAX_LISTED, question_back
+from anexa.thinking.story_templates import TEMPLATES
+from anexa.thinking.thoughts import compute
 
 MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
 
 _MAX_LENGTH = 400  # characters of a question that is parsed
-_SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
-_NUMBER = f"([0-9]{{1,{MAX_DIGITS_READ}}})"
-_PLAIN = re.compile(
-    rf"(?:[Ww]hat is )?{_NUMBER}(?: ?([-+*xX]) ?| ([Pp]lus|[Mm]inus|[Tt]imes) ){_NUMBER}"
-    r" ?=? ?[?.]?"
-)
+_NUMBER = f"[0-9]{{1,{MAX_DIGITS_READ}}}"
 _DIGITS = re.compile("[0-9]+")
+_LETTERS = "abcde"  # fields of numbers in phrasings and stories
+_LISTED = re.compile(rf"{_NUMBER}(?:(?:,? | and ){_NUMBER}){{1,{MAX_LISTED - 1}}}[?.]?")
+_SIGNS = {word: sign for sign, words in WORDS.items() for word in words}
+_WORD = re.compile(rf"(?<=[0-9)])(?: ({'|'.join(_SIGNS)}) | ?([xX]) ?)(?=[0-9(])", re.IGNORECASE)
+
+
+class Reference(NamedTuple):
+    """An operand of a step that a question asks for.
+
+    Attributes:
+        kind: "number" of the question, or "step" for the value of an earlier step.
+        place: index of the number or of the step.
+    """
+
+    kind: Literal["number", "step"]
+    place: int
+
+
+class AskedStep(NamedTuple):
+    """A step that a question asks for.
+
+    Attributes:
+        operation: "+", "-", "*", "/", or "?" for a comparison.
+        left: the first operand.
+        right: the second operand.
+    """
+
+    operation: str
+    left: Reference
+    right: Reference
+
+    @property
+    def steps(self) -> set[int]:
+        """Indices of the steps whose values are its operands."""
+        return {place for kind, place in (self.left, self.right) if kind == "step"}
+
+
+class Results(NamedTuple):
+    """Results of the steps of a question.
+
+    Attributes:
+        values: values of the steps, by their index.
+        remainder: the remainder of the last one.
+        refusal: the answer if a division cannot be continued: it is by zero, or leaves a remainder
+            and is not the last step or has a negative operand; otherwise "".
+    """
+
+    values: Mapping[int, int]
+    remainder: int
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,89 +79,204 @@ class Question:
 
     Attributes:
         numbers: all numbers in the question, in order.
-        operations: signs of the operations that the question asks for, such as "*" or "*+"; None if
-            the phrasing of the question is not known.
+        steps: the steps that lead to the answer, in the order of their computation; empty if the
+            phrasing of the question is not known, or the answer needs no thought.
         expected: correct answer; None if the phrasing of the question is not known.
+        comparison: "larger" or "smaller" for the number that is asked for; otherwise "".
+        is_refused: whether the answer is a refusal, because of a division.
     """
 
     numbers: tuple[int, ...]
-    operations: str | None = None
-    expected: int | None = None
+    steps: tuple[AskedStep, ...] = ()
+    expected: str | None = None
+    comparison: str = ""
+    is_refused: bool = False
+
+    def operands(self, step: AskedStep, values: Mapping[int, int]) -> tuple[int, int]:
+        """Look up both operands of a step.
+
+        Args:
+            step: one of the steps.
+            values: values of earlier steps, by their index.
+        """
+        a, b = (
+            self.numbers[place] if kind == "number" else values[place]
+            for kind, place in (step.left, step.right)
+        )
+        return a, b
+
+    def compute(self, fixed: Mapping[int, tuple[int, int]] | None = None) -> Results:
+        """Compute the steps, up to a division that cannot be continued.
+
+        Args:
+            fixed: values and remainders to use instead of computed ones, by index of the step.
+        """
+        values: dict[int, int] = {}
+        remainder = 0
+        for number, step in enumerate(self.steps):
+            a, b = self.operands(step, values)
+            if step.operation == "/" and b == 0:
+                return Results(values, 0, BY_ZERO)
+            given = fixed.get(number) if fixed else None
+            values[number], remainder = given or compute(step.operation, a, b)
+            if remainder and (number < len(self.steps) - 1 or min(a, b) < 0):
+                return Results(values, remainder, INEXACT)
+        return Results(values, remainder)
+
+    def conclude(self, value: int, remainder: int = 0) -> str:
+        """Write the answer that follows from the result of the last step, as in `compute`."""
+        if not self.comparison:
+            return f"{value} R {remainder}" if remainder else f"{value}"
+        if value == 0:
+            return EQUAL
+        return f"{self.numbers[int((value < 0) == (self.comparison == 'larger'))]}"
 
 
 def analyze(text: str) -> Question:
     """Normalize and parse a question: a calculation, a story, or any text with numbers in it."""
     text = normalize_question(text)
-    plain = parse_question(text)
-    if plain:
-        operation, a, b = plain
-        return Question((a, b), operation, apply(operation, a, b))
-    story = parse_story(text)
-    if story:
-        a, b, c = story.numbers
-        template = TEMPLATES[story.template]
-        first = apply(template.first, a, b)
-        operations = template.first[-1] + template.second
-        return Question(story.numbers, operations, apply(template.second, first, c))
-    found = (match.group() for match in _DIGITS.finditer(text))
-    return Question(tuple(int(digits) for digits in found if len(digits) <= MAX_DIGITS_READ))
+    found = [match for match in _DIGITS.finditer(text) if len(match[0]) <= MAX_DIGITS_READ]
+    numbers = tuple(int(match[0]) for match in found)
+    if len(text) > _MAX_LENGTH:
+        return Question(numbers)
+    calculation = parse_calculation(text)
+    if calculation:
+        steps = _steps(calculation, iter(range(len(numbers))).__next__)
+        return _solve(Question(numbers, steps))
+    if _LISTED.fullmatch(text):
+        return Question(numbers, expected=question_back(numbers))
+    places = {match.start(): place for place, match in enumerate(found)}
+    for pattern, formula, comparison in _forms():
+        match = pattern.fullmatch(text)
+        if match:
+            letters = (_LETTERS[number] for number in numbers_of(formula))
+            order = [places[match.start(letter)] for letter in letters]
+            steps = _steps(formula, iter(order).__next__)
+            return _solve(Question(numbers, steps, comparison=comparison))
+    return Question(numbers)
+
+
+def parse_calculation(text: str) -> Calculation | None:
+    """Parse a calculation: `347*86`, `347 x 86=`, `What is 347 times 86?`, `3*(4-2)` and the like.
+
+    Returns:
+        The calculation; None for any other text.
+    """
+    if len(text) > _MAX_LENGTH:
+        return None
+    text = text.strip()
+    for pattern in _frames():
+        match = pattern.fullmatch(text)
+        expression = match and _WORD.sub(lambda word: _SIGNS[(word[1] or "x").lower()], match[1])
+        calculation = parse_expression(expression, MAX_DIGITS_READ) if expression else None
+        if calculation:
+            return calculation
+    return None
 
 
 def parse_question(text: str) -> tuple[str, int, int] | None:
-    """Parse a calculation: `347*86`, `347 x 86=`, `What is 347 times 86?` and the like.
+    """Parse a calculation with one operation.
 
     Returns:
         The operation and both operands; None for any other text.
     """
-    if len(text) > _MAX_LENGTH:
+    calculation = parse_calculation(text)
+    if calculation is None:
         return None
-    match = _PLAIN.fullmatch(text.strip())
-    if not match:
-        return None
-    a, sign, word, b = match.groups()
-    operation = (sign or word).lower()
-    return _SIGNS.get(operation, operation), int(a), int(b)
-
-
-def parse_story(text: str) -> Story | None:
-    """Parse a story of one of the `TEMPLATES`, with any name, things and numbers.
-
-    Returns:
-        The story; None for any other text.
-    """
-    if len(text) > _MAX_LENGTH:
-        return None
-    for number, pattern in enumerate(_STORIES):
-        match = pattern.fullmatch(text.strip())
-        if match:
-            a, b, c = (int(match[letter]) for letter in "abc")
-            return Story(number, match["name"], match["things"], (a, b, c))
+    left, right = calculation.left, calculation.right
+    if isinstance(left, int) and isinstance(right, int):
+        return calculation.operation, left, right
     return None
 
 
-def apply(operation: str, a: int, b: int) -> int:
-    """Compute `a` operation `b` for "+", "-", "*", and "r-", which is `b - a`."""
-    results = {"+": a + b, "-": a - b, "*": a * b, "r-": b - a}
-    return results[operation]
+def _steps(calculation: Calculation, next_place: Callable[[], int]) -> tuple[AskedStep, ...]:
+    """List the steps of a calculation.
+
+    Args:
+        calculation: the calculation.
+        next_place: returns the place in the question of each of its numbers, from left to right.
+    """
+    steps: list[AskedStep] = []
+
+    def add(node: Calculation | int) -> Reference:
+        if isinstance(node, int):
+            return Reference("number", next_place())
+        steps.append(AskedStep(node.operation, add(node.left), add(node.right)))
+        return Reference("step", len(steps) - 1)
+
+    add(calculation)
+    return tuple(steps)
 
 
-def _pattern(template: Template) -> re.Pattern[str]:
-    """Compile a regular expression that matches the stories of a template."""
-    digit = "b" if template.first == "*" else "c" if template.second == "*" else ""
+def _solve(asked: Question) -> Question:
+    """Add the correct answer to a question.
+
+    Its steps end at a division that cannot be continued: by zero, or with a remainder before the
+    last step or of negative numbers. If a number of the question divides by zero, it has no steps.
+    """
+    divisors = [step.right for step in asked.steps if step.operation == "/"]
+    if any(kind == "number" and asked.numbers[place] == 0 for kind, place in divisors):
+        return replace(asked, steps=(), expected=BY_ZERO, is_refused=True)
+    values, remainder, refusal = asked.compute()
+    if refusal:
+        steps = asked.steps[: len(values)]
+        return replace(asked, steps=steps, expected=refusal, is_refused=True)
+    return replace(asked, expected=asked.conclude(values[len(values) - 1], remainder))
+
+
+@cache
+def _frames() -> tuple[re.Pattern[str], ...]:
+    """Compile a regular expression for each frame of an expression."""
+    return tuple(_compile(frame, lambda _: "([-+*/()0-9A-Za-z ]+?)") for frame in FRAMES)
+
+
+@cache
+def _forms() -> tuple[tuple[re.Pattern[str], Calculation, str], ...]:
+    """Compile a regular expression for each phrasing that is no expression.
+
+    Returns:
+        For each phrasing the regular expression; the formula, with the index of a letter in
+        `_LETTERS` for each number; what a comparison asks for.
+    """
+    forms = []
+    for phrasing in COMMANDS:
+        forms.append((_pattern(phrasing.text), Calculation(phrasing.operation, 0, 1), ""))
+    for phrasing in COMPARISONS:
+        forms.append((_pattern(phrasing.text), Calculation("?", 0, 1), phrasing.operation))
+    for template in TEMPLATES:
+        digits = template.formula.translate({ord(x): str(i) for i, x in enumerate(_LETTERS)})
+        formula = parse_expression(digits, max_digits=1)
+        assert formula is not None
+        forms.append((_pattern(template.text), formula, ""))
+    return tuple(forms)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Compile a regular expression that matches a format string with any numbers and words."""
     seen: set[str] = set()
-    pieces = []
-    for piece in re.split(r"({\w+})", template.text):
-        place = piece.strip("{}")
-        if piece == place:
-            pieces.append(re.escape(piece))
-        elif place in seen:
-            pieces.append(f"(?P={place})")
-        else:
-            number = f"[0-9]{{1,{MAX_DIGITS_READ if place != digit else 1}}}"
-            word = r"[^\W\d_]+"
-            pieces.append(f"(?P<{place}>{word if place in ('name', 'things') else number})")
-            seen.add(place)
+
+    def group(field: str) -> str:
+        if field in seen:
+            return f"(?P={field})"
+        seen.add(field)
+        return f"(?P<{field}>{_NUMBER if field in _LETTERS else '[A-Za-z]+'})"
+
+    return _compile(text, group)
+
+
+def _compile(text: str, group: Callable[[str], str]) -> re.Pattern[str]:
+    """Compile a format string; its first letter may be small, its last `?` or `.` left out.
+
+    Args:
+        text: the format string.
+        group: returns the regular expression of a field.
+    """
+    pieces = re.split(r"{(\w*)}", text)
+    pieces[::2] = map(re.escape, pieces[::2])
+    pieces[1::2] = map(group, pieces[1::2])
+    first, last = text[0], text[-1]
+    if first.isalpha():
+        pieces[0] = f"[{first}{first.lower()}]{pieces[0][1:]}"
+    if last in "?.":
+        pieces[-1] += "?"
     return re.compile("".join(pieces))
-
-
-_STORIES = tuple(_pattern(template) for template in TEMPLATES)

@@ -1,4 +1,4 @@
-"""Sources of operands in a thought: numbers of the question, their digits, earlier values."""
+"""Sources of operands in a thought: numbers of the question, and values of earlier lines."""
 
 from __future__ import annotations
 
@@ -6,75 +6,92 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from anexa.thinking.questions import AskedStep, Question, Reference
+from anexa.thinking.thoughts import unsigned
+
 
 @dataclass(frozen=True, slots=True)
 class Operand:
     """An operand of an expression, and its source.
 
     Attributes:
-        number: the operand.
-        source: "question" (a number of the question), "part" (one digit of such a number with its
-            place value: 80 of 86), "line" (the value of an earlier line) or "nowhere".
+        number: the operand, without a sign.
+        source: "question" (a number of the question), "line" (the value of an earlier line, or a
+            negative value without its sign) or "nowhere".
         place: index of the number or of the line, from 0; -1 for "nowhere".
     """
 
     number: int
-    source: Literal["question", "part", "line", "nowhere"]
+    source: Literal["question", "line", "nowhere"]
     place: int = -1
 
 
-def parts_of(number: int) -> set[int]:
-    """Split a number into its nonzero digits with their place values: 86 into 6 and 80."""
-    digits = reversed(str(number))
-    return {int(digit) * 10**place for place, digit in enumerate(digits) if digit != "0"} or {0}
+Written = tuple[bool, str, int, int]
+"""An expression of a line, as returned by `unsigned`: whether the result of the operation is to be
+negated; the operation; its operands."""
 
 
 class Sources:
-    """Sources for a question of unknown phrasing: numbers may be used repeatedly.
+    """Sources for a question of unknown phrasing: numbers and values may be used repeatedly.
 
     Args:
         numbers: the numbers of the question.
+
+    Attributes:
+        wrong_line: index of the first line that is no step of the question; None if there is none,
+            or the phrasing is not known.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self._places: dict[int, int] = {}
-        self._parts: dict[int, int] = {}
         for place, number in enumerate(numbers):
             self._places.setdefault(number, place)
-            for part in parts_of(number):
-                self._parts.setdefault(part, place)
-        self._lines: dict[int, list[int]] = {}  # value: lines that have it
-        self._waiting: dict[int, int] = {}  # line: its value, which no later line has used yet
+        self._lines: dict[int, list[int]] = {}  # absolute value: lines that have it
+        self._values: dict[int, int] = {}
+        self._unused: dict[int, int] = {}  # line: its value, which no later line has used yet
+        self.wrong_line: int | None = None
+
+    def find(self, line: int, written: Written) -> tuple[Operand, Operand]:  # noqa: ARG002
+        """Find the sources of both operands of a line."""
+        _, _, x, y = written
+        operands = self._operand(x), self._operand(y)
+        if any(operand.source == "nowhere" for operand in operands):
+            return operands
+        signed = [
+            self._values[operand.place] if operand.source == "line" else operand.number
+            for operand in operands
+        ]
+        if not _has_signs(written, *signed):
+            return Operand(x, "nowhere"), Operand(y, "nowhere")
+        return operands
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the lines are the steps that the question asks for."""
+        return self.wrong_line is None
 
     def add_value(self, line: int, value: int) -> None:
         """Record the value of a line."""
-        self._lines.setdefault(value, []).append(line)
-        self._waiting[line] = value
-
-    def addend(self, number: int) -> Operand:
-        """Find the source of an operand of a sum or a difference."""
-        return self._value(number) or self._number(number) or Operand(number, "nowhere")
-
-    def factors(self, first: int, second: int) -> tuple[Operand, Operand]:
-        """Find the sources of both factors; `second` is a digit followed by zeros."""
-        right = self.addend(second)
-        if right.source == "nowhere" and second in self._parts:
-            right = Operand(second, "part", self._parts[second])
-        return self.addend(first), right
+        self._lines.setdefault(abs(value), []).append(line)
+        self._values[line] = self._unused[line] = value
 
     def find_unused(self, last: int) -> str | None:
         """Describe a value before line `last` that no later line uses; None if all are used."""
-        for line, value in self._waiting.items():
+        for line, value in self._unused.items():
             if line != last:
                 return f"{value}, the value of line {line + 1},"
         return None
+
+    def _operand(self, number: int) -> Operand:
+        """Find the source of an operand; earlier values come before numbers of the question."""
+        return self._value(number) or self._number(number) or Operand(number, "nowhere")
 
     def _value(self, number: int) -> Operand | None:
         lines = self._lines.get(number)
         if not lines:
             return None
         line = lines.pop() if len(lines) > 1 else lines[0]
-        self._waiting.pop(line, None)
+        self._unused.pop(line, None)
         return Operand(number, "line", line)
 
     def _number(self, number: int) -> Operand | None:
@@ -83,51 +100,68 @@ class Sources:
 
 
 class SingleUseSources(Sources):
-    """Sources for a question of known phrasing: each number and value must be used exactly once.
+    """Sources for a question of known phrasing: each line computes a step that it asks for.
 
-    A number is used as a whole or, as the second factor of a product, digit by digit, each time
-    with the same first factor.
+    So each value, and each number that the steps need, is used exactly once.
 
     Args:
-        numbers: the numbers of the question.
+        asked: the question.
     """
 
-    def __init__(self, numbers: Sequence[int]) -> None:
+    def __init__(self, asked: Question) -> None:
         super().__init__(())
-        self._numbers = tuple(numbers)
-        self._left = [parts_of(number) for number in numbers]  # parts not used yet
-        self._first: list[Operand | None] = [None] * len(numbers)  # first factor of the used parts
+        self._asked = asked
+        self._pending = dict(enumerate(asked.steps))  # steps that no line has computed yet
+        self._line_of: dict[int, int] = {}  # step: its line
+        needed = {reference for step in asked.steps for reference in (step.left, step.right)}
+        self._numbers = {
+            place: number
+            for place, number in enumerate(asked.numbers)
+            if Reference("number", place) in needed
+        }
 
-    def factors(self, first: int, second: int) -> tuple[Operand, Operand]:
-        """Find the sources of both factors; `second` is a digit followed by zeros."""
-        having = [place for place, left in enumerate(self._left) if second in left]
-        having.sort(key=lambda place: self._numbers[place] != second)
-        for place in having:
-            left = self._factor_of(place, first)
-            if left:
-                self._first[place] = left
-                self._left[place].remove(second)
-                return left, self._part(second, place)
-        right = self._value(second)
-        if right:
-            return self.addend(first), right
-        # One factor has no source: the second one, if the first has one.
-        unknown = Operand(second, "nowhere")
-        for factor in self._first:
-            if factor and factor.number == first:
-                return factor, unknown
-        left = self.addend(first)
-        explained = left.source == "nowhere" and having
-        return left, self._part(second, having[0]) if explained else unknown
+    def find(self, line: int, written: Written) -> tuple[Operand, Operand]:
+        """Find the step that a line computes, and the sources of both operands."""
+        values = {
+            step: self._values[its_line]
+            for step, its_line in self._line_of.items()
+            if its_line in self._values
+        }
+        for number, step in self._pending.items():
+            if not step.steps <= values.keys():
+                continue
+            found = _match(step, self._asked.operands(step, values), written)
+            if found:
+                del self._pending[number]
+                self._line_of[number] = line
+                left, right = found
+                return self._use(left, written[2]), self._use(right, written[3])
+        if self.wrong_line is None:
+            self.wrong_line = line
+        return super().find(line, written)
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the lines are the steps that the question asks for."""
+        return self.wrong_line is None and not self._pending
 
     def find_unused(self, last: int) -> str | None:
         """Describe an unused number of the question, or unused value; None if all are used."""
-        for number, left in zip(self._numbers, self._left):
-            if left == parts_of(number):
-                return f"{number}"
-            if left:
-                return f"{min(left)} of {number}"
+        for number in self._numbers.values():
+            return f"{number}"
         return super().find_unused(last)
+
+    def _use(self, reference: Reference, number: int) -> Operand:
+        """Return a source of a step as an operand, which no later line can use."""
+        kind, place = reference
+        if kind == "number":
+            self._numbers.pop(place, None)
+            return Operand(number, "question", place)
+        line = self._line_of[place]
+        self._unused.pop(line, None)
+        if line in self._lines.get(number, ()):
+            self._lines[number].remove(line)
+        return Operand(number, "line", line)
 
     def _value(self, number: int) -> Operand | None:
         operand = super()._value(number)
@@ -135,19 +169,36 @@ class SingleUseSources(Sources):
             del self._lines[number]
         return operand
 
-    def _number(self, number: int, but: int | None = None) -> Operand | None:
-        for place, candidate in enumerate(self._numbers):
-            if candidate == number and place != but and self._left[place] == parts_of(number):
-                self._left[place] = set()
+    def _number(self, number: int) -> Operand | None:
+        for place, candidate in self._numbers.items():
+            if candidate == number:
+                del self._numbers[place]
                 return Operand(number, "question", place)
         return None
 
-    def _factor_of(self, place: int, number: int) -> Operand | None:
-        """Find the source of the first factor, if it may multiply parts of number `place`."""
-        first = self._first[place]
-        if first:
-            return first if first.number == number else None
-        return self._value(number) or self._number(number, but=place)
 
-    def _part(self, part: int, place: int) -> Operand:
-        return Operand(part, "question" if self._numbers[place] == part else "part", place)
+def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[Reference] | None:
+    """Whether a line computes a step: return the sources of its operands; None if it does not.
+
+    The operands of sums and products may be in any order.
+    """
+    a, b = signed
+    if step.operation == "/" and b == 0:
+        return None
+    sides = [step.left, step.right]
+    negated, operation, x, y = unsigned(step.operation, a, b)
+    if step.operation in "+-" and operation == "-" and a < 0:
+        sides.reverse()  # -5+12 is written as 12-5
+    if (negated, operation, x, y) == written:
+        return sides
+    if operation in "+*" and (negated, operation, y, x) == written:
+        return sides[::-1]
+    return None
+
+
+def _has_signs(written: Written, a: int, b: int) -> bool:
+    """Whether an expression is an operation on two signed numbers, in any order."""
+    if written[1] == "?":
+        return min(a, b) >= 0
+    pairs = ((a, b), (b, a))
+    return any(unsigned(operation, *pair) == written for operation in "+-*/" for pair in pairs)

@@ -1,0 +1,63 @@
+"""The checker takes time in proportion to a text, whatever the text is."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from anexa.thinking.checker import check
+
+MILLION = 10**6
+WIDE = "".join(f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[i % 26]}9" for i in range(80))
+LONG = {
+    "a number": "9" * MILLION,
+    "numbers": "1 " * (MILLION // 2),
+    "an expression of long numbers": f"{'A9' * 100_000}+{'a9' * 100_000}::A1",
+    "a long value": f"A1+a1:A:1+1+0=02:{'A2' * 100_000}",
+    "a long remainder": f"A1/a1:A:1-1*1=0:A1 R {'2' * 100_000}",
+    "empty lines": "x" + "\n" * (MILLION // 16) + "x",
+    "short lines": "x\n" * (MILLION // 16),
+    "true lines": "A1+a1:A:1+1+0=02:A2\n" * (MILLION // 60),
+    "wide operands": f"{WIDE}*{WIDE.lower()}::A1\n" * (MILLION // 325),
+    "wide divisions": f"{WIDE}/{WIDE.lower()}:1*1=1:A1\n" * (MILLION // 325),
+    "facts": "A1+a1:" + "A:1+1+0=02," * (MILLION // 11),
+    "facts of a wide product": f"{WIDE}*{WIDE.lower()}:" + "A9*a9+0=81;A1," * (MILLION // 14),
+    "commas": "A1+a1:" + "," * MILLION + ":A2",
+    "colons": ":" * MILLION,
+    "words of a story": "Ada has " + "1" * 40 + " pens, buys " * (MILLION // 12),
+}
+QUESTIONS = {
+    "brackets": "(" * 100_000 + "1",
+    "signs": "1" + "+1" * 199,
+    "words": "1" + " times 1" * 45,
+    "numbers": "1 and " * 60 + "1",
+    "spaces": "What is " + " " * 100_000 + "1+1",
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_checking_takes_linear_time(kind: str) -> None:
+    text = LONG[kind]
+    for question in ("1+1", text):
+        start = time.process_time()
+        report = check(question, text, text)
+        # A second or two; a time that grows as the square of the length would be minutes.
+        assert time.process_time() - start < 10
+        assert not report.all_true
+        assert len(report.first_error or "") < 300
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_any_question_is_read_quickly(kind: str) -> None:
+    start = time.process_time()
+    check(QUESTIONS[kind], "A1+a1:A:1+1+0=02:A2", "2")
+    assert time.process_time() - start < 1
+
+
+def test_values_do_not_grow_from_line_to_line() -> None:
+    """An operand has at most 80 digits: a product of longer ones is not calculated."""
+    wide = WIDE.lower()
+    thought = f"{WIDE}*{wide}::{'A9' * 160}\n{'A9' * 160}*{wide}::A1"
+    report = check("9", thought, "1")
+    assert [bool(line.operation) for line in report.lines] == [True, False]

@@ -1,0 +1,183 @@
+"""True thoughts of all kinds are true for the checker, and damaged ones never are."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from anexa.model.place_marks import LETTERS
+from anexa.thinking.answers import answer_of, solve
+from anexa.thinking.checker import Report, check
+from anexa.thinking.expressions import Calculation, evaluate
+from anexa.thinking.phrasings import COMPARISON
+from anexa.thinking.problems import TASKS, Problem, Task, draw
+from anexa.thinking.thoughts import compute, write_step
+from tests.thinking.test_checker import EXAMPLES
+
+seeds = st.integers(0, 2**32)
+tasks = st.sampled_from(TASKS)
+problems = st.builds(lambda task, seed: draw(task, random.Random(seed)), tasks, seeds)
+chains = st.builds(
+    lambda operations, seed: draw(Task("chain", operations), random.Random(seed)),
+    st.sampled_from((2, 3)),
+    seeds,
+)
+operations = st.sampled_from("+-*/?")
+numbers = st.integers(1, 40).flatmap(lambda digits: st.integers(0, 10**digits - 1))
+firsts = st.integers(0, len(LETTERS) - 1)
+CHARACTERS = "0123456789ABCEZabcez+-*/?<=>:;,() R\n"
+
+
+def agrees(report: Report) -> bool:
+    """Return whether the report is all true, which `first_error` must confirm."""
+    assert report.all_true == (report.first_error is None)
+    return report.all_true
+
+
+def ask(operation: str, a: int, b: int) -> str:
+    return COMPARISON.format(a=a, b=b) if operation == "?" else f"{a}{operation}{b}"
+
+
+@given(operations, numbers, numbers, firsts)
+def test_lines_with_any_operands_are_true(operation: str, a: int, b: int, first: int) -> None:
+    assume(operation != "/" or b)
+    step = write_step(operation, a, b, first)
+    report = check(ask(operation, a, b), step.text, answer_of(step))
+    assert agrees(report)
+    assert report.solves_question
+    assert [line.operation for line in report.lines] == [operation]
+    if operation != "?":
+        assert (report.lines[0].value, report.lines[0].remainder) == compute(operation, a, b)
+
+
+signed_sums = st.tuples(st.sampled_from("+-"), numbers, numbers)
+
+
+@given(signed_sums, signed_sums, st.sampled_from("+-*/"), firsts)
+def test_lines_with_negative_values_are_true(
+    one: tuple[str, int, int], other: tuple[str, int, int], operation: str, first: int
+) -> None:
+    chain = Calculation(operation, Calculation(*one), Calculation(*other))
+    steps, answer = solve(chain, first)
+    report = check(str(chain), "\n".join(step.text for step in steps), answer)
+    assert agrees(report)
+    assert [line.value for line in report.lines] == [step.value for step in steps]
+
+
+@given(problems)
+def test_thoughts_of_the_generators_are_true(one: Problem) -> None:
+    report = check(one.question, one.thought, one.answer)
+    assert agrees(report)
+    assert report.expected == one.answer
+    assert report.solves_question
+
+
+@given(problems, st.data())
+def test_any_changed_character_is_detected(one: Problem, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(one.thought) - 1))
+    new = data.draw(st.sampled_from(["", *CHARACTERS, "x", "٣", " "]))
+    rest = data.draw(st.sampled_from([one.thought[place:], one.thought[place + 1 :]]))
+    changed = one.thought[:place] + new + rest
+    assume(changed.strip("\n") != one.thought)
+    assert not agrees(check(one.question, changed, one.answer))
+
+
+@pytest.mark.parametrize("example", EXAMPLES[:-1], ids=[example[0] for example in EXAMPLES[:-1]])
+def test_every_changed_character_of_the_examples_is_detected(
+    example: tuple[str, str, str],
+) -> None:
+    question, thought, answer = example
+    for place, character in enumerate(thought):
+        others = CHARACTERS if len(thought) < 40 else "0aA,:" if character.isalnum() else "-1\n"
+        for new in {*others, ""} - {character}:
+            changed = thought[:place] + new + thought[place + 1 :]
+            assert not agrees(check(question, changed, answer)), changed
+
+
+@given(problems, st.text(alphabet="-0123456789 R."))
+def test_another_answer_is_not_faithful(one: Problem, answer: str) -> None:
+    assume(answer.strip() != one.answer)
+    report = check(one.question, one.thought, answer)
+    assert not report.faithful
+    assert not agrees(report)
+
+
+@given(problems | chains, st.data())
+def test_no_line_and_no_fact_can_be_left_out(one: Problem, data: st.DataObject) -> None:
+    separator = data.draw(st.sampled_from("\n,"))
+    pieces = one.thought.split(separator)
+    del pieces[data.draw(st.integers(0, len(pieces) - 1))]
+    assert not agrees(check(one.question, separator.join(pieces), one.answer))
+
+
+@given(problems | chains, st.data())
+def test_no_line_and_no_fact_can_be_repeated(one: Problem, data: st.DataObject) -> None:
+    separator = data.draw(st.sampled_from("\n,"))
+    pieces = one.thought.split(separator)
+    place = st.integers(0, len(pieces) - 1)
+    pieces.insert(data.draw(place), pieces[data.draw(place)])
+    assert not agrees(check(one.question, separator.join(pieces), one.answer))
+
+
+@given(problems, st.data())
+def test_no_facts_can_be_swapped(one: Problem, data: st.DataObject) -> None:
+    pieces = one.thought.split(",")
+    place = st.integers(0, len(pieces) - 1)
+    i, j = data.draw(place), data.draw(place)
+    pieces[i], pieces[j] = pieces[j], pieces[i]
+    swapped = ",".join(pieces)
+    assert agrees(check(one.question, swapped, one.answer)) == (swapped == one.thought)
+
+
+@given(st.lists(st.integers(0, 999), min_size=4, max_size=4), st.permutations(range(3)))
+def test_lines_must_follow_the_lines_that_they_use(operands: list[int], order: list[int]) -> None:
+    a, b, c, d = operands
+    chain = Calculation("*", Calculation("+", a, b), Calculation("+", c, d))
+    lines = [step.text for step in evaluate(chain)]
+    thought = "\n".join(lines[line] for line in order)
+    # The sums are as true in another order; their product comes last.
+    assert agrees(check(str(chain), thought, str((a + b) * (c + d)))) == (order[-1] == 2)
+
+
+@given(tasks, seeds, seeds)
+def test_the_thought_of_another_problem_is_not_true(task: Task, one: int, other: int) -> None:
+    asked, given_ = (draw(task, random.Random(seed)) for seed in (one, other))
+    assume(
+        sorted(re.findall(r"\d+", asked.question)) != sorted(re.findall(r"\d+", given_.question))
+    )
+    assert not agrees(check(asked.question, given_.thought, given_.answer))
+    assert not agrees(check(asked.question, given_.thought, asked.answer))
+
+
+@given(numbers, numbers, st.permutations("+-*/"))
+def test_the_thought_of_another_operation_is_not_true(a: int, b: int, signs: list[str]) -> None:
+    assume(b and signs[0] != signs[1])
+    step = write_step(signs[1], a, b)
+    assert not agrees(check(f"{a}{signs[0]}{b}", step.text, answer_of(step)))
+    turned = write_step("-", b, a)
+    assert agrees(check(f"{a}-{b}", turned.text, answer_of(turned))) == (a == b)
+
+
+texts = st.text() | st.text(alphabet=CHARACTERS, max_size=200)
+
+
+@given(texts, texts, texts)
+def test_check_never_raises(question: str, thought: str, answer: str) -> None:
+    agrees(check(question, thought, answer))
+
+
+@given(
+    st.lists(
+        st.from_regex(r"\A(-\()?(A[0-9]|A[0-9]B[1-9])[-+*/?](a[0-9]|a[0-9]b[1-9])\)?:[A-C0-9:+=,]{0,9}:(-?[A-C][0-9]|[<=>])\Z")
+    ),
+    texts | st.sampled_from(["1+2", "(1-3)*2", "Which is larger, 1 or 2?", "7/2+3"]),
+)  # fmt: skip
+def test_check_never_raises_on_malformed_lines(lines: list[str], question: str) -> None:
+    report = check(question, "\n".join(lines), "0")
+    agrees(report)
+    assert report.steps == len(lines)
+    assert not report.all_true or not lines
