@@ -40,11 +40,17 @@ def test_eval_prints_json(tmp_path: Path) -> None:
         assert row["steps"]["count"] >= 3
 
 
+def test_the_mental_products_are_evaluated_if_they_are_named(tmp_path: Path) -> None:
+    options = ["--task", "mental", "--engine", "numpy", "--json"]
+    report = json.loads(anexa("eval", *options, cwd=tmp_path).stdout)
+    assert [(row["task"], row["thinking"]["count"]) for row in report["tasks"]] == [("mental", 13)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "1x1"], "no problem of the task '1x1' is held out: choose another task"),
-        (["--task", "9x9"], "there is no task '9x9': choose from + 2, + 3"),
+        (["--task", "1x1"], "no problem of the task '1x1' is evaluated: choose another task"),
+        (["--task", "99x9"], "there is no task '99x9': choose from + 2, + 3"),
         (["nothing"], "nothing is not a model folder"),
         (["--problems", "0"], "--problems must be at least 1, not 0"),
         (["--processes", "0"], "--processes must be at least 1, not 0"),

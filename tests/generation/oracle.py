@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,11 @@ from anexa.generation import LanguageModel
 from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.config import ModelConfig
 from anexa.model.model import Model
+from anexa.thinking.checker import parse_value
 from anexa.thinking.corpus import ArithmeticCorpus
-from anexa.thinking.problems import Problem, problem
-from anexa.thinking.questions import parse_question
-from anexa.thinking.thoughts import add
+from anexa.thinking.problems import Problem
+from anexa.thinking.questions import Question, analyze
+from anexa.thinking.thoughts import write_step
 
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
@@ -32,8 +35,8 @@ class Oracle:
 
     name, dtype = "oracle", "float32"
 
-    def __init__(self, answerer: Answerer) -> None:
-        self.config = ModelConfig("llama", TOKENIZER.vocab_size, 512, 8, 2, 1)
+    def __init__(self, answerer: Answerer, block_size: int) -> None:
+        self.config = ModelConfig("llama", TOKENIZER.vocab_size, block_size, 8, 2, 1)
         self._answerer = answerer
 
     def new_kv_cache(self) -> KVCache:
@@ -70,19 +73,30 @@ class Oracle:
 
     def _next(self, text: list[int]) -> int:
         prompt, _, said = TOKENIZER.decode(text).partition(ASSISTANT)
-        asked = parse_question(prompt.removeprefix(USER))
-        if asked is None:
+        # The template has put place marks before the digits.
+        question = re.sub("[A-Z](?=[0-9])", "", prompt.removeprefix(USER))
+        problem = problem_of(question)
+        if problem is None:
             raise UnknownTextError
-        answer = self._answerer(problem(*asked), said)
+        answer = self._answerer(problem, said)
         if not answer.startswith(said):
             raise UnknownTextError
         rest = TOKENIZER.encode(answer[len(said) :])
         return rest[0] if rest else TOKENIZER.eot_token
 
 
-def oracle(answerer: Answerer) -> LanguageModel:
+@cache
+def problem_of(question: str) -> Problem | None:
+    """Solve a question of known phrasing; None if the phrasing is not known."""
+    asked = analyze(question)
+    if asked.expected is None:
+        return None
+    return Problem(question, "\n".join(write_lines(asked, {})), asked.expected)
+
+
+def oracle(answerer: Answerer, block_size: int = 2560) -> LanguageModel:
     """Make a chat model that answers by a function."""
-    engine: Any = Oracle(answerer)  # it answers, and has no weights
+    engine: Any = Oracle(answerer, block_size)  # it answers, and has no weights
     return LanguageModel("oracle", Model(engine.config, {}, TOKENIZER, CHAT_TEMPLATE), engine)
 
 
@@ -91,21 +105,18 @@ def thinks(problem: Problem, said: str) -> str:
     if said.startswith(THINK + END_THINK):
         return f"{THINK}{END_THINK}7"
     thought, closed, _ = said.removeprefix(THINK).partition(END_THINK)
-    if not closed and not problem.thought.startswith(thought):
-        *said_lines, _ = thought.split("\n")
-        thought = "\n".join(went_on(said_lines, problem.thought.split("\n")))
-        closed = END_THINK
-    if closed:
-        return f"{THINK}{thought}{END_THINK}{int(thought.rpartition(':')[2])}"
-    return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"
+    if not closed and problem.thought.startswith(thought):
+        return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"
+    asked = analyze(problem.question)
+    lines = thought.split("\n") if closed else thought.split("\n")[:-1]
+    given = {number: parse_value(line.rpartition(":")[2]) for number, line in enumerate(lines)}
+    lines += write_lines(asked, given)[len(lines) :]
+    answer = asked.conclude(*parse_value(lines[-1].rpartition(":")[2]))
+    return f"{THINK}{chr(10).join(lines)}{END_THINK}{answer}"
 
 
-def went_on(said: list[str], true: list[str]) -> list[str]:
-    """Continue the thought of a product: each part is added to the sum of all parts before."""
-    lines = said.copy()
-    for line in true[len(said) :]:
-        if "*" not in line:
-            total, part = (int(lines[n].rpartition(":")[2]) for n in (-2, -1))
-            line = add(total, part).text
-        lines.append(line)
-    return lines
+def write_lines(asked: Question, given: Mapping[int, tuple[int, int]]) -> list[str]:
+    """Write the lines of a thought, with given results of some of its steps."""
+    values = asked.compute(given).values
+    operands = (asked.operands(step, values) for step in asked.steps)
+    return [write_step(step.operation, *pair).text for step, pair in zip(asked.steps, operands)]

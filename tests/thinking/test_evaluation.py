@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.chat_format import END_THINK, THINK
+from anexa.thinking.answers import solve
+from anexa.thinking.checker import check
 from anexa.thinking.evaluation import Proportion, TaskResult, change_one_value, evaluate_problems
-from anexa.thinking.problems import Problem, Task, draw
+from anexa.thinking.expressions import Calculation
+from anexa.thinking.problems import Problem, Task, draw, problem
 from anexa.thinking.refusals import UNSUPPORTED
 from tests.generation.oracle import Answerer, oracle, thinks
 
@@ -21,14 +24,24 @@ def at_once(said: str) -> str:
     return thought + closed if closed else ""
 
 
-def judged(answerer: Answerer, task: Task, count: int = 20) -> TaskResult:
+def judged(answerer: Answerer, task: Task, count: int = 20, block_size: int = 2560) -> TaskResult:
     rng = random.Random(3)
     problems = [draw(task, rng, "test") for _ in range(count)]
-    return evaluate_problems(oracle(answerer), str(task), problems, rng)
+    return evaluate_problems(oracle(answerer, block_size), str(task), problems, rng)
 
 
 @pytest.mark.parametrize(
-    ("task", "lines"), [(Task("+", 4), 1), (Task("-", 6), 2), (Task("*", 3, 1), 1)]
+    ("task", "lines"),
+    [
+        (Task("+", 4), 1),
+        (Task("-", 6), 1),
+        (Task("*", 3, 2), 1),
+        (Task("/", 4, 1), 1),
+        (Task("?", 4), 1),
+        (Task("chain", 2), 2),
+        (Task("story", 3), 3),
+    ],
+    ids=str,
 )
 def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
@@ -38,31 +51,52 @@ def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> N
     assert cell.direct.hits <= 1, "which is 7, always"
 
 
-def test_a_changed_part_of_a_product_changes_the_expected_answer() -> None:
-    cell = judged(thinks, Task("*", 4, 3))
-    assert (cell.thinking, cell.causal) == (Proportion(20, 20), Proportion(20, 20))
+def changes_of(problem: Problem) -> set[tuple[str, str]]:
+    """All changes that are made."""
+    changes = {change_one_value(problem, random.Random(seed)) for seed in range(300)}
+    return {change for change in changes if change}
 
 
 def test_a_changed_value_of_a_story_changes_the_expected_answer() -> None:
     text = "Ada has 12 pens, buys 9 more and gives away 20. How many pens does Ada have now?"
-    thought = "12+09:2+9+0=11,1+0+1=02:21\n21?20:2=2,1>0:>\n21-20:01-0-0=1,02-2-0=0:01"
-    changes = {
-        change_one_value(Problem(text, thought, "1"), random.Random(seed)) for seed in range(200)
-    }
+    first = "A2B1+a9b0:A:2+9+0=11,B:1+0+1=02:"
+    thought = f"{first}B2A1\nA1B2-a0b2:B:2=2,A:1>0,A:01-0-0=1,B:02-2-0=0:A1"
+    assert check(text, thought, "1").all_true
     firsts = (20, *range(22, 30), *range(31, 92, 10))
-    lasts = (0, *range(2, 10), *range(11, 92, 10))
-    assert changes == {
-        *((f"12+09:2+9+0=11,1+0+1=02:{n}\n", str(n - 20)) for n in firsts),
-        *((f"{thought[:-2]}{n:02}{END_THINK}", str(n)) for n in lasts),
+    assert changes_of(Problem(text, thought, "1")) == {
+        *((f"{first}B{n // 10}A{n % 10}\n", str(n - 20)) for n in firsts),
+        *((f"{thought[:-1]}{n}{END_THINK}", str(n)) for n in (0, *range(2, 10))),
     }
 
 
 def test_changed_values_are_always_well_formed() -> None:
-    thought = "3?5:3<5:<\n-(5-3):05-3-0=2:-2"
-    changes = {
-        change_one_value(Problem("3-5", thought, "-2"), random.Random(seed)) for seed in range(200)
-    }
+    thought = "A3-a5:A:3<5,A:05-3-0=2:-A2"
+    changes = changes_of(Problem("3-5", thought, "-2"))
     assert {answer for _, answer in changes} == {f"-{n}" for n in (1, *range(3, 10))}
+    changes = changes_of(problem("/", 992, 37))
+    expected = {f"{n} R 30" for n in (16, *range(20, 30), *range(36, 97, 10)) if n != 26}
+    expected |= {f"26 R {n}" for n in (*range(31, 40), *range(10, 91, 10)) if n != 30}
+    assert {answer for _, answer in changes} == expected
+
+
+def test_the_sign_of_a_comparison_is_changed() -> None:
+    larger = problem("?", 12, 30)
+    assert changes_of(larger) == {(f"{larger.thought[:-1]}>{END_THINK}", "12")}
+
+
+def test_a_value_in_the_middle_is_changed_to_one_of_as_many_digits() -> None:
+    chain = Calculation("/", Calculation("-", 31, 21), 5)
+    steps, answer = solve(chain)
+    thought = "\n".join(step.text for step in steps)
+    changes = changes_of(Problem(str(chain), thought, answer))
+    starts = {text.rpartition(":")[2] for text, _ in changes if text.endswith("\n")}
+    assert starts == {f"B{n // 10}A{n % 10}\n" for n in (11, *range(12, 20), *range(20, 91, 10))}
+
+
+def test_a_refusal_after_a_thought_has_no_value_to_change() -> None:
+    steps, answer = solve(Calculation("+", Calculation("/", 7, 2), 3))
+    refused = Problem("7/2+3", steps[0].text, answer)
+    assert change_one_value(refused, random.Random(1)) is None
 
 
 def test_wrong_steps_wrong_answers_and_unused_thoughts_are_distinguished() -> None:
@@ -72,7 +106,7 @@ def test_wrong_steps_wrong_answers_and_unused_thoughts_are_distinguished() -> No
     def knows(problem: Problem, said: str) -> str:
         """Answer correctly, whatever the thought."""
         thought, closed, _ = said.partition(END_THINK)
-        return (thought if closed else f"{THINK}1+1:1+1+0=03:3") + END_THINK + problem.answer
+        return (thought if closed else f"{THINK}A1+a1:A:1+1+0=03:A3") + END_THINK + problem.answer
 
     wrong = judged(one_more, Task("+", 3))
     assert (wrong.thinking.hits, wrong.faithful.hits, wrong.causal.hits) == (0, 0, 0)
@@ -106,7 +140,7 @@ def test_endless_thoughts_are_cut_off_and_count_as_wrong() -> None:
     def ponders(_problem: Problem, said: str) -> str:
         return said + "0" if said else THINK
 
-    cell = judged(ponders, Task("+", 2), count=2)
+    cell = judged(ponders, Task("+", 2), count=2, block_size=200)
     assert (cell.thinking.hits, cell.direct.hits, cell.steps) == (0, 0, Proportion(0, 2))
 
 

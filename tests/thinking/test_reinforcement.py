@@ -54,9 +54,9 @@ def test_without_rewards_nothing_is_learned() -> None:
 
 def test_rewarded_answers_become_more_likely() -> None:
     """Answers that begin with a digit are rewarded, which a model learns within a few steps."""
-    naive = model(96)
+    naive = model(256)
     plan = ReinforcementConfig(
-        steps=50, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
+        steps=40, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
     )
     engine = engine_of(naive)
     reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
@@ -84,7 +84,7 @@ def test_equal_seeds_give_equal_results() -> None:
 
 
 def test_a_stopped_run_keeps_the_best_weights() -> None:
-    naive = model(96)
+    naive = model(256)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )
@@ -99,7 +99,7 @@ def test_a_stopped_run_keeps_the_best_weights() -> None:
 
 
 def test_a_run_that_diverges_keeps_the_best_weights() -> None:
-    naive = model(96)
+    naive = model(256)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
     )
@@ -118,7 +118,7 @@ def test_a_run_that_diverges_keeps_the_best_weights() -> None:
 
 
 def test_a_run_can_be_stopped_before_the_first_step() -> None:
-    naive = model(96)
+    naive = model(256)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )

@@ -34,7 +34,8 @@ def evaluate(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help='Only this task, such as 4x4, "- 8" or story; repeatable. [default: all]'
+            help='Only this task, such as 9x9, "- 8" or story; repeatable. "mental" is the seven '
+            "products of a public test, in both orders. [default: all but mental]"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the problems.")] = 42,
