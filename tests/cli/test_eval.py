@@ -40,12 +40,6 @@ def test_eval_prints_json(tmp_path: Path) -> None:
         assert row["steps"]["count"] >= 3
 
 
-def test_the_mental_products_are_evaluated_if_they_are_named(tmp_path: Path) -> None:
-    options = ["--task", "mental", "--engine", "numpy", "--json"]
-    report = json.loads(anexa("eval", *options, cwd=tmp_path).stdout)
-    assert [(row["task"], row["thinking"]["count"]) for row in report["tasks"]] == [("mental", 13)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

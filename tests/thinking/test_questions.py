@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
 from anexa.thinking.chains import draw_chain
 from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, ask_comparison, rephrase
-from anexa.thinking.problems import TASKS, draw
+from anexa.thinking.problems import TASKS, Task, draw
 from anexa.thinking.questions import analyze, parse_calculation, parse_question
 from anexa.thinking.stories import draw_story
 from anexa.thinking.story_templates import TEMPLATES
@@ -130,9 +130,9 @@ def test_numbers_of_up_to_forty_digits_are_parsed(operation: str, a: int, b: int
 
 
 @given(st.sampled_from(TASKS), st.integers(0, 2**32))
-def test_what_the_generators_ask_in_any_words_is_understood(task: object, seed: int) -> None:
+def test_what_the_generators_ask_in_any_words_is_understood(task: Task, seed: int) -> None:
     rng = random.Random(seed)
-    problem = draw(task, rng)  # type: ignore[arg-type]
+    problem = draw(task, rng)
     assert analyze(rephrase(problem.question, rng)).expected == problem.answer
 
 
@@ -164,7 +164,8 @@ def test_stories_are_understood(seed: int, operations: int) -> None:
     assert asked.expected == str(analyze(str(story.calculation)).expected)
     assert len(asked.steps) == operations
     needed = sum(letter in TEMPLATES[story.template].formula for letter in "abcde")
-    places = {one.place for s in asked.steps for one in s[1:] if one.kind == "number"}  # type: ignore[union-attr]
+    operands = {operand for step in asked.steps for operand in (step.left, step.right)}
+    places = {operand.place for operand in operands if operand.kind == "number"}
     assert len(places) == needed
 
 
