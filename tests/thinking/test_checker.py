@@ -49,6 +49,7 @@ EXAMPLES = [
     ("4-2*3", "A2*a3:A2*a3+0=06;A6:A6\nA4-a6:A:4<6,A:06-4-0=2:-A2", "-2"),
     ("7/2+3", f"A7/a2:{TWOS},A:7-2*3=1:A3 R 1", INEXACT),
     ("5/(3-3)", "A3-a3:A:3=3,A:03-3-0=0:A0", BY_ZERO),
+    ("(1+1)/(3-3)", "A1+a1:A:1+1+0=02:A2\nA3-a3:A:3=3,A:03-3-0=0:A0", BY_ZERO),
     (
         "Ada has 12 pens, buys 9 more and gives away 21. How many pens does Ada have now?",
         "A2B1+a9b0:A:2+9+0=11,B:1+0+1=02:B2A1\n"

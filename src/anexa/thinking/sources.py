@@ -149,6 +149,8 @@ class SingleUseSources(Sources):
         """Describe an unused number of the question, or unused value; None if all are used."""
         for number in self._numbers.values():
             return f"{number}"
+        if self._asked.is_refused and not self._pending:
+            return None  # the step that would use the values cannot be computed
         return super().find_unused(last)
 
     def _use(self, reference: Reference, number: int) -> Operand:
