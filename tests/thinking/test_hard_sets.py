@@ -5,25 +5,40 @@ import re
 
 import pytest
 
-from anexa.thinking.checker import check
-from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS
-from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
-from anexa.thinking.questions import parse_question
+from anexa.model.question import normalize_question
+from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS, mental_products
+from anexa.thinking.problems import (
+    MAX_DIGITS,
+    MAX_DIVIDEND_DIGITS,
+    MAX_FACTOR_DIGITS,
+    TASKS,
+    Problem,
+    Task,
+    draw,
+)
 from anexa.thinking.splits import split_of
+from tests.thinking.reading import assert_true, calculate, operation_of, read_line, split_asked
+
+PAIRS = [name for name in HARD_SETS if name != "in other words"]
 
 
-def drawn(name: str, count: int = 300) -> list[tuple[str, int, int]]:
+def drawn(name: str, count: int = 200) -> list[Problem]:
     rng = random.Random(5)
-    problems = []
-    for _ in range(count):
-        one = {**HARD_SETS, **BEYOND_TRAINING}[name](rng)
-        asked = parse_question(one.question)
-        assert asked
-        problems.append(asked)
-        report = check(one.question, one.thought, one.answer)
-        assert report.all_true
-        assert report.expected == int(one.answer)
-    return problems
+    return [HARD_SETS[name](rng) for _ in range(count)]
+
+
+def asked(name: str) -> list[tuple[str, int, int]]:
+    """Draw problems on two numbers; assert that thoughts and answers are right."""
+    found = []
+    for one in drawn(name):
+        match = re.fullmatch(r"(\d+)([-+*])(\d+)", one.question)
+        assert match
+        line = read_line(one.thought)
+        assert_true(line)
+        assert (line.a, line.operation, line.b) == (int(match[1]), match[2], int(match[3]))
+        assert int(one.answer) == calculate(one.question)
+        found.append((match[2], int(match[1]), int(match[3])))
+    return found
 
 
 def columns(a: int, b: int) -> list[tuple[int, int]]:
@@ -32,24 +47,26 @@ def columns(a: int, b: int) -> list[tuple[int, int]]:
     return [(a // 10**place % 10, b // 10**place % 10) for place in range(width)]
 
 
-@pytest.mark.parametrize("name", [*HARD_SETS, *BEYOND_TRAINING])
+@pytest.mark.parametrize("name", PAIRS)
 def test_hard_problems_are_held_out_and_distinct(name: str) -> None:
-    problems = drawn(name)
+    problems = asked(name)
     assert {split_of(*one) for one in problems} == {"test"}
     assert len(set(problems)) > 0.7 * len(problems)
     assert sum(a <= b for _, a, b in problems) > 0.2 * len(problems)
 
 
-@pytest.mark.parametrize("name", HARD_SETS)
+@pytest.mark.parametrize("name", PAIRS)
 def test_hard_problems_have_trained_sizes(name: str) -> None:
-    for operation, a, b in drawn(name):
-        assert max(len(str(a)), len(str(b))) <= (
-            MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS
-        )
+    longest = 0
+    for operation, a, b in asked(name):
+        digits = max(len(str(a)), len(str(b)))
+        assert digits <= (MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS)
+        longest = max(longest, digits)
+    assert longest >= MAX_DIGITS - 1
 
 
 def test_a_carry_runs_through_four_columns() -> None:
-    for operation, a, b in drawn("long carry"):
+    for operation, a, b in asked("long carry"):
         assert operation == "+"
         longest = run = carry = 0
         for x, y in columns(a, b):
@@ -60,7 +77,7 @@ def test_a_carry_runs_through_four_columns() -> None:
 
 
 def test_a_borrow_runs_across_two_zeros() -> None:
-    for operation, a, b in drawn("borrow across zeros"):
+    for operation, a, b in asked("borrow across zeros"):
         assert operation == "-"
         longest = run = borrowed = 0
         for x, y in columns(max(a, b), min(a, b)):
@@ -72,31 +89,62 @@ def test_a_borrow_runs_across_two_zeros() -> None:
 
 def test_zero_and_equal_operands_are_drawn() -> None:
     for name in ("zero operand", "equal operands"):
-        problems = drawn(name)
+        problems = asked(name)
         assert {operation for operation, _, _ in problems} == set("+-*")
         for _, a, b in problems:
             assert 0 in (a, b) if name == "zero operand" else a == b
 
 
-def test_problems_in_other_words_are_phrased_in_words() -> None:
+def test_problems_in_other_words_are_rephrased_and_held_out() -> None:
+    problems = drawn("in other words", 300)
+    for one in problems:
+        assert not re.fullmatch(r"[-+*/()\d]+", one.question)
+        assert not one.question.startswith("Which is larger,") or one.question[-1] != "?"
+        assert normalize_question(one.question) == one.question
+        assert split_asked(one.question) == "test"
+        for line in one.thought.split("\n"):
+            assert_true(read_line(line))
+    words = set(" ".join(one.question for one in problems).split())
+    assert {"times", "minus", "plus", "What", "divided", "product", "from"} <= words
+
+
+@pytest.mark.parametrize("task", BEYOND_TRAINING, ids=str)
+def test_larger_problems_are_beyond_training_and_held_out(task: Task) -> None:
+    assert task not in TASKS
+    assert task.left > {"*": MAX_FACTOR_DIGITS, "/": MAX_DIVIDEND_DIGITS}.get(
+        task.operation, MAX_DIGITS
+    )
     rng = random.Random(5)
-    questions = [HARD_SETS["in other words"](rng).question for _ in range(300)]
-    assert not any(re.fullmatch(r"\d+[-+*]\d+", question) for question in questions)
-    assert {"times", "minus", "plus", "What"} <= set(" ".join(questions).split())
+    questions = set()
+    for _ in range(40):
+        one = draw(task, rng, "test")
+        a, b = (len(digits) for digits in re.findall("[0-9]+", one.question))
+        assert max(a, b) == task.left
+        if task.right:
+            assert min(a, b) == task.right
+        assert operation_of(one.question) == task.operation
+        assert split_asked(one.question) == "test"
+        assert_true(read_line(one.thought))
+        # With place marks and special tokens, a context of 2,560 tokens has room for it.
+        assert len(one.thought) + 2 * len(one.question) + len(one.answer) + 5 <= 2560
+        questions.add(one.question)
+    assert len(questions) == 40
 
 
-@pytest.mark.parametrize("name", BEYOND_TRAINING)
-def test_larger_problems_have_one_digit_more_than_in_training(name: str) -> None:
-    for operation, a, b in drawn(name):
-        short, long = sorted((len(str(a)), len(str(b))))
-        if operation == "*":
-            assert name == f"{long}x{short}"
-            assert long == MAX_FACTOR_DIGITS + 1
-        else:
-            assert name == f"{operation} {long}"
-            assert long == MAX_DIGITS + 1
+def test_products_of_the_public_test_are_asked_in_both_orders() -> None:
+    problems = mental_products()
+    assert [one.question for one in problems[:3]] == ["12*12", "123*456", "456*123"]
+    assert {one.question for one in problems[-2:]} == {
+        "987654321*123456789",
+        "123456789*987654321",
+    }
+    assert len({one.question for one in problems}) == len(problems) == 13
+    for one in problems:
+        assert split_asked(one.question) == "test"
+        assert int(one.answer) == calculate(one.question)
+        assert_true(read_line(one.thought))
 
 
-@pytest.mark.parametrize("name", [*HARD_SETS, *BEYOND_TRAINING])
+@pytest.mark.parametrize("name", HARD_SETS)
 def test_a_draw_depends_on_the_generator_alone(name: str) -> None:
     assert drawn(name, 20) == drawn(name, 20)
