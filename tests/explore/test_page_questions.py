@@ -121,14 +121,14 @@ def test_which_five_names_taught_anna_most(page: Any, run: Path) -> None:
     picture(page, "teachers", 1250)
 
 
-def test_what_is_behind_a_fact_of_a_thought(browser: Any, tmp_path: Path) -> None:
+def test_what_is_behind_a_part_of_a_thought(browser: Any, tmp_path: Path) -> None:
     with exploring(cwd=tmp_path) as explorer, opened(browser, explorer.start) as page:
         page.set_viewport_size({"width": 1100, "height": 900})
         page.locator("#view > .view").wait_for()
         go(page, "#/thought?chat=347*86")
-        page.get_by_text("All 3 lines are true.").wait_for(timeout=60_000)
-        fact = page.get_by_text("0+7+1=08").first
+        page.get_by_text("The line is true.").wait_for(timeout=60_000)
+        fact = page.get_by_role("button", name="fact B4*a6+60=84;B4")
         fact.click()
         page.get_by_role("heading", name="Where its digits come from").wait_for()
-        assert "carry" in page.locator("#view").inner_text()
+        assert "sum so far" in page.locator("#view").inner_text()
         picture(page, "thought")

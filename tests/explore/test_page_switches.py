@@ -1,4 +1,4 @@
-"""Switches, the facts of a thought, and comparisons on the glass box's page."""
+"""Switches, the parts of a thought, and comparisons on the glass box's page."""
 
 from __future__ import annotations
 
@@ -108,34 +108,34 @@ def test_switches_fit_into_a_phone(explore_page: Any) -> None:
     assert explore_page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_facts_of_a_thought_by_keyboard(explore_page: Any) -> None:
+def test_parts_of_a_thought_by_keyboard(explore_page: Any) -> None:
     page = explore_page
     go(page, "#/thought?folder=1&chat=58%2B67")
     page.locator(".thought-lines").wait_for(timeout=60_000)
     assert page.locator(".verdict dd").all_inner_texts()[:2] == ["125 ✓", "125"]
-    facts = page.locator(".fact")
-    assert page.locator(".fact[aria-pressed=true]").count() == 1
-    facts.nth(0).focus()
+    parts = page.locator(".line-part")
+    assert page.locator(".line-part[aria-pressed=true]").count() == 1
+    parts.nth(1).focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.dataset.focus") == "fact 1"
-    text = facts.nth(1).locator(".token").evaluate_all("all => all.map(one => one.firstChild.data)")
-    assert "".join(text) == page.locator(".fact-details h3.equation").inner_text()
+    assert page.evaluate("document.activeElement.dataset.focus") == "part 2"
+    text = parts.nth(2).locator(".token").evaluate_all("all => all.map(one => one.firstChild.data)")
+    assert "".join(text) == page.locator(".part-details h3.equation").inner_text()
     assert page.locator("#live").inner_text().startswith(f"fact {''.join(text)}, true")
     # The second fact takes the carry of the first: the same letter stands at both.
     carry = page.locator(".sources li", has_text="carry")
     letter = carry.locator(".letter").inner_text()
     marked = page.locator(".token.origin", has=page.locator("sup", has_text=letter))
-    assert facts.nth(0).locator(".token.origin").count() == 1
+    assert parts.nth(1).locator(".token.origin").count() == 1
     assert marked.count() == 1
     masses = [number(one) for one in page.locator(".mass").all_text_contents()]
     assert masses == sorted(masses, reverse=True)
     # Enter leads down to the details, a link sets the switch, and the way back takes it away.
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.closest('.fact-details') !== null")
+    assert page.evaluate("document.activeElement.closest('.part-details') !== null")
     page.locator(".head-bars a", has_text="turn off").first.press("Enter")
     page.locator("#edits button").wait_for()
     page.locator(".thought-lines").wait_for(timeout=60_000)
-    assert "fact=1" in page.url
+    assert "part=2" in page.url
     page.go_back()
     page.locator("#edits button").wait_for(state="detached")
     page.keyboard.press("Backspace")

@@ -17,6 +17,7 @@ from anexa.explore.trace import trace_batch
 from anexa.generation.language_model import BUNDLED, LanguageModel
 from anexa.model.loading import load_model
 from anexa.model.model import Model
+from anexa.model.place_marks import mark_places
 from anexa.thinking.evaluation import complete
 from tests.engines.helpers import random_weights
 
@@ -53,45 +54,50 @@ def view(model: Model) -> ThoughtView:
 def test_the_answer_is_the_models(model: Model, view: ThoughtView) -> None:
     chat = open_model(model).chat([{"role": "user", "content": QUESTION}], temperature=0)
     assert (view.thought, view.answer) == (chat.reasoning, chat.content)
-    assert (view.question, view.expected, view.error) == (QUESTION, 125, None)
+    assert (view.question, view.expected, view.error) == (QUESTION, "125", None)
     texts = [token.text for token in view.tokens]
     assert "".join(texts) == (
-        f"<|user|>{QUESTION}<|assistant|><think>{view.thought}</think>125<|endoftext|>"
+        f"<|user|>{mark_places(QUESTION)}<|assistant|><think>{view.thought}</think>125<|endoftext|>"
     )
     assert texts[view.num_prompt_tokens] == "<think>"
     special = ["<|user|>", "<|assistant|>", "<think>", "</think>", "<|endoftext|>"]
     assert [token.text for token in view.tokens if token.special] == special
 
 
-def test_facts_and_their_sources_are_tokens(view: ThoughtView) -> None:
+def test_parts_and_their_sources_are_tokens(view: ThoughtView) -> None:
     texts = [token.text for token in view.tokens]
     (line,) = view.lines
     assert "".join(texts[slice(*line.tokens)]) == line.text == view.thought
     for operand in line.operands:
         assert operand.source == "question"
         assert operand.origin is not None
-        assert "".join(texts[slice(*operand.origin)]) == str(operand.number)
-        assert "".join(texts[slice(*operand.tokens)]) == str(operand.number)
-    assert [fact.text for fact in view.facts] == ["8+7+0=15", "5+6+1=12"]
-    for fact in view.facts:
-        assert "".join(texts[slice(*fact.tokens)]) == fact.text
-        assert fact.true
-        assert fact.fits
-        for source in fact.sources:
+        assert "".join(texts[slice(*operand.origin)]) == mark_places(str(operand.number))
+        assert "".join(texts[slice(*operand.tokens)])[1::2] == str(operand.number)[::-1]
+    assert [(part.kind, part.text) for part in view.parts] == [
+        ("expression", "A8B5+a7b6"),
+        ("fact", "A:8+7+0=15"),
+        ("fact", "B:5+6+1=12"),
+        ("value", "C1B2A5"),
+    ]
+    for part in view.parts:
+        assert "".join(texts[slice(*part.tokens)]) == part.text
+        assert part.true
+        assert part.fits
+        for source in part.sources:
             assert {texts[place] for place in source.places} == {texts[source.token]}
-    assert [source.role for source in view.facts[1].sources] == ["first", "second", "carry"]
-    assert [len(source.places) for source in view.facts[1].sources] == [2, 2, 1]
+    assert [source.role for source in view.parts[2].sources] == ["first", "second", "carry"]
+    assert [len(source.places) for source in view.parts[2].sources] == [2, 2, 1]
 
 
 def test_masses_are_sums_of_the_attention_pattern(model: Model, view: ThoughtView) -> None:
     ids = [token.id for token in view.tokens]
     trace = trace_batch(model.config, model.weights, Batch.from_sequences([ids]))
-    for fact in view.facts:
-        assert [one.mass for one in fact.heads] == sorted(one.mass for one in fact.heads)[::-1]
-        assert len(fact.heads) == model.config.n_layer * model.config.n_head
-        for one in fact.heads:
+    for part in view.parts:
+        assert [one.mass for one in part.heads] == sorted(one.mass for one in part.heads)[::-1]
+        assert len(part.heads) == model.config.n_layer * model.config.n_head
+        for one in part.heads:
             pattern = trace.values[f"model.layers.{one.layer}.attention.pattern"][0, one.head]
-            for mass, source in zip(one.masses, fact.sources, strict=True):
+            for mass, source in zip(one.masses, part.sources, strict=True):
                 total = sum(float(pattern[source.token - 1, place]) for place in source.places)
                 assert mass == pytest.approx(total)
             assert one.mass == pytest.approx(np.mean(one.masses))
@@ -99,9 +105,9 @@ def test_masses_are_sums_of_the_attention_pattern(model: Model, view: ThoughtVie
 
 def test_losses_without_a_head_are_those_of_zeroed_weights(model: Model, view: ThoughtView) -> None:
     ids = [token.id for token in view.tokens]
-    strongest = {(one.layer, one.head) for f in view.facts for one in f.heads[:STRONGEST]}
+    strongest = {(one.layer, one.head) for part in view.parts for one in part.heads[:STRONGEST]}
     assert {(off.layer, off.head) for off in view.without} == strongest
-    losses = [("", tuple(fact.loss for fact in view.facts))]
+    losses = [("", tuple(part.loss for part in view.parts))]
     losses += [(off.edit, off.losses) for off in view.without]
     for edit, found in losses:
         edits = [parse_edit(edit)] if edit else []
@@ -109,8 +115,8 @@ def test_losses_without_a_head_are_those_of_zeroed_weights(model: Model, view: T
         engine = open_engine(
             "numpy", model.config, weights, device_config=DeviceConfig(dtype="float64")
         )
-        for fact, loss in zip(view.facts, found, strict=True):
-            first, stop = fact.tokens
+        for part, loss in zip(view.parts, found, strict=True):
+            first, stop = part.tokens
             mean = engine.loss(Batch.from_sequences([ids[:stop]], [first]))
             assert loss == pytest.approx(mean * (stop - first), rel=1e-9)
 
@@ -137,9 +143,9 @@ def test_edits_come_first(model: Model) -> None:
     assert view == other
 
 
-def test_a_refusal_has_no_thought_and_no_facts(model: Model) -> None:
+def test_a_refusal_has_no_thought_and_no_parts(model: Model) -> None:
     view = finish(read_thought(open_model(model), "Hello"))
-    assert (view.thought, view.lines, view.facts, view.without) == ("", (), (), ())
+    assert (view.thought, view.lines, view.parts, view.without) == ("", (), (), ())
     assert view.answer
 
 

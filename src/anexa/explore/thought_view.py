@@ -1,14 +1,10 @@
-"""The view of a thought, the reasoning of a model before its answer.
-
-It has the tokens, the facts (equations for one column of digits each) with their sources, the
-tokens that they were copied from, and the attention heads behind them.
-"""
+"""The view of a thought: its tokens, its parts with their sources, and the heads behind them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anexa.explore.fact_sources import Span
+from anexa.explore.digit_sources import Span
 
 
 @dataclass(frozen=True)
@@ -17,8 +13,8 @@ class ThoughtToken:
 
     Attributes:
         id: token id.
-        text: text of the token, as one printable line.
-        special: whether it is no piece of text, such as `<think>`.
+        text: its text, as in `token_text`.
+        special: whether it is special, as in `is_special`.
     """
 
     id: int
@@ -28,11 +24,11 @@ class ThoughtToken:
 
 @dataclass(frozen=True)
 class OperandView:
-    """An operand of a line of a thought, and the tokens that it was copied from.
+    """An operand of a line, and the tokens that it was copied from.
 
     Attributes:
         number: the operand.
-        source: "question", "part" (one digit of a number of the question), "line" or "nowhere".
+        source: "question", "line" or "nowhere".
         tokens: tokens of the operand: index of the first, and index after the last.
         origin: tokens of its source, in the same form; None for "nowhere".
     """
@@ -45,10 +41,10 @@ class OperandView:
 
 @dataclass(frozen=True)
 class LineView:
-    """A line of a thought: one calculation, with the checker's verdict.
+    """A line of the thought.
 
     Attributes:
-        text: text of the line.
+        text: the line.
         tokens: tokens of the line: index of the first, and index after the last.
         true: whether the checker found the line true.
         error: a sentence about the first mistake; None if the line is true.
@@ -64,10 +60,10 @@ class LineView:
 
 @dataclass(frozen=True)
 class SourceView:
-    """A digit of a fact (the equation for one column of digits), and the tokens it was copied from.
+    """A digit of a part of a line, and the earlier tokens that it was copied from.
 
     Attributes:
-        role: "first" or "second" for the digit of an operand, "carry" for the carry or the borrow.
+        role: what the digit is, as in `DigitSource`.
         token: index of the token of the digit.
         places: indices of the tokens that it was copied from.
     """
@@ -79,14 +75,14 @@ class SourceView:
 
 @dataclass(frozen=True)
 class HeadMass:
-    """Attention that a head pays from a fact to its sources, the tokens that it was copied from.
+    """The attention of a head from a part of a line to its sources.
 
     Attributes:
         layer: index of the layer.
         head: index of the head.
-        mass: attention, from 0 to 1, that the token before a digit of the fact pays to the tokens
+        mass: attention, from 0 to 1, that the token before a digit of the part pays to the tokens
             that the digit was copied from; mean over the digits that have a source.
-        masses: the same attention for each source of the fact.
+        masses: the same attention for each source of the part.
     """
 
     layer: int
@@ -96,21 +92,24 @@ class HeadMass:
 
 
 @dataclass(frozen=True)
-class FactView:
-    """A fact, the equation for one column of digits, with its sources and the heads that see them.
+class PartView:
+    """A part of a line, its sources, and the heads that attend to them.
 
     Attributes:
         line: index of the line.
-        text: text of the equation, such as 8+6+0=14.
-        tokens: tokens of the fact: index of the first, and index after the last.
-        true: whether the equation holds.
-        fits: whether the fact has the digits of its column and the carry of the previous column.
-        sources: the digits that have a source; empty if the fact cannot be parsed.
+        kind: "expression", "fact" or "value".
+        text: the part.
+        tokens: tokens of the part: index of the first, and index after the last.
+        true: whether the equation of a fact holds; whether all operands of an expression have a
+            source; whether a value is the result of its expression.
+        fits: whether a fact belongs at its place; whether a value has the digits of the facts.
+        sources: the digits that have a source; empty if the part cannot be parsed.
         loss: sum of −log p of its tokens, in nats.
         heads: all heads, the one with the largest mass first; empty if there are no sources.
     """
 
     line: int
+    kind: str
     text: str
     tokens: Span
     true: bool
@@ -122,13 +121,13 @@ class FactView:
 
 @dataclass(frozen=True)
 class HeadOff:
-    """The effect of switching off one attention head on the thought of the model.
+    """The thought of the model with one head switched off.
 
     Attributes:
         edit: the switch, as `parse_edit` reads it.
         layer: index of the layer.
         head: index of the head.
-        losses: loss of each fact without the head, as in `FactView.loss`, for the same tokens.
+        losses: loss of each part without the head, as in `PartView.loss`, for the same tokens.
         written: thought and answer that the model generates without the head; None if they were
             not computed.
     """
@@ -142,7 +141,7 @@ class HeadOff:
 
 @dataclass(frozen=True)
 class ThoughtView:
-    """The answer to a question, token by token, with its facts.
+    """The answer to a question, token by token, with the parts of its lines.
 
     Attributes:
         question: the question, as the model reads it.
@@ -153,7 +152,7 @@ class ThoughtView:
         tokens: tokens of the prompt and of the answer.
         num_prompt_tokens: number of tokens of the prompt.
         lines: the lines of the thought.
-        facts: the facts of all lines.
+        parts: the parts of all lines.
         without: results with each of the strongest heads switched off.
     """
 
@@ -165,5 +164,5 @@ class ThoughtView:
     tokens: tuple[ThoughtToken, ...]
     num_prompt_tokens: int
     lines: tuple[LineView, ...]
-    facts: tuple[FactView, ...]
+    parts: tuple[PartView, ...]
     without: tuple[HeadOff, ...]

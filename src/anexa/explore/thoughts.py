@@ -1,9 +1,9 @@
-"""Analysis of a chain of thought: where each fact was copied from, and by which attention heads.
+"""Analysis of a chain of thought: where each part was copied from, and by which attention heads.
 
-A fact is the equation for one column of digits in a calculation, such as 8+6+0=14 (digit + digit +
-carry). The sources of a fact are the earlier tokens that its digits were copied from. The attention
-heads that attend most to these sources are switched off one at a time, to measure how the loss of
-each fact changes.
+The parts of a line are its expression, its facts and its value. A fact is an equation about one or
+two digits, such as A:8+6+0=14 (digit + digit + carry). The sources of a part are the earlier tokens
+that its digits were copied from. The attention heads that attend most to these sources are switched
+off one at a time, to measure how the loss of each part changes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import numpy as np
 from anexa.engines.numpy import NumpyEngine
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import Batch
-from anexa.explore.fact_sources import FactPlace, LinePlace, Span, locate, locate_numbers
+from anexa.explore.digit_sources import Span
+from anexa.explore.part_places import LinePlace, PartPlace, locate, locate_numbers
 from anexa.explore.reading import is_special, token_text
 from anexa.explore.rule import Array
 from anexa.explore.switches import Edit, apply_edits
 from anexa.explore.thought_view import (
-    FactView,
     HeadMass,
     HeadOff,
     LineView,
     OperandView,
+    PartView,
     SourceView,
     ThoughtToken,
     ThoughtView,
@@ -37,23 +38,24 @@ from anexa.generation.offline import generate_batch
 from anexa.generation.text_stream import Prompt
 from anexa.model.chat_format import THINK, normalize_messages, split_answer
 from anexa.model.config import ModelConfig
+from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
-from anexa.thinking.checker import Report, check
+from anexa.thinking.checker import Line, Report, check
 
-STRONGEST = 3  # attention heads per fact that are switched off, those with the largest mass
+STRONGEST = 3  # attention heads per part that are switched off, those with the largest mass
 ANSWERS = 6  # heads for which the answer is also generated again, with the head switched off
 
 
 def read_thought(
     model: LanguageModel, question: str, edits: Sequence[Edit] = ()
 ) -> Generator[float, None, ThoughtView]:
-    """Answer a question by greedy decoding, and trace each fact of the thought to its sources.
+    """Answer a question by greedy decoding, and trace each part of the thought to its sources.
 
     All computations use the engine `numpy` in float64.
 
     Args:
-        model: a chat model; without a thought in its answer, there are no facts.
+        model: a chat model; without a thought in its answer, there are no parts.
         question: text of the user message.
         edits: edits of the weights, such as heads to switch off, applied before the question is
             answered.
@@ -62,7 +64,7 @@ def read_thought(
         Progress as a fraction, from 0 to 1.
 
     Returns:
-        The answer with its facts, sources and heads, as the return value of the generator.
+        The answer with its parts, sources and heads, as the return value of the generator.
 
     Raises:
         AnexaError: if the model has no chat template, or the question is too long.
@@ -77,15 +79,13 @@ def read_thought(
     written = _Written(tokenizer, prompt, _write(config, weights, tokenizer, prompt))
     yield 0.1
     report = check(question, written.thought, written.answer)
-    asked = written.find_question(question)
-    numbers = [] if asked is None else locate_numbers(question, asked)
-    lines = locate(report, numbers, written.text, written.start)
-    places = [fact for line in lines for fact in line.facts]
+    lines = locate(report, written.locate_numbers(question), written.text, written.start)
+    places = [part for line in lines for part in line.parts]
     trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
     yield 0.2
-    losses = _fact_losses(trace.values[LOGITS][0], written, places)
-    facts = [_fact(written, report, place, loss, trace) for place, loss in zip(places, losses)]
-    strongest = _strongest_heads(facts)
+    losses = _losses(trace.values[LOGITS][0], written, places)
+    parts = [_part(written, report, place, loss, trace) for place, loss in zip(places, losses)]
+    strongest = _strongest_heads(parts)
     without: list[HeadOff] = []
     for layer, head in strongest:
         edit = Edit("head", (layer, head))
@@ -96,8 +96,8 @@ def read_thought(
         if len(without) < ANSWERS:
             other = _Written(tokenizer, prompt, _write(config, edited, tokenizer, prompt))
             edited_texts = (_decode(other.thought), _decode(other.answer))
-        fact_losses = tuple(_fact_losses(logits_TV, written, places))
-        without.append(HeadOff(str(edit), layer, head, fact_losses, edited_texts))
+        part_losses = tuple(_losses(logits_TV, written, places))
+        without.append(HeadOff(str(edit), layer, head, part_losses, edited_texts))
         yield 0.2 + 0.8 * len(without) / len(strongest)
     return ThoughtView(
         question,
@@ -108,7 +108,7 @@ def read_thought(
         tuple(written.tokens(tokenizer)),
         len(prompt),
         tuple(_line(written, report, number, line) for number, line in enumerate(lines)),
-        tuple(facts),
+        tuple(parts),
         tuple(without),
     )
 
@@ -170,10 +170,13 @@ class _Written:
         first_line = len(self.thought) - len(self.thought.lstrip("\n"))
         self.start = self.prompt_end + len(THINK) + first_line
 
-    def find_question(self, question: str) -> int | None:
-        """Find the offset of the question in the prompt; None if the template has changed it."""
-        found = self.text.rfind(question, 0, self.prompt_end)
-        return None if found < 0 else found
+    def locate_numbers(self, question: str) -> list[Span]:
+        """Locate the numbers of the question; none if the template has changed it beyond marks."""
+        for rendered in (mark_places(question), question):
+            found = self.text.rfind(rendered, 0, self.prompt_end)
+            if found >= 0:
+                return locate_numbers(rendered, found)
+        return []
 
     def token_at(self, offset: int) -> int:
         """Return the index of the token that a character belongs to."""
@@ -212,33 +215,42 @@ def _line(written: _Written, report: Report, number: int, place: LinePlace) -> L
     )
 
 
-def _fact(
-    written: _Written, report: Report, place: FactPlace, loss: float, trace: Trace
-) -> FactView:
-    fact = report.lines[place.line].facts[place.column]
+def _part(
+    written: _Written, report: Report, place: PartPlace, loss: float, trace: Trace
+) -> PartView:
+    true, fits = _judge(report.lines[place.line], place)
     sources = tuple(
         SourceView(
             source.role,
-            written.token_at(place.span[0] + source.place),
+            written.token_at(source.place),
             tuple(i for span in source.spans for i in range(*written.token_span(span))),
         )
         for source in place.sources
     )
-    tokens = written.token_span(place.span)
-    return FactView(
+    return PartView(
         place.line,
-        _decode(fact.text),
-        tokens,
-        fact.true,
-        fact.fits,
+        place.kind,
+        _decode(written.text[slice(*place.span)]),
+        written.token_span(place.span),
+        true,
+        fits,
         sources,
         loss,
         _heads(trace, sources),
     )
 
 
+def _judge(line: Line, place: PartPlace) -> tuple[bool, bool]:
+    """Whether a part of a line is true, and whether it fits, as in `PartView`."""
+    if place.kind == "expression":
+        return all(operand.source != "nowhere" for operand in line.operands), True
+    if place.kind == "value":
+        return line.equal, line.spelled
+    return line.facts[place.index].true, line.facts[place.index].fits
+
+
 def _heads(trace: Trace, sources: tuple[SourceView, ...]) -> tuple[HeadMass, ...]:
-    """Measure the attention of every head from the digits of a fact to their sources."""
+    """Measure the attention of every head from the digits of a part to their sources."""
     if not sources:
         return ()
     patterns = [x[0] for name, x in trace.values.items() if name.endswith("attention.pattern")]
@@ -251,18 +263,18 @@ def _heads(trace: Trace, sources: tuple[SourceView, ...]) -> tuple[HeadMass, ...
     return tuple(sorted(heads, key=lambda head: -head.mass))
 
 
-def _strongest_heads(facts: list[FactView]) -> list[tuple[int, int]]:
-    """List the strongest heads of all facts, the one with the largest mass in any fact first."""
+def _strongest_heads(parts: list[PartView]) -> list[tuple[int, int]]:
+    """List the strongest heads of all parts, the one with the largest mass in any part first."""
     masses: dict[tuple[int, int], float] = {}
-    for fact in facts:
-        for one in fact.heads[:STRONGEST]:
+    for part in parts:
+        for one in part.heads[:STRONGEST]:
             key = one.layer, one.head
             masses[key] = max(one.mass, masses.get(key, 0.0))
     return sorted(masses, key=lambda key: -masses[key])
 
 
-def _fact_losses(logits_TV: Array, written: _Written, places: list[FactPlace]) -> list[float]:
-    """Sum −log p over the tokens of each fact, in nats."""
+def _losses(logits_TV: Array, written: _Written, places: list[PartPlace]) -> list[float]:
+    """Sum −log p over the tokens of each part, in nats."""
     shifted_TV = logits_TV - logits_TV.max(axis=-1, keepdims=True)
     came_T = shifted_TV[np.arange(len(logits_TV)), written.sequence[1:]]
     losses_T = np.log(np.exp(shifted_TV).sum(axis=-1)) - came_T

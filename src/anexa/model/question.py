@@ -8,12 +8,12 @@ import unicodedata
 UNREADABLE = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
 MAX_QUESTION = 1000
-"""Characters of a question; a longer one is replaced by `UNREADABLE`: none in training is longer."""
+"""Characters of a question; a longer one, of which training has none, becomes `UNREADABLE`."""
 
 _SAME = {
     character: spelled
     for spelled, characters in {
-        "*": "×✕✖⋅∙·∗",
+        "*": "×✕✖⨯⨉⋅∙·∗",
         "/": "÷➗∕⁄",
         "+": "➕",
         "-": "−–—‐‑‒➖",

@@ -11,16 +11,16 @@ from anexa.thinking.thoughts import relation
 MAX_DIGITS_WRITTEN = 80  # of an operand of a line; int() takes quadratic time
 
 _NUMBER = f"([0-9]{{1,{MAX_DIGITS_WRITTEN + 2}}})"
-_COMPARISON = re.compile("[A-Z]:([0-9])([<=>])([0-9])")
+COMPARISON = re.compile("[A-Z]:([0-9])([<=>])([0-9])")
 FACTS = {
     "+": (re.compile(r"[A-Z]:([0-9])\+([0-9])\+([0-9])=([0-9]{2})"),),
-    "-": (_COMPARISON, re.compile(r"[A-Z]:([01])([0-9])-([0-9])-([01])=([0-9])")),
+    "-": (COMPARISON, re.compile(r"[A-Z]:([01])([0-9])-([0-9])-([01])=([0-9])")),
     "*": (re.compile(rf"[A-Z]([0-9])\*[a-z]([0-9])\+{_NUMBER}={_NUMBER}(?:;[A-Z]([0-9]))?"),),
     "/": (
         re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}"),
         re.compile(rf"[A-Z]:{_NUMBER}-{_NUMBER}\*([0-9])={_NUMBER}"),
     ),
-    "?": (_COMPARISON,),
+    "?": (COMPARISON,),
 }
 """The kinds of facts in a line of each operation. Their letters, the names of places, are no part
 of the equation."""
@@ -105,7 +105,7 @@ def check_facts(text: str, expression: str, operation: str, expected: Iterator[s
 def _falsehood(operation: str, match: re.Match[str]) -> str | None:
     """Say what is false about a fact, as a sentence; None if it is true."""
     text, groups = match[0], match.groups()
-    if match.re is _COMPARISON:
+    if match.re is COMPARISON:
         first, sign, second = groups
         is_true = sign == relation(int(first), int(second))
         return None if is_true else f'"{text}" is not true'
@@ -149,7 +149,7 @@ class _Spelled:
         """Add a fact; None for a malformed one."""
         if match is None:
             self.is_whole = False
-        elif match.re is _COMPARISON:
+        elif match.re is COMPARISON:
             self._sign = match[2]
         elif self._operation == "+":
             self._front = match[4][0]

@@ -1,10 +1,10 @@
-// A thought: its lines and facts, and for the chosen fact where its digits come from.
+// A thought: its lines and their parts, and for the chosen part where its digits come from.
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
-import { makeFact, marksOf } from "./fact.js";
 import { tokenText } from "./format.js";
 import { listen, say } from "./keys.js";
+import { makePart, marksOf } from "./line_part.js";
 import { makePath } from "./path.js";
 import { link, scene } from "./state.js";
 import { makePanel, taskOf } from "./tasks.js";
@@ -25,7 +25,7 @@ export async function show(root, state, info, signal) {
     make(
       "p",
       { className: "lead" },
-      "Before its answer, the model writes its calculation down in small facts. Choose a fact to see where its digits come from, and which heads of attention look there.",
+      "Before its answer, the model writes its calculation down: in each line an expression, small facts and the value. Choose one of these parts to see where its digits come from, and which heads of attention look there.",
     ),
   );
   listen(root, signal);
@@ -57,7 +57,7 @@ function makeNoQuestion({ chat }) {
   return make("p", {}, "A thought belongs to a question: choose “Question” above and ask one, such as ", make("a", { href }, EXAMPLE), ".");
 }
 
-/** The thought, with one of its facts chosen. */
+/** The thought, with one of its parts chosen. */
 class ThoughtElement {
   #view;
   #state;
@@ -75,16 +75,16 @@ class ThoughtElement {
     this.tokens = view.tokens.map((token, i) =>
       make("span", { className: token.special ? "token special" : "token", title: `token ${i}` }, tokenText(token)),
     );
-    this.facts = view.facts.map((fact, i) => this.#makeButton(fact, i));
-    this.details = make("section", { className: "fact-details", "aria-label": "The chosen fact" });
+    this.parts = view.parts.map((part, i) => this.#makeButton(part, i));
+    this.details = make("section", { className: "part-details", "aria-label": "The chosen part" });
     const lines = make("ol", { className: "thought-lines", "aria-label": "Tokens" }, ...this.#makeRows());
     lines.addEventListener("keydown", (event) => this.#press(event));
     this.element = make("div", {}, makeVerdict(view), lines, this.details);
-    if (view.facts.length) {
-      const wanted = Number(/** @type {any} */ (state).fact ?? 0);
-      this.#choose(view.facts[wanted] ? wanted : 0);
+    if (view.parts.length) {
+      const wanted = Number(/** @type {any} */ (state).part ?? 0);
+      this.#choose(view.parts[wanted] ? wanted : 0);
     } else {
-      this.details.append("The model wrote no fact that could be followed.");
+      this.details.append("The model wrote no line that could be followed.");
     }
   }
 
@@ -94,7 +94,7 @@ class ThoughtElement {
    */
   linkPatterns({ tensors }) {
     this.#patterns = tensors.map(({ name }) => name).filter((name) => name.endsWith("attention.pattern"));
-    if (this.#view.facts.length) this.#fill();
+    if (this.#view.parts.length) this.#fill();
   }
 
   /** The tokens in rows: the question, what stands before the first line, the lines, the rest. */
@@ -114,65 +114,65 @@ class ThoughtElement {
     return rows;
   }
 
-  /** Tokens from one place to another; those of a fact are in its button. */
+  /** Tokens from one place to another; those of a part are in its button. */
   #run(start, end) {
     const found = [];
     for (let t = start; t < end; ) {
-      const fact = this.#view.facts.findIndex(({ tokens }) => tokens[0] === t);
-      found.push(fact < 0 ? this.tokens[t] : this.facts[fact]);
-      t = fact < 0 ? t + 1 : this.#view.facts[fact].tokens[1];
+      const part = this.#view.parts.findIndex(({ tokens }) => tokens[0] === t);
+      found.push(part < 0 ? this.tokens[t] : this.parts[part]);
+      t = part < 0 ? t + 1 : this.#view.parts[part].tokens[1];
     }
     return found;
   }
 
-  #makeButton(fact, i) {
+  #makeButton(part, i) {
     const button = make(
       "button",
       {
         type: "button",
-        className: fact.true && fact.fits ? "fact" : "fact wrong",
-        "aria-label": `fact ${fact.text}, ${judge(fact)}`,
-        "data-focus": `fact ${i}`,
+        className: part.true && part.fits ? "line-part" : "line-part wrong",
+        "aria-label": `${part.kind} ${part.text}, ${judge(part)}`,
+        "data-focus": `part ${i}`,
         tabIndex: -1,
         onclick: () => (this.#chosen === i ? this.details.querySelector("a")?.focus() : this.#choose(i)),
       },
-      ...this.tokens.slice(...fact.tokens),
+      ...this.tokens.slice(...part.tokens),
     );
     return button;
   }
 
-  /** Arrows choose the fact before or after, in the text or in the line above or below. */
+  /** Arrows choose the part before or after, in the text or in the line above or below. */
   #press(event) {
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity }[event.key];
-    if (by === undefined || !this.facts.includes(event.target)) return;
+    if (by === undefined || !this.parts.includes(event.target)) return;
     event.preventDefault();
-    const { facts } = this.#view;
-    const line = facts[this.#chosen].line;
+    const { parts } = this.#view;
+    const line = parts[this.#chosen].line;
     const isVertical = event.key === "ArrowUp" || event.key === "ArrowDown";
     const wanted = isVertical
-      ? facts.findIndex((fact) => fact.line === line + by)
-      : Math.max(0, Math.min(facts.length - 1, this.#chosen + by));
+      ? parts.findIndex((part) => part.line === line + by)
+      : Math.max(0, Math.min(parts.length - 1, this.#chosen + by));
     if (wanted < 0) return;
     this.#choose(wanted);
-    this.facts[wanted].focus();
+    this.parts[wanted].focus();
   }
 
   #choose(i) {
     this.#chosen = i;
-    history.replaceState(null, "", link(/** @type {any} */ ({ fact: `${i}` })));
-    this.facts.forEach((button, at) => {
+    history.replaceState(null, "", link(/** @type {any} */ ({ part: `${i}` })));
+    this.parts.forEach((button, at) => {
       button.setAttribute("aria-pressed", `${at === i}`);
       button.tabIndex = at === i ? 0 : -1;
     });
-    this.#mark(this.#view.facts[i]);
+    const part = this.#view.parts[i];
+    this.#mark(part);
     this.#fill();
-    const { text, sources } = this.#view.facts[i];
-    say(`fact ${text}, ${judge(this.#view.facts[i])}, ${sources.length} digits have a source`);
+    say(`${part.kind} ${part.text}, ${judge(part)}, ${part.sources.length} digits have a source`);
   }
 
-  /** Mark the digits of a fact, and the tokens that they come from, with the same letter. */
-  #mark(fact) {
-    const marks = marksOf(fact);
+  /** Mark the digits of a part, and the tokens that they come from, with the same letter. */
+  #mark(part) {
+    const marks = marksOf(part);
     this.tokens.forEach((token, i) => {
       token.classList.remove("digit", "origin");
       token.querySelector("sup")?.remove();
@@ -186,14 +186,20 @@ class ThoughtElement {
   #fill() {
     const focus = document.activeElement?.getAttribute("data-focus");
     const isInside = this.details.contains(document.activeElement);
-    this.details.replaceChildren(...makeFact(this.#view, this.#chosen, this.#state, this.#patterns));
+    this.details.replaceChildren(...makePart(this.#view, this.#chosen, this.#state, this.#patterns));
     if (isInside) this.details.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
   }
 }
 
-/** What the checker finds of a fact. */
-const judge = ({ true: holds, fits }) =>
-  holds ? (fits ? "true" : "true, but not this column’s digits") : "false";
+/** What the checker finds of a part: whether it is true, whether it fits. */
+const judge = ({ kind, true: holds, fits }) => {
+  const [not, unfit] = {
+    expression: ["a number comes from nowhere", ""],
+    fact: ["false", "true, but another fact belongs here"],
+    value: ["not the result", "the result, but not what the facts say"],
+  }[kind];
+  return holds ? (fits ? "true" : unfit) : not;
+};
 
 function makeLine({ true: holds, error }, tokens) {
   const words = holds ? "✓ true" : `✗ false: ${error ?? "the checker cannot follow it"}`;

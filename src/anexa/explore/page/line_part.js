@@ -1,5 +1,5 @@
-// A fact of a thought: where its digits come from, the heads that look there, and the model
-// without them.
+// A part of a line of a thought: where its digits come from, the heads that look there, and the
+// model without them.
 
 import { make } from "./dom.js";
 import { compact, exact, probability, tokenText } from "./format.js";
@@ -7,19 +7,35 @@ import { link } from "./state.js";
 import { makeWideTable } from "./wide_table.js";
 
 const MOST_HEADS = 8; // that are shown at once
-const LETTERS = "abcdefgh";
-const ROLES = { first: "digit of the first number", second: "digit of the second number", carry: "carry" };
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+const ROLES = {
+  number: "digit of a number",
+  first: "digit of the first number",
+  second: "digit of the second number",
+  carry: "carry",
+  sum: "sum so far",
+  remainder: "remainder so far",
+  multiple: "the multiple that fits",
+  result: "result",
+};
+const NOWHERE = {
+  number: "a zero in front of the number, which stands nowhere before.",
+  multiple: "no multiple is as small.",
+};
+
+/** The letter of a source; after z comes aa. */
+const letterOf = (i) => (i < LETTERS.length ? "" : letterOf(Math.floor(i / LETTERS.length) - 1)) + LETTERS[i % LETTERS.length];
 
 /**
- * Find the tokens to mark for a fact: each digit and the places it comes from have the same letter.
- * @param {any} fact
+ * Find the tokens to mark for a part: each digit and the places it comes from have the same letter.
+ * @param {any} part
  * @returns {Map<number, {letters: string, isDigit: boolean}>} by token
  */
 export function marksOf({ sources }) {
   const marks = new Map();
   sources.forEach(({ token, places }, i) => {
     for (const at of [token, ...places]) {
-      const letters = `${marks.get(at)?.letters ?? ""}${LETTERS[i]}`;
+      const letters = `${marks.get(at)?.letters ?? ""}${letterOf(i)}`;
       marks.set(at, { letters, isDigit: at === token });
     }
   });
@@ -27,31 +43,31 @@ export function marksOf({ sources }) {
 }
 
 /**
- * Make what is shown of a fact.
+ * Make what is shown of a part.
  * @param {any} view - the thought
- * @param {number} number - of the fact
+ * @param {number} number - of the part
  * @param {import("./state.js").PageState} state
  * @param {string[]} patterns - names of the attention patterns of the layers, once they are known
  * @returns {HTMLElement[]}
  */
-export function makeFact(view, number, state, patterns) {
-  const fact = view.facts[number];
+export function makePart(view, number, state, patterns) {
+  const part = view.parts[number];
   const href = link({ view: "text", quantity: undefined });
-  const loss = make("a", { href, title: exact(Number(fact.loss)), "data-focus": "fact loss" }, compact(Number(fact.loss)));
-  const parts = [
-    make("h3", { className: "equation" }, fact.text),
+  const loss = make("a", { href, title: exact(Number(part.loss)), "data-focus": "part loss" }, compact(Number(part.loss)));
+  const shown = [
+    make("h3", { className: "equation" }, part.text),
     make("p", {}, "Its loss, the sum of that of its tokens, is ", loss, "."),
   ];
-  if (!fact.sources.length) {
-    return [...parts, make("p", {}, "It is not written as a fact that the checker can take apart, so it has no sources.")];
+  if (!part.sources.length) {
+    return [...shown, make("p", {}, "It has no digit that the checker can follow to a source.")];
   }
   return [
-    ...parts,
-    section("Where its digits come from", makeSources(view, fact)),
+    ...shown,
+    section("Where its digits come from", makeSources(view, part)),
     section(
       "Heads that look there",
       make("p", { className: "hint" }, "How much of its attention each head (layer.head) gives to the sources when the digits are written, from 0 to 1."),
-      ...makeHeads(fact, state, patterns),
+      ...makeHeads(part, state, patterns),
     ),
     section("Without a head", ...makeWithout(view, number, state)),
   ];
@@ -64,11 +80,11 @@ function makeSources(view, { sources }) {
     make(
       "li",
       {},
-      make("span", { className: "letter" }, LETTERS[i]),
+      make("span", { className: "letter" }, letterOf(i)),
       ` ${tokenText(view.tokens[token])} (token ${token}), ${ROLES[role]}: `,
       places.length
         ? `it stands before as ${places.map((at) => placeOf(view, at)).join(" and ")}.`
-        : "a zero in front of the number, which stands nowhere before.",
+        : (NOWHERE[role] ?? "it stands nowhere before."),
     ),
   );
   return make("ol", { className: "sources" }, ...items);
@@ -81,8 +97,8 @@ function placeOf({ tokens, lines, num_prompt_tokens: prompt }, at) {
   return `${tokenText(tokens[at])} ${where} (token ${at})`;
 }
 
-function makeHeads(fact, state, patterns) {
-  const items = fact.heads.map((head) => makeHead(head, fact, state, patterns));
+function makeHeads(part, state, patterns) {
+  const items = part.heads.map((head) => makeHead(head, part, state, patterns));
   const list = (some) => make("ol", { className: "head-bars" }, ...some);
   if (items.length <= MOST_HEADS) return [list(items)];
   const rest = items.slice(MOST_HEADS);
@@ -95,7 +111,7 @@ function makeHead({ layer, head, mass, masses }, { sources }, state, patterns) {
   const name = `${layer}.${head}`;
   const bar = make("span", { className: "mass-bar", "aria-hidden": "true" });
   bar.style.width = `${100 * mass}%`;
-  const each = masses.map((one, i) => `${LETTERS[i]} ${probability(one, 2)}`).join(", ");
+  const each = masses.map((one, i) => `${letterOf(i)} ${probability(one, 2)}`).join(", ");
   return make(
     "li",
     {},
@@ -116,7 +132,7 @@ function patternLink({ layer, head }, sources, patterns, name) {
   return make("a", { href, className: "head-name", "data-live": live, "data-focus": `pattern ${name}` }, name);
 }
 
-/** A link that sets a switch, and stays at this fact. */
+/** A link that sets a switch, and stays at this part. */
 function switchLink(edit, state, where) {
   const edits = state.edit ?? [];
   if (edits.includes(edit)) return make("span", { className: "hint" }, "is off");
@@ -125,11 +141,11 @@ function switchLink(edit, state, where) {
   return make("a", { href, "aria-label": `turn off head ${name}`, "data-focus": `${where} ${edit}` }, "turn off");
 }
 
-/** What the fact and the answer become without the strongest heads. */
+/** What the part and the answer become without the strongest heads. */
 function makeWithout(view, number, state) {
   if (!view.without.length) return [make("p", { className: "hint" }, "No head was switched off.")];
-  const fact = view.facts[number];
-  const names = new Set(fact.heads.slice(0, 3).map(({ layer, head }) => `head:${layer}.${head}`));
+  const part = view.parts[number];
+  const names = new Set(part.heads.slice(0, 3).map(({ layer, head }) => `head:${layer}.${head}`));
   const sorted = view.without.toSorted((a, b) => b.losses[number] - a.losses[number]);
   const rows = sorted.map((off) => {
     const loss = off.losses[number];
@@ -146,10 +162,10 @@ function makeWithout(view, number, state) {
     make(
       "p",
       { className: "hint" },
-      `The same tokens are read with one head off; with all heads the loss is ${compact(fact.loss)}. `,
-      "The answer is what the model then writes; the heads strongest for this fact are bold.",
+      `The same tokens are read with one head off; with all heads the loss is ${compact(part.loss)}. `,
+      "The answer is what the model then writes; the heads strongest for this part are bold.",
     ),
-    makeWideTable("The model without a head", ["head", "loss of the fact", "answer", ""], rows),
+    makeWideTable("The model without a head", ["head", "loss of the part", "answer", ""], rows),
   ];
 }
 
