@@ -13,7 +13,7 @@ from anexa.model.place_marks import LETTERS
 from anexa.thinking.answers import answer_of, solve
 from anexa.thinking.checker import Report, check
 from anexa.thinking.expressions import Calculation, evaluate
-from anexa.thinking.phrasings import COMPARISON
+from anexa.thinking.phrasings import write_comparison
 from anexa.thinking.problems import TASKS, Problem, Task, draw
 from anexa.thinking.thoughts import compute, write_step
 from tests.thinking.test_checker import EXAMPLES
@@ -39,7 +39,7 @@ def agrees(report: Report) -> bool:
 
 
 def ask(operation: str, a: int, b: int) -> str:
-    return COMPARISON.format(a=a, b=b) if operation == "?" else f"{a}{operation}{b}"
+    return write_comparison(a, b) if operation == "?" else f"{a}{operation}{b}"
 
 
 @given(operations, numbers, numbers, firsts)

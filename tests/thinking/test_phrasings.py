@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from anexa.model.question import normalize_question
 from anexa.thinking.phrasings import (
     COMMANDS,
-    COMPARISON,
     COMPARISONS,
     FRAMES,
     ask_comparison,
     rephrase,
+    write_comparison,
 )
 from tests.thinking.reading import calculate, operation_of
 
@@ -61,13 +61,15 @@ def test_chains_keep_their_signs_and_brackets() -> None:
 
 
 def test_comparisons_are_rephrased() -> None:
-    questions = phrased(COMPARISON.format(a=12, b=30))
+    questions = phrased(write_comparison(12, 30))
     assert {operation_of(question) for question in questions} == {">"}
-    for question in questions:
-        assert re.findall("[0-9]+", question) == ["12", "30"]
-    rng = random.Random(1)
-    smaller = [ask_comparison(12, 30, "smaller", rng) for _ in range(100)]
+    smaller = phrased(write_comparison(12, 30, "smaller"))
     assert {operation_of(question) for question in smaller} == {"<"}
+    for question in questions + smaller:
+        assert re.findall("[0-9]+", question) == ["12", "30"]
+        assert normalize_question(question) == question
+    rng = random.Random(1)
+    assert {operation_of(ask_comparison(1, 2, "smaller", rng)) for _ in range(100)} == {"<"}
     for phrasing in COMPARISONS:
         asked = {"larger": questions, "smaller": smaller}[phrasing.operation]
         assert phrasing.text.format(a=12, b=30) in asked

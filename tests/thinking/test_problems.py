@@ -40,7 +40,7 @@ def read(question: str) -> tuple[str, int, int]:
     """Read a question about two numbers."""
     a, b = (int(digits) for digits in re.findall("[0-9]+", question))
     operation = operation_of(question)
-    return ("?" if operation == ">" else operation), a, b
+    return ("?" if operation in "<>" else operation), a, b
 
 
 def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
@@ -196,6 +196,12 @@ def test_both_orders_and_negative_results_are_drawn() -> None:
     assert 60 < sum(a < b for _, a, b in drawn) < 140
 
 
+def test_the_larger_and_the_smaller_number_are_asked_for() -> None:
+    rng = random.Random(0)
+    asked = Counter(operation_of(draw(Task("?", 5), rng, "test").question) for _ in range(100))
+    assert 10 < asked["<"] < 50 < asked[">"]
+
+
 def test_difficult_operands_are_drawn_for_training() -> None:
     rng = random.Random(0)
     compared = [read(draw(Task("?", 12), rng).question)[1:] for _ in range(400)]
@@ -275,7 +281,8 @@ def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, first: 
 def expected_answer(task: Task, one: Problem) -> str:
     if task.operation == "?":
         _, a, b = read(one.question)
-        return EQUAL if a == b else str(max(a, b))
+        pick = min if operation_of(one.question) == "<" else max
+        return EQUAL if a == b else str(pick(a, b))
     if task.operation == "story":
         return one.answer  # compared with the formula in test_stories.py
     value = calculate(one.question)

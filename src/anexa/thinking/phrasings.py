@@ -87,24 +87,21 @@ COMMANDS = (
     ),
     Phrasing("What is the difference between {a} and {b}?", "-"),
 )
-COMPARISON = COMPARISONS[0].text
-"""How comparisons are asked if not rephrased."""
-
 _PAIR = re.compile(r"([0-9]+)([-+*/])([0-9]+)")
 _EXPRESSION = re.compile(r"[-+*/()0-9]+")
-_COMPARED = re.compile(
-    re.escape(COMPARISON).replace(r"\{a\}", "([0-9]+)").replace(r"\{b\}", "([0-9]+)")
-)
+_COMPARED = re.compile(r"Which is (larger|smaller), ([0-9]+) or ([0-9]+)\?")
+
+
+def write_comparison(a: int, b: int, asked: str = "larger") -> str:
+    """Ask for the "larger" or the "smaller" of two numbers, in plain words."""
+    return f"Which is {asked}, {a} or {b}?"
 
 
 def rephrase(question: str, rng: random.Random) -> str:
-    """Phrase a question such as `347*86` or a comparison in other words; others stay as they are.
-
-    The number that a comparison asks for stays the larger one.
-    """
+    """Phrase a calculation or a comparison in other words; other questions stay as they are."""
     compared = _COMPARED.fullmatch(question)
     if compared:
-        return ask_comparison(int(compared[1]), int(compared[2]), "larger", rng)
+        return ask_comparison(int(compared[2]), int(compared[3]), compared[1], rng)
     if not _EXPRESSION.fullmatch(question):
         return question
     pair = _PAIR.fullmatch(question)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from anexa.thinking.answers import answer_of, solve
 from anexa.thinking.chains import draw_chain
 from anexa.thinking.operands import draw_operands
-from anexa.thinking.phrasings import COMPARISON
+from anexa.thinking.phrasings import write_comparison
 from anexa.thinking.splits import Split, gives_away, split_of
 from anexa.thinking.stories import draw_story
 from anexa.thinking.thoughts import ThoughtStep, write_step
@@ -21,6 +21,7 @@ MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
 MAX_COMPARED_DIGITS = 26
 
 INEXACT_FRACTION = 0.03  # of the chains in training: a division cannot be continued
+SMALLER_FRACTION = 0.3  # of the comparisons: the smaller number is asked for
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def write_thought(steps: list[ThoughtStep]) -> str:
 
 
 def _question(operation: str, a: int, b: int) -> str:
-    return COMPARISON.format(a=a, b=b) if operation == "?" else f"{a}{operation}{b}"
+    return write_comparison(a, b) if operation == "?" else f"{a}{operation}{b}"
 
 
 def _draw(
@@ -140,4 +141,6 @@ def _draw(
     if split_of(task.operation, a, b) != split:
         return None
     step = write_step(task.operation, a, b, first)
+    if task.operation == "?" and rng.random() < SMALLER_FRACTION:
+        return write_comparison(a, b, "smaller"), [step], answer_of(step, "smaller")
     return _question(task.operation, a, b), [step], answer_of(step)
