@@ -30,13 +30,14 @@ TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operatio
 MAX_LISTED = 4  # numbers without an operation that get a question back
 
 _WORDS = (
-    "a about and answer are best blue book bread brother buy can capital car cat city code color "
-    "come cook day do dog draw explain film for France friend from game garden give good green "
-    "hello help hi house how I in is it joke learn like live make me moon morning mountain movie "
-    "music my name night no of please poem rain red river say school sea short sing sister sleep "
-    "song star story summer sun tell thank thanks that the think this time to today tomorrow "
-    "translate train travel tree weather what when where which who why will winter with write yes "
-    "you your"
+    "a about and answer apples are best blue book bread brother buy can capital car cat city "
+    "code color come cook day do dog draw explain film five for France friend from game garden "
+    "give good green hello help hi house how hundred I in is it joke learn like live make many "
+    "me minus moon morning mountain movie much music my name night no of one please plus poem "
+    "rain red river say school sea seven short sing sister sleep song star story summer sun tell "
+    "ten thank thanks that the think this three time times to today tomorrow train translate "
+    "travel tree twelve two weather what when where which who why will winter with write yes you "
+    "your"
 ).split()
 _UNSUPPORTED_FORMS = (
     "{a}:{b}", "{a}%{b}", "{a}^{b}", "{a}**{b}", "{a}//{b}", "{a}<{b}", "{a}>{b}",
@@ -71,11 +72,18 @@ def question_back(numbers: Sequence[int]) -> str:
 
 def _words(rng: random.Random) -> tuple[str, str]:
     words = [rng.choice(_WORDS) for _ in range(rng.randint(1, 8))]
-    if rng.random() < 0.3:
-        words.insert(rng.randint(0, len(words)), str(_number(rng, rng.randint(1, 4))))
+    numbers = rng.choice((0, 0, 0, 0, 1, 1, 1, 2)) if len(words) > 3 else rng.choice((0, 0, 1))
+    for _ in range(numbers):
+        place = rng.choice([i for i in range(len(words) + 1) if not _is_beside_number(words, i)])
+        words.insert(place, str(_number(rng, rng.randint(1, 4))))
     text = " ".join(words)
     text = text.capitalize() if rng.random() < 0.5 else text
     return text + rng.choice(("", "", "?", "!", ".")), NOT_ARITHMETIC
+
+
+def _is_beside_number(words: list[str], place: int) -> bool:
+    """Whether there is a number among the two words before or after a place."""
+    return any(word.isdigit() for word in words[max(0, place - 2) : place + 2])
 
 
 def _letters(rng: random.Random) -> tuple[str, str]:
