@@ -22,10 +22,10 @@ MESSAGES = [{"role": "user", "content": "347*86"}]
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
 # Certificates, which plain HTTP does not need, take 40 ms to load for each request.
 PLAIN: Any = {"timeout": 60, "verify": False}
-THOUGHT = """\
-347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082
-347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760
-02082+27760:2+0+0=02,8+6+0=14,0+7+1=08,2+7+0=09,0+2+0=02:29842"""
+THOUGHT = (
+    "A7B4C3*a6b8:A7*a6+0=42;A2,A7*b8+4=60,B4*a6+60=84;B4,B4*b8+8=40,C3*a6+40=58;C8,"
+    "C3*b8+5=29;D9:E2D9C8B4A2"
+)
 
 
 @dataclass

@@ -1,7 +1,8 @@
-"""Thoughts on the web page: where their lines break, their marks, and column arithmetic."""
+"""Thoughts on the web page: how they fold, where lines break, their marks, column arithmetic."""
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from itertools import accumulate
@@ -9,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
-from anexa.thinking.thoughts import ThoughtStep, steps_of
+from anexa.thinking.problems import TASKS, Problem, draw, problem
+from anexa.thinking.thoughts import write_step
 from tests.server.browser import answered, ask, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -19,111 +20,237 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 # The carry out of a column, of the carry into it and its two digits.
 CARRY = {
     "+": lambda carried, digits: (digits[0] + digits[1] + carried) // 10,
-    "*": lambda carried, digits: (digits[0] * digits[1] + carried) // 10,
     "-": lambda carried, digits: int(digits[0] - digits[1] - carried < 0),
 }
+LONG = problem("*", 987654321, 123456789)
+CHAIN = Problem(
+    "(1-5)*30",
+    "\n".join(step.text for step in (write_step("-", 1, 5), write_step("*", -4, 30))),
+    "-120",
+)
 
 
-def drawn_steps(rng: random.Random) -> list[ThoughtStep]:
-    """The steps of a random problem."""
-    operation = rng.choice("+-*")
-    digits = MAX_FACTOR_DIGITS if operation == "*" else MAX_DIGITS
-    a, b = (rng.randrange(10 ** rng.randint(1, digits)) for _ in range(2))
-    return steps_of(operation, a, b)
+def show(page: Any, *problems: Problem, answers: tuple[str, ...] = ()) -> None:
+    """Show problems with their thoughts as a conversation that the page has kept."""
+    turns = []
+    for number, one in enumerate(problems):
+        answer = answers[number] if number < len(answers) else one.answer
+        checked = page.evaluate(
+            """async body => (await fetch("/check", {
+                method: "POST",
+                headers: {"Content-Type": "application/json"},
+                body: JSON.stringify(body),
+            })).json()""",
+            {"question": one.question, "thought": one.thought, "answer": answer},
+        )
+        turns += [
+            {"role": "user", "content": one.question},
+            {
+                "role": "assistant",
+                "content": answer,
+                "reasoning": one.thought,
+                "thinkingSeconds": 1.25,
+                "check": checked,
+            },
+        ]
+    page.evaluate("turns => localStorage.setItem('anexa.conversation', turns)", json.dumps(turns))
+    page.reload()
+    answered(page, len(problems))
+
+
+def parsed(page: Any, lines: list[str]) -> list[Any]:
+    """Each line as a step with its sentences, its carries and its conclusion."""
+    found: list[Any] = page.evaluate(
+        """async lines => {
+            const { parseStep, explain, carries, conclude } = await import("/page/columns.js");
+            return lines.map(parseStep).map(step =>
+                step && [step, explain(step), carries(step), conclude(step)]);
+        }""",
+        lines,
+    )
+    return found
 
 
 def test_steps_are_explained_as_column_arithmetic(page: Any) -> None:
     """What is written, column by column, is the value; and the carries are those of the sum."""
     rng = random.Random(1)
-    steps = [step for _ in range(300) for step in drawn_steps(rng)]
-    found = page.evaluate(
-        """async lines => {
-            const { parseStep, explain, carries } = await import("/page/columns.js");
-            return lines.map(parseStep).map(step =>
-                [step, step.facts.map((_, index) => explain(step, index)), carries(step)]);
-        }""",
-        [step.text for step in steps],
-    )
-    for step, (parsed, sentences, carries) in zip(steps, found):
-        assert parsed["operation"] == step.operation
-        assert len(sentences) == len(parsed["facts"])
+    operands = [
+        (rng.randrange(10 ** rng.randint(1, 9)), rng.randrange(1, 10**7)) for _ in range(99)
+    ]
+    steps = [write_step(rng.choice("+-*/?"), *pair, rng.randrange(26)) for pair in operands]
+    for step, (found, sentences, carries, conclusion) in zip(
+        steps, parsed(page, [step.text for step in steps])
+    ):
+        assert (found["operation"], int(found["left"]), int(found["right"])) == step[1:4]
+        covered = [index for sentence in sentences for index in sentence["facts"]]
+        assert covered == [*range(len(found["facts"]))]
+        texts = [sentence["text"] for sentence in sentences]
         if step.operation == "?":
-            assert sentences[-1].replace(" ", "") == parsed["facts"][-1]
+            sign = "<=>"[step.value + 1]
+            assert texts[0].endswith(sign + " " + texts[0][-1])
+            assert conclusion == f"so {step.a} {sign} {step.b}"
             continue
-        written = [re.search(r"write (\d+)", one)[1] for one in sentences]  # type: ignore[index]
-        zeros = parsed["right"][1:] if step.operation == "*" else ""
-        assert int("".join(reversed(written)) + zeros) == abs(step.value)
-        left, right = parsed["left"], parsed["right"]
-        per_column = right[0] * len(left) if step.operation == "*" else right
-        columns = [*zip(map(int, reversed(left)), map(int, reversed(per_column)))]
+        written = [match[1] for text in texts if (match := re.search(r"write (\d+)", text))]
+        digits = written if step.operation == "/" else reversed(written)
+        assert int("".join(digits)) == abs(step.value)
+        value = str(step.value).replace("-", "−")
+        value += f" R {step.remainder}" if step.remainder else ""
+        assert conclusion.endswith(f" = {value}")
+        if step.operation in CARRY:
+            numbers = [found["left"], found["right"]]
+            large, small = reversed(numbers) if step.value < 0 else numbers
+            columns = [*zip(map(int, reversed(large)), map(int, reversed(small)))]
+            expected = [*accumulate(columns[:-1], CARRY[step.operation], initial=0)]
+            assert carries == "".join(str(c or " ") for c in reversed(expected))
 
-        expected = [*accumulate(columns[:-1], CARRY[step.operation], initial=0)]
-        assert carries == "".join(str(c or " ") for c in reversed(expected))
+
+def test_facts_are_explained_in_words(page: Any) -> None:
+    lines = [
+        write_step("*", 347, 86).text,
+        write_step("/", 99, 37).text,
+        CHAIN.thought.split("\n")[1],
+    ]
+    product, division, negative = parsed(page, lines)
+    assert [sentence["text"] for sentence in product[1]] == [
+        "7 × 6 = 42: write 2, carry 4",
+        "7 × 8 + 4 = 60, 4 × 6 + 60 = 84: write 4, carry 8",
+        "4 × 8 + 8 = 40, 3 × 6 + 40 = 58: write 8, carry 5",
+        "3 × 8 + 5 = 29: write 29",
+    ]
+    assert division[1][0]["text"].startswith("37 × 1 = 37, 37 × 2 = 74, 37 × 3 = 111")
+    assert [sentence["text"] for sentence in division[1][1:]] == [
+        "9 − 37 × 0 = 9: write 0, 9 left",
+        "99 − 37 × 2 = 25: write 2, 25 left",
+    ]
+    assert (division[3], negative[3]) == ("so 99 ÷ 37 = 2 R 25", "so −(4 × 30) = −120")
 
 
 def test_other_text_is_no_step(page: Any) -> None:
-    lines = ["", "hm", "347*6", "347*6:7*6+0=42", "a:b:c", "1+1::", "1+1:x:2", "<b>:<b>:<b>"]
-    assert page.evaluate(
-        """async lines => {
-            const { parseStep } = await import("/page/columns.js");
-            return lines.map(parseStep);
-        }""",
-        lines,
-    ) == [None] * len(lines)
+    lines = [
+        "",
+        "hm",
+        "A7*a6",
+        "A7*a6:A7*a6+0=42;A2",
+        "a:b:c",
+        "A1+a1::",
+        "A1+a1:x:2",
+        "<b>:<b>:<b>",
+    ]
+    assert parsed(page, lines) == [None] * len(lines)
+
+
+def test_any_damaged_thought_is_shown(page: Any) -> None:
+    """Facts of another kind stand as they are."""
+    rng = random.Random(1)
+    lines = []
+    for _ in range(300):
+        text = rng.choice(draw(rng.choice(TASKS), rng).thought.split("\n") or [""])
+        place = rng.randrange(len(text) + 1)
+        lines.append(text[:place] + rng.choice("0A,:;+*<") + text[place + 1 :])
+    for one in parsed(page, lines):
+        if one:
+            covered = [index for sentence in one[1] for index in sentence["facts"]]
+            assert covered == [*range(len(one[0]["facts"]))]
+
+
+def test_a_long_thought_is_folded_to_a_line(page: Any) -> None:
+    show(page, problem("+", 12, 30), LONG, CHAIN)
+    summaries = page.locator("summary")
+    assert summaries.all_inner_texts() == [
+        "Thought for 1.3 s · 1 step, 2 facts, all true",
+        "Thought for 1.3 s · 1 step, 81 facts, all true",
+        "Thought for 1.3 s · 2 steps, 4 facts, all true",
+    ]
+    lists = page.locator(".steps")
+    assert [lists.nth(i).is_visible() for i in range(3)] == [True, False, True]
+    picture(page, "page-folded")
+    summaries.nth(1).click()
+    assert lists.nth(1).is_visible()
+    assert page.locator(".steps").nth(1).inner_text() == LONG.thought
+    page.get_by_role("button", name="Show as column arithmetic").nth(2).click()
+    assert lists.nth(1).is_visible(), "what was opened stays open"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    picture(page, "page-unfolded")
+
+
+def test_a_folded_thought_opens_as_columns(page: Any) -> None:
+    show(page, LONG)
+    page.get_by_role("button", name="Show as column arithmetic").click()
+    assert page.locator(".facts li").count() == 18
+    assert page.locator(".paper-sum div").all_inner_texts()[-1].strip() == LONG.answer
+
+
+def test_a_mistake_is_in_the_summary(page: Any) -> None:
+    wrong = problem("+", 12, 30)
+    wrong = Problem(wrong.question, wrong.thought.replace("1+3+0=04", "1+3+0=05"), "42")
+    show(page, wrong, problem("+", 3, 4), answers=("42", "8"))
+    assert page.locator("summary").all_inner_texts() == [
+        "Thought for 1.3 s · 1 step, 2 facts, not all true",
+        "Thought for 1.3 s · 1 step, 1 fact",
+    ]
+    assert page.locator(".verdict").all_inner_texts() == [
+        "✗ B:1+3+0 is 4, not 05",
+        "✗ the one step is true, but does not lead from the question to the answer: "
+        'the answer "8" is not 7, the last value',
+    ]
 
 
 def test_thought_is_shown_as_columns_at_a_click(page: Any) -> None:
-    ask(page, "347*86")
-    answered(page)
+    show(page, problem("-", 478, 5003))
     toggle = page.get_by_role("button", name="Show as column arithmetic")
     assert toggle.get_attribute("aria-pressed") == "false"
     toggle.click()
     assert toggle.get_attribute("aria-pressed") == "true"
-    sums = page.locator(".paper-sum")
-    assert sums.nth(0).locator("div").all_text_contents() == [" 24 ", " 347", "×  6", "2082"]
-    assert sums.nth(2).locator("div").all_text_contents() == [
-        "    1  ",
-        "  02082",
-        "+ 27760",
-        "  29842",
+    assert page.locator(".paper-sum div").all_text_contents() == [
+        "  111 ",
+        "  5003",
+        "− 0478",
+        "  4525",
     ]
     assert page.locator(".facts").first.locator("li").all_text_contents() == [
-        "7 × 6 = 42: write 2, carry 4",
-        "4 × 6 + 4 = 28: write 8, carry 2",
-        "3 × 6 + 2 = 20: write 20",
-        "so 347 × 6 = 2082",
+        "0 < 5",
+        "13 − 8 = 5: write 5, borrow 1",
+        "10 − 7 − 1 = 2: write 2, borrow 1",
+        "10 − 4 − 1 = 5: write 5, borrow 1",
+        "5 − 0 − 1 = 4: write 4",
+        "so 478 − 5003 = −4525",
     ]
-    picture(page, "page-columns")
     toggle.click()
     assert page.locator(".paper-sum").count() == 0
 
 
+def test_columns_of_a_product(page: Any) -> None:
+    """Set ANEXA_PICTURES=docs/pictures to make the picture of the docs."""
+    show(page, problem("*", 347, 86))
+    page.get_by_role("button", name="Show as column arithmetic").click()
+    assert page.locator(".paper-sum div").all_text_contents() == ["  347", "×  86", "29842"]
+    picture(page, "page-columns")
+
+
 def test_lines_break_between_facts_and_never_inside_a_number(page: Any) -> None:
-    """Each piece that ends in a comma or a colon is whole on its line, on a phone too."""
+    """Each fact is whole on its line, on a phone too."""
     page.set_viewport_size({"width": 360, "height": 640})
-    ask(page, "9876*5432")
-    answered(page)
+    show(page, problem("*", 9876, 5432))
     pieces = page.locator(".steps .unbroken").evaluate_all(
         "all => all.map(one => [one.textContent, one.getClientRects().length, one.offsetHeight])"
     )
-    assert len(pieces) > 40
-    assert all(re.fullmatch(r"[^,:]+[,:]?", text) for text, _, _ in pieces)
+    assert len(pieces) == 18
+    assert all(re.fullmatch(r"[^,]+,?", text) for text, _, _ in pieces)
     assert len({(boxes, height) for _, boxes, height in pieces}) == 1
     height = page.locator(".steps li").first.evaluate(
         "one => parseFloat(getComputedStyle(one).lineHeight)"
     )
     assert pieces[0][2] < 1.5 * height
+    show(page, problem("+", 10**19, 10**20 - 1))
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_true_steps_that_prove_nothing_are_not_green(page: Any) -> None:
-    """A factor of five digits is beyond the model: it leaves one out, and calculates correctly."""
-    ask(page, "347*86")
-    answered(page)
-    ask(page, "12345*6")
-    answered(page, 2)
+    sourceless = Problem("12345*6", problem("*", 1234, 6).thought, "7404")
+    show(page, problem("*", 347, 86), sourceless)
     assert page.locator(".verdict").nth(1).inner_text() == (
         "✗ the one step is true, but does not lead from the question to the answer: "
-        '1234 in "1234*6" comes from nowhere'
+        '1234 in "A4B3C2D1*a6" comes from nowhere'
     )
     green = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
     mark = "one => getComputedStyle(one, '::before').color"
@@ -138,7 +265,7 @@ def test_true_steps_that_prove_nothing_are_not_green(page: Any) -> None:
 
 def test_empty_page_invites(page: Any) -> None:
     """Its examples are answered at a click; it says how large the model is, and where it runs."""
-    assert "804,608 parameters" in page.locator(".size").inner_text()
+    assert "parameters" in page.locator(".size").inner_text()
     assert "runs on this computer" in page.locator(".size").inner_text()
     examples = page.locator(".examples button")
     assert examples.count() == 3
@@ -148,4 +275,13 @@ def test_empty_page_invites(page: Any) -> None:
         assert page.locator(".assistant .content").inner_text() == answer
         assert page.locator(".verdict").inner_text().startswith("✓ ")
         page.get_by_role("button", name="New").click()
-    assert page.locator("#context-label").inner_text() == "Context 0 of 512"
+    assert page.locator("#context-label").inner_text() == "Context 0 of 2,560"
+
+
+def test_a_long_thought_is_folded_while_it_is_written(page: Any) -> None:
+    """Its summary counts the steps."""
+    ask(page, LONG.question)
+    page.get_by_text("Thinking … 1 step, ").wait_for()
+    answered(page)
+    assert not page.locator(".steps").is_visible()
+    assert page.locator(".assistant .content").inner_text() == LONG.answer

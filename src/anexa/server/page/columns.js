@@ -1,26 +1,33 @@
 // A step of a thought as column arithmetic, as on paper: the digits under each other, the carries
-// above them, and each fact in words. The format of a step is that of anexa/thinking/thoughts.py.
+// above them, and the facts in words. The format of a step is that of anexa/thinking/thoughts.py.
 
 import { element } from "./dom.js";
 
 /**
- * A step: `expression:facts:value`.
+ * A step: `expression:facts:value`, with its numbers as they are usually written.
  * @typedef {object} ThoughtStep
+ * @property {boolean} negated whether the expression stands in -(…)
  * @property {string} left first operand
- * @property {"+" | "-" | "*" | "?"} operation "?" is a comparison
+ * @property {"+" | "-" | "*" | "/" | "?"} operation "?" is a comparison
  * @property {string} right second operand
- * @property {string[]} facts equations of the columns, units first
- * @property {string} value
+ * @property {string[]} facts equations about one or two digits
+ * @property {string} value such as "-4525", "26 R 30" or "<"
  */
 
-const STEP = /^(?:-\()?(\d+)([-+*?])(\d+)\)?:([-+*<=>\d,]*):(-?\d+|[<=>])$/;
-// For each operation the equation of a column, in the order of its groups.
-const FACTS = {
-  "+": /^(\d)\+(\d)\+(\d)=(\d)(\d)$/,
-  "*": /^(\d)\*(\d)\+(\d)=(\d)(\d)$/,
-  "-": /^(\d)(\d)-(\d)-(\d)=(\d)$/,
-};
-const SIGNS = { "+": "+", "-": "−", "*": "×", "?": "?" };
+/**
+ * A sentence about facts.
+ * @typedef {{text: string, facts: number[]}} Sentence indices of the facts
+ */
+
+const STEP =
+  /^(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)\)?:([-+*/<=>:;,\dA-Za-z]*):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])$/;
+const COMPARED = /^[A-Z]:(\d)([<=>])(\d)$/;
+const ADDED = /^[A-Z]:(\d)\+(\d)\+(\d)=(\d)(\d)$/;
+const SUBTRACTED = /^[A-Z]:(\d)(\d)-(\d)-(\d)=(\d)$/;
+const MULTIPLIED = /^[A-Z](\d)\*[a-z](\d)\+(\d+)=(\d+)(;[A-Z]\d)?$/;
+const MULTIPLE = /^(\d+)\*(\d)=(\d+)$/;
+const DIVIDED = /^[A-Z]:(\d+)-(\d+)\*(\d)=(\d+)$/;
+const SIGNS = { "+": "+", "-": "−", "*": "×", "/": "÷", "?": "?" };
 
 /**
  * Parse a line of a thought.
@@ -30,42 +37,94 @@ const SIGNS = { "+": "+", "-": "−", "*": "×", "?": "?" };
 export function parseStep(line) {
   const match = STEP.exec(line);
   if (!match) return null;
-  const [, left, operation, right, facts, value] = match;
-  return { left, operation, right, facts: facts.split(","), value };
+  const [, negated, left, operation, right, facts, value] = match;
+  return {
+    negated: negated !== undefined,
+    left: [...digitsOf(left)].reverse().join(""),
+    operation: /** @type {ThoughtStep["operation"]} */ (operation),
+    right: [...digitsOf(right)].reverse().join(""),
+    facts: facts.split(","),
+    value: value.replace(/[A-Z](?=\d)/g, ""),
+  };
 }
 
+const digitsOf = (number) => number.replace(/[A-Za-z]/g, "");
+const withoutZeros = (number) => number.replace(/^0+(?=\d)/, "");
+
 /**
- * The equation of a column in words: what is written and what is carried.
+ * The facts in words: what is written and what is carried.
  * @param {ThoughtStep} step
- * @param {number} index index of the fact
- * @returns {string} the fact as it is if it has another format
+ * @returns {Sentence[]} facts of another format stand as they are
  */
-export function explain({ operation, facts }, index) {
-  const fact = facts[index];
-  const digits = FACTS[operation]?.exec(fact)?.slice(1).map(Number);
-  if (!digits) return fact.replace(/([<=>])/, " $1 ");
-  if (operation === "-") {
-    const [borrow, x, y, borrowed, digit] = digits;
+export function explain({ operation, facts }) {
+  /** @type {Sentence[]} */
+  const sentences = [];
+  let parts = [];
+  const add = (number, text, isWhole) => {
+    parts.push([number, text]);
+    if (!isWhole) return;
+    const text_ = parts.map(([, part]) => part).join(", ");
+    sentences.push({ text: text_, facts: parts.map(([index]) => index) });
+    parts = [];
+  };
+  facts.forEach((fact, index) => {
+    const isLast = index === facts.length - 1;
+    const next = facts[index + 1] ?? "";
+    let match;
+    if ((match = COMPARED.exec(fact))) {
+      add(index, match.slice(1).join(" "), !COMPARED.test(next));
+    } else if ((match = MULTIPLE.exec(fact))) {
+      add(index, `${match[1]} × ${match[2]} = ${match[3]}`, !MULTIPLE.test(next));
+    } else if (operation === "*" && (match = MULTIPLIED.exec(fact))) {
+      add(index, explainProduct(match, isLast), match[5] !== undefined || isLast);
+    } else {
+      add(index, explainColumn(operation, fact, isLast), true);
+    }
+  });
+  if (parts.length) add(parts.pop()[0], "", true);
+  return sentences;
+}
+
+function explainProduct([, x, y, before, total, place], isLast) {
+  const sum = withoutZeros(before) === "0" ? "" : ` + ${withoutZeros(before)}`;
+  const number = withoutZeros(total);
+  const equation = `${x} × ${y}${sum} = ${number}`;
+  if (place === undefined) return equation;
+  if (isLast || number.length === 1) return `${equation}: write ${number}`;
+  return `${equation}: write ${number.slice(-1)}, carry ${number.slice(0, -1)}`;
+}
+
+function explainColumn(operation, fact, isLast) {
+  let match;
+  if (operation === "+" && (match = ADDED.exec(fact))) {
+    const [x, y, carried, carry, digit] = match.slice(1).map(Number);
+    const total = 10 * carry + digit;
+    const written = isLast || !carry ? `write ${total}` : `write ${digit}, carry ${carry}`;
+    return `${x} + ${y}${carried ? ` + ${carried}` : ""} = ${total}: ${written}`;
+  }
+  if (operation === "-" && (match = SUBTRACTED.exec(fact))) {
+    const [borrow, x, y, borrowed, digit] = match.slice(1).map(Number);
     const terms = [10 * borrow + x, y, ...(borrowed ? [borrowed] : [])].join(" − ");
     return `${terms} = ${digit}: write ${digit}${borrow ? ", borrow 1" : ""}`;
   }
-  const [x, y, carried, carry, digit] = digits;
-  const terms = `${x} ${SIGNS[operation]} ${y}${carried ? ` + ${carried}` : ""}`;
-  const total = 10 * carry + digit;
-  const isLast = index === facts.length - 1;
-  const written = isLast || !carry ? `write ${total}` : `write ${digit}, carry ${carry}`;
-  return `${terms} = ${total}: ${written}`;
+  if (operation === "/" && (match = DIVIDED.exec(fact))) {
+    const [, number, divisor, digit, rest] = match;
+    return `${number} − ${divisor} × ${digit} = ${rest}: write ${digit}, ${rest} left`;
+  }
+  return fact;
 }
 
 /**
- * Carries into the columns of the first operand, leftmost first; a space where nothing is carried.
+ * Carries or borrows into the columns of a sum or a difference, leftmost first; a space where
+ * nothing is carried.
  * @param {ThoughtStep} step
  * @returns {string}
  */
 export function carries({ operation, left, facts }) {
-  const carried = facts.map((fact) => {
-    const digits = FACTS[operation]?.exec(fact)?.slice(1);
-    const carry = digits?.[operation === "-" ? 0 : 3] ?? "0";
+  const pattern = operation === "+" ? ADDED : SUBTRACTED;
+  const columns = facts.filter((fact) => !COMPARED.test(fact));
+  const carried = columns.map((fact) => {
+    const carry = pattern.exec(fact)?.[operation === "+" ? 4 : 1] ?? "0";
     return carry === "0" ? " " : carry;
   });
   return [" ", ...carried].slice(0, left.length).reverse().join("");
@@ -81,33 +140,42 @@ export function renderColumns(line, checked) {
   const step = parseStep(line);
   if (!step) return [element("span", { text: line })];
   const list = element("ol", { className: "facts" });
-  const zeros = step.operation === "*" ? step.right.slice(1) : "";
-  if (zeros) list.append(element("li", { text: `${step.right} ends in ${zeros}: write ${zeros}` }));
-  step.facts.forEach((_, index) => {
-    const fact = checked?.facts?.[index];
-    const className = fact && !(fact.true && fact.fits) ? "wrong" : "";
-    list.append(element("li", { className, text: explain(step, index) }));
-  });
-  list.append(element("li", { text: conclusion(step) }));
+  for (const { text, facts } of explain(step)) {
+    const isWrong = facts.some((index) => {
+      const fact = checked?.facts?.[index];
+      return fact && !(fact.true && fact.fits);
+    });
+    list.append(element("li", { className: isWrong ? "wrong" : "", text }));
+  }
+  list.append(element("li", { text: conclude(step) }));
   return step.operation === "?" ? [list] : [renderPaper(step), list];
 }
 
-function conclusion({ left, operation, right, value }) {
-  if (operation === "?") return `so ${left} ${value} ${right}`;
-  const isNegative = operation === "-" && value.startsWith("-");
-  const [first, second] = isNegative ? [right, left] : [left, right];
-  return `so ${first} ${SIGNS[operation]} ${second} = ${value.replace("-", "−")}`;
+/**
+ * Say what a step finds.
+ * @param {ThoughtStep} step
+ * @returns {string}
+ */
+export function conclude({ negated, left, operation, right, value }) {
+  const [first, second] = [withoutZeros(left), withoutZeros(right)];
+  if (operation === "?") return `so ${first} ${value} ${second}`;
+  const expression = `${first} ${SIGNS[operation]} ${second}`;
+  return `so ${negated ? `−(${expression})` : expression} = ${value.replace("-", "−")}`;
 }
 
 /** The digits under each other; screen readers are told the facts instead. */
 function renderPaper(step) {
-  const { left, operation, right } = step;
-  const value = step.value.replace("-", "−");
+  const { operation } = step;
+  const value = step.value.replace("-", "");
+  // A negative difference is calculated the other way round.
+  const isSwapped = operation === "-" && step.value.startsWith("-");
+  const [left, right] = isSwapped ? [step.right, step.left] : [step.left, step.right];
   const width = Math.max(left.length, right.length + 2, value.length);
   const row = (className, text) => element("div", { className, text: text.padStart(width) });
   const second = SIGNS[operation] + right.padStart(width - 1);
   const paper = element("div", { className: "paper-sum" });
   paper.setAttribute("aria-hidden", "true");
-  paper.append(row("carries", carries(step)), row("", left), row("", second), row("value", value));
+  if (operation === "+" || operation === "-") paper.append(row("carries", carries(step)));
+  paper.append(row("", left), row("", second), row("value", value));
   return paper;
 }

@@ -4,7 +4,8 @@ import { parseStep, renderColumns } from "./columns.js";
 import { element } from "./dom.js";
 
 // A step of the arithmetic that Anexa's own models write, or its beginning.
-const ARITHMETIC = /^[-+*?<>=(),:0-9]+$/;
+const ARITHMETIC = /^(?:-\()?[A-Z]\d[-+*/?<>=(),:;0-9A-Za-z]*(?: R? ?\d*)?$/;
+const LONG_THOUGHT = 400; // characters from which a thought is folded at first
 
 /**
  * The checker's verdict on a thought: its kind colors the marks of the steps.
@@ -27,15 +28,16 @@ export function verdictOf(turn) {
 }
 
 /**
- * Render a thought as a list of steps that can be collapsed.
+ * Render a thought as a list of steps that can be collapsed; a long one is at first.
  * @param {import("./store.js").Turn} turn
  * @returns {HTMLDetailsElement}
  */
 export function renderThought(turn) {
-  const details = element("details", { className: "thought", open: turn.open ?? true });
+  const details = element("details", { className: "thought" });
   const className = turn.columns ? "steps in-columns" : "steps";
-  details.append(element("summary"), element("ol", { className }));
-  details.addEventListener("toggle", () => (turn.open = details.open));
+  const summary = element("summary");
+  details.append(summary, element("ol", { className }));
+  summary.addEventListener("click", () => (turn.open = !details.open));
   updateThought(details, turn);
   return details;
 }
@@ -48,6 +50,7 @@ export function renderThought(turn) {
 export function updateThought(details, turn) {
   const [summary, list] = details.children;
   summary.textContent = title(turn);
+  details.open = turn.open ?? turn.reasoning.length < LONG_THOUGHT;
   details.dataset.verdict = verdictOf(turn)?.kind ?? "";
   turn.reasoning.split("\n").forEach((line, index) => {
     const item = list.children[index] ?? list.appendChild(element("li"));
@@ -64,16 +67,29 @@ export function updateThought(details, turn) {
  */
 export const hasColumns = (turn) => turn.reasoning?.split("\n").some(parseStep) ?? false;
 
+/** The summary of a thought: its time, its steps and facts, and whether all of them are true. */
 function title(turn) {
-  if (turn.thinkingSeconds === undefined) return "Thinking …";
-  return `Thought for ${turn.thinkingSeconds.toFixed(1)} s`;
+  const lines = turn.reasoning.trim().split("\n");
+  const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
+  const facts = lines.reduce((sum, line) => sum + line.split(",").length, 0);
+  const steps = `${count(lines.length, "step")}, ${count(facts, "fact")}`;
+  const isArithmetic = lines.every((line) => ARITHMETIC.test(line));
+  if (turn.thinkingSeconds === undefined) return isArithmetic ? `Thinking … ${steps}` : "Thinking …";
+  const time = `Thought for ${turn.thinkingSeconds.toFixed(1)} s`;
+  if (!isArithmetic) return time;
+  const kind = verdictOf(turn)?.kind;
+  const areTrue = turn.check?.lines.every((line) => line.true);
+  const words = !kind ? "" : !areTrue ? ", not all true" : kind === "wrong" ? "" : ", all true";
+  return `${time} · ${steps}${words}`;
 }
 
-/** Show a line. A step may be broken after a comma and a colon, and never inside a number. */
+/** Show a line. A step may be broken between its facts, and not inside one if it fits. */
 function setLine(item, line) {
   if (item.textContent === line) return;
-  const pieces = ARITHMETIC.test(line) ? line.match(/[^,:]*[,:]|[^,:]+/g) : [line];
-  const className = ARITHMETIC.test(line) ? "unbroken" : "";
+  const isStep = ARITHMETIC.test(line);
+  // The expression and its colon; each fact and its comma; the last fact and its colon; the value.
+  const pieces = isStep ? line.match(/^[^:]*:?|[^,]+?(?:,|:(?=[^:,]*$)|$)/g) : [line];
+  const className = isStep ? "unbroken" : "";
   item.replaceChildren(...pieces.map((text) => element("span", { className, text })));
 }
 

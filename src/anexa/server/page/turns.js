@@ -91,6 +91,7 @@ function renderAnswer(turn, actions) {
   regenerate.className = "regenerate";
   const columns = button("Columns", "Show as column arithmetic", () => {
     turn.columns = !turn.columns;
+    turn.open = true;
     item.querySelector(".thought").replaceWith(renderThought(turn));
     columns.setAttribute("aria-pressed", String(turn.columns));
   });
