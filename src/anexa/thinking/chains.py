@@ -13,6 +13,10 @@ MAX_CHAIN_DIGITS = 4  # of a number in a calculation with several operations, in
 MAX_VALUE_DIGITS = 16  # of a value of an operation
 MAX_FACTS = 81  # of all products together
 
+# Fractions of the divisions in which operands stay as they were drawn, fitting or not: by whether
+# the calculation is to be exact, and whether the division is the last operation.
+KEPT_OPERANDS = {(True, True): 0.3, (True, False): 0.075, (False, True): 0.8, (False, False): 0.2}
+KEPT_DIVISORS = {True: 0.02, False: 0.15}  # of any length, or 0
 _SIGNS = "+++---***//"
 
 
@@ -29,7 +33,7 @@ def draw_chain(
             is by zero.
     """
     while True:
-        chain, _ = _draw(operations, rng, sloppy=0.3 if exact else 0.8, is_root=True)
+        chain, _ = _draw(operations, rng, exact, is_root=True)
         assert isinstance(chain, Calculation)
         if split_of_numbers("chain", chain.numbers) != split:
             continue
@@ -44,22 +48,31 @@ def draw_chain(
 
 
 def _draw(
-    operations: int, rng: random.Random, sloppy: float, *, is_root: bool = False
+    operations: int, rng: random.Random, exact: bool, *, is_root: bool = False
 ) -> tuple[Calculation | int, int]:
-    """Draw an operand of some operations, and its value, which is rounded if it is not exact."""
+    """Draw a calculation or, of no operation, a number.
+
+    Args:
+        operations: number of operations.
+        rng: random generator.
+        exact: whether most divisions are to leave no remainder.
+        is_root: whether it is the whole calculation, which may leave a remainder.
+
+    Returns:
+        The calculation, and its value, rounded if a division leaves a remainder.
+    """
     if operations == 0:
         number = _number(rng)
         return number, number
     sign = rng.choice(_SIGNS)
     before = rng.randint(0, operations - 1)
-    left, a = _draw(before, rng, sloppy)
-    right, b = _draw(operations - 1 - before, rng, sloppy)
-    if sign == "/":
-        if isinstance(right, int) and rng.random() > (0.02 if sloppy < 0.5 else 0.15):
-            right = b = _divisor(
-                a, rng, is_exact=rng.random() > (sloppy if is_root else sloppy / 4)
-            )
-        if isinstance(left, int) and b and rng.random() > (sloppy if is_root else sloppy / 4):
+    left, a = _draw(before, rng, exact)
+    right, b = _draw(operations - 1 - before, rng, exact)
+    if sign == "/":  # random operands would hardly ever fit
+        kept = KEPT_OPERANDS[exact, is_root]
+        if isinstance(right, int) and rng.random() > KEPT_DIVISORS[exact]:
+            right = b = _divisor(a, rng, is_exact=rng.random() > kept)
+        if isinstance(left, int) and b and rng.random() > kept:
             left = a = a - a % b
     value = {"+": a + b, "-": a - b, "*": a * b, "/": a // b if b else 0}[sign]
     return Calculation(sign, left, right), value

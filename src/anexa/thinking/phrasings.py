@@ -1,7 +1,7 @@
 """Phrasings of calculations and comparisons: one table to ask with, and to parse questions with.
 
-A question is an expression in a frame (`What is 12+30?`), a command (`subtract 5 from 12`), or a
-command that names its result in a frame of its own (`What is the sum of 3 and 4?`). Its first
+A question is an expression in one of the `FRAMES` (`What is 12+30?`), with signs or with `WORDS`
+(`12 plus 30`), one of the `COMMANDS` (`subtract 5 from 12`), or one of the `COMPARISONS`. Its first
 letter may be small, and its last `?` or `.` may be left out.
 """
 
@@ -42,12 +42,12 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Phrasing:
-    """A phrasing of an operation on two numbers.
+    """A phrasing of a question about two numbers.
 
     Attributes:
         text: format string with the fields a and b.
-        operation: "+", "-", "*" or "/" of a and b, in this order; "larger" or "smaller" for the
-            number that a comparison asks for.
+        operation: "+", "-", "*" or "/", of a and b in this order; of a comparison, which number it
+            asks for: "larger" or "smaller".
     """
 
     text: str

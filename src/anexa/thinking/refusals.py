@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from anexa.model.question import normalize_question
 from anexa.thinking.answers import BY_ZERO
-from anexa.thinking.phrasings import FRAMES, WORDS, ask_comparison
+from anexa.thinking.phrasings import COMMANDS, FRAMES, WORDS, ask_comparison
 from anexa.thinking.problems import MAX_DIGITS, MAX_DIVIDEND_DIGITS, MAX_FACTOR_DIGITS
 
 NOT_ARITHMETIC = "I work out sums, such as 347*86, and stories about them."
@@ -135,8 +135,12 @@ def _listed(rng: random.Random) -> tuple[str, str]:
 
 
 def _by_zero(rng: random.Random) -> tuple[str, str]:
+    number = rng.randrange(10 ** rng.randint(1, 8))
+    if rng.random() < 0.2:
+        phrasings = [phrasing for phrasing in COMMANDS if phrasing.operation == "/"]
+        return rng.choice(phrasings).text.format(a=number, b=0), BY_ZERO
     sign = rng.choice(("/", "/", " / ", *(f" {word} " for word in WORDS["/"])))
-    return _framed(f"{_number(rng, rng.randint(1, 8))}{sign}0", rng), BY_ZERO
+    return _framed(f"{number}{sign}0", rng), BY_ZERO
 
 
 def _framed(text: str, rng: random.Random) -> str:
