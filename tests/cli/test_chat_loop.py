@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.cli.chat_loop import verdict
+from anexa.thinking.problems import problem
 from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
@@ -19,13 +20,11 @@ from tests.training.test_conversation_corpus import config, write_conversations
 
 # What the terminal shows of the model's answers.
 SHOWN = {
-    "2+3": "│ 2+3:2+3+0=05:5\n5\n✓ the one step is true\n",
-    "2+4": "│ 2+4:2+4+0=07:7\n7\n✗ 2+4+0 is 6, not 07\n",
-    "21*12": "│ 21*2:1*2+0=02,2*2+0=04:42\n"
-    "│ 21*10:1*1+0=01,2*1+0=02:210\n"
-    "│ 042+210:2+0+0=02,4+1+0=05,0+2+0=02:252\n"
+    "2+3": "│ A2+a3:A:2+3+0=05:A5\n5\n✓ the one step is true\n",
+    "2+4": "│ A2+a4:A:2+4+0=07:A7\n7\n✗ 2+4+0 is 6, not 07\n",
+    "21*12": "│ A1B2*a2b1:A1*a2+0=02;A2,A1*b1+0=01,B2*a2+01=05;B5,B2*b1+0=02;C2:C2B5A2\n"
     "252\n"
-    "✓ all 3 steps are true\n",
+    "✓ the one step is true\n",
     "hello": "I work out sums.\n",
     "endless": "│ it never ends\n(the thought did not end, so there is no answer)\n",
     "twice": "│ once\nso\n│ twice\nthen\n(the answer contains a second thought)\n",
@@ -34,6 +33,7 @@ SHOWN = {
     "riddle": "│ hm\n│ hm\n42\n",
     "again": "What?\n",
 }
+CHAIN = "A1-a5:A:1<5,A:05-1-0=4:-A4\n-(A4*a3):A4*a3+0=12;A2:-B1A2"
 NEW = "/new", "a new conversation\n"
 
 
@@ -65,7 +65,7 @@ def test_reasoning_is_shown_behind_a_bar_and_judged(parrot: Path) -> None:
 def test_reasoning_can_be_hidden_or_turned_off(parrot: Path) -> None:
     lines = {
         "/think hide": "think hide\n",
-        "21*12": "252\n✓ all 3 steps are true\n\n",
+        "21*12": "252\n✓ the one step is true\n\n",
         "/new": NEW[1],
         "/think off": "think off\n",
         "2+3": "5\n\n",
@@ -138,9 +138,9 @@ def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
     wrong = {
         "": "there is nothing to answer: ask something\n",
         " \t ": "there is nothing to answer: ask something\n",
-        "9" * 300: f"{context} 302 tokens: shorten it\n",
-        f"{'9' * 80}*{'8' * 80}": f"{context} 163 tokens: shorten it\n",
-        "word " * 1000: f"{context} 4,999 characters: shorten it\n",
+        "9" * 300: f"{context} 602 tokens: shorten it\n",
+        f"{'9' * 80}*{'8' * 80}": f"{context} 323 tokens: shorten it\n",
+        "word " * 190: f"{context} 951 tokens: shorten it\n",
         "/think": "/think is one of on, off, hide, not ''\n",
         "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
         "/thinkon": "there is no command /thinkon: /help lists them\n",
@@ -175,21 +175,24 @@ def test_strange_questions_get_an_answer_or_a_sentence(untrained: Path) -> None:
 
 
 def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
-    [cut] = chat(untrained, "9" * 500)
+    [cut] = chat(untrained, "9" * 250)
     assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
-    [too_long] = chat(untrained, "9" * 511)
-    assert "maximum context length is 512 tokens. However, the prompt has 513 tokens" in too_long
+    [too_long] = chat(untrained, "9" * 256)
+    assert "maximum context length is 512 tokens. However, the prompt has 514 tokens" in too_long
 
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
-    said: Any = SimpleNamespace(reasoning="347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082", content="2082")
+    said: Any = SimpleNamespace(reasoning=problem("*", 347, 6).thought, content="2082")
     assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
     assert "✗" in verdict("347 pluſ 6", said), "the model could not read these numbers"
-    for question in ("347/6", "347*6*2", "347 apples in 6 boxes"):
+    for question in ("347^6", "347*6*2*", "347 apples in 6 boxes"):
         judged = verdict(question, said)
         assert "✓" not in judged
         assert "the one step is true; the checker cannot read the question" in judged
-    assert "✗" in verdict("347*7.", said)
+    assert "✗" in verdict("347*7", said)
+    assert "✗" in verdict("347/6", said)
+    chain: Any = SimpleNamespace(reasoning=CHAIN, content="-12")
+    assert "✓ all 2 steps are true" in verdict("(1-5)*3", chain)
 
 
 # System prompts

@@ -106,9 +106,9 @@ def test_json_of_an_answer_has_reasoning_and_content(parrot: Path, tmp_path: Pat
     assert list(report) == ["model", "engine", "seed", "prompt", "samples"]
     assert report["prompt"] == " 2+3 "
     expected = {
-        "reasoning": "2+3:2+3+0=05:5",
+        "reasoning": "A2+a3:A:2+3+0=05:A5",
         "content": "5",
-        "tokens": len("2+3:2+3+0=05:5") + 3,
+        "tokens": len("A2+a3:A:2+3+0=05:A5") + 3,
         "finish_reason": "stop",
         "incomplete_reason": None,
     }
@@ -171,7 +171,7 @@ def test_sampling_options_are_applied_to_answers(parrot: Path, tmp_path: Path) -
         (
             ["--prompt", "9" * 300],
             1,
-            "This model's maximum context length is 160 tokens. However, the prompt has 302 "
+            "This model's maximum context length is 160 tokens. However, the prompt has 602 "
             "tokens: shorten it",
         ),
         (["--prompt", "2+3", "--max-tokens", "0"], 2, "max_tokens must be at least 1, not 0"),

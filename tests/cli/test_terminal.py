@@ -159,13 +159,13 @@ def test_thoughts_are_gray_and_answers_are_not(parrot: Path) -> None:
         t.expect("Ask something; /help lists commands")
         t.expect("Prompt:")
         t.type("2+3\r")
-        t.expect(r"│ 2\+3:2\+3\+0=05:5\n5\n✓ the one step is true\n\n")
+        t.expect(r"│ A2\+a3:A:2\+3\+0=05:A5\n5\n✓ the one step is true\n\n")
         t.expect("Prompt:")
         t.type("/new\r")
         t.expect("a new conversation\n")
         t.expect("Prompt:")
         t.type("2+4\r")
-        t.expect(r"│ 2\+4:2\+4\+0=07:7\n7\n✗ 2\+4\+0 is 6, not 07\n\n")
+        t.expect(r"│ A2\+a4:A:2\+4\+0=07:A7\n7\n✗ 2\+4\+0 is 6, not 07\n\n")
         t.expect("Prompt:")
         t.type("quit\r")
         assert t.end() == 0
@@ -182,7 +182,7 @@ def test_thoughts_are_set_apart_without_colors(parrot: Path) -> None:
     with terminal("chat", parrot, *options, cwd=parrot.parent, NO_COLOR="1") as t:
         t.expect("Prompt:")
         t.type("2+3\r")
-        t.expect(r"│ 2\+3:2\+3\+0=05:5\n5\n✓ the one step is true\n\n")
+        t.expect(r"│ A2\+a3:A:2\+3\+0=05:A5\n5\n✓ the one step is true\n\n")
         t.expect("Prompt:")
         t.type(CTRL_D)
         assert t.end() == 0

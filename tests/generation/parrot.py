@@ -17,9 +17,9 @@ from anexa.thinking.problems import problem
 
 # The answer to each question, with the thought and its tags.
 KNOWN = {
-    "2+3": "<think>2+3:2+3+0=05:5</think>5",
+    "2+3": "<think>A2+a3:A:2+3+0=05:A5</think>5",
     "21*12": f"<think>{problem('*', 21, 12).thought}</think>252",
-    "2+4": "<think>2+4:2+4+0=07:7</think>7",
+    "2+4": "<think>A2+a4:A:2+4+0=07:A7</think>7",
     "hello": "I work out sums.",
     "endless": "<think>it never ends",
     "twice": "<think>once</think>so<think>twice</think>then",

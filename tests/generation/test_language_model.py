@@ -307,7 +307,7 @@ def test_earlier_answers_may_contain_their_reasoning(parrot: Path) -> None:
         ("riddle", {"content": "no i"}, (None, "dea")),
         ("riddle", {"content": ""}, ("hm\nhm", "42")),
         ("riddle", {"content": None}, ("hm\nhm", "42")),
-        ("2+3", {"content": [{"type": "text", "text": "<think>2+3:2"}]}, ("+3+0=05:5", "5")),
+        ("2+3", {"content": [{"type": "text", "text": "<think>A2+a3:A:2"}]}, ("+3+0=05:A5", "5")),
     ],
 )
 def test_last_message_of_the_assistant_is_continued(
@@ -335,5 +335,5 @@ def test_end_of_the_prompt_can_be_chosen(parrot: Path) -> None:
     assert model.render_prompt(said, end="answer") == f"{ended}<|assistant|>"
     assert model.render_prompt(said) == model.render_prompt(said, end="message")
     begun = [{"role": "user", "content": "2+"}]
-    assert model.render_prompt(begun, end="message") == "<|user|>2+"
-    assert model.render_prompt(begun, end="nothing") == "<|user|>2+"
+    assert model.render_prompt(begun, end="message") == "<|user|>A2+"
+    assert model.render_prompt(begun, end="nothing") == "<|user|>A2+"

@@ -81,10 +81,10 @@ def test_answer_is_shown_while_generated_and_can_be_stopped(page: Any, tmp_path:
         page.get_by_text("Ask for a calculation").wait_for()
         ask(page, "9876*5432")
         steps = page.locator(".writing .steps")
-        steps.filter(has_text="9876*2:6").wait_for()
+        steps.filter(has_text="A6B7C8D9*a2b3c4d5:A6").wait_for()
         early = steps.inner_text()
         page.evaluate("window.first = document.querySelector('.writing .steps li')")
-        steps.filter(has_text="9876*2:6*2+0=12").wait_for()
+        steps.filter(has_text=":A6*a2+0=12;A2").wait_for()
         assert steps.inner_text().startswith(early)
         assert page.evaluate("window.first.isConnected"), "existing elements are kept"
         page.keyboard.press("Escape")
@@ -92,7 +92,7 @@ def test_answer_is_shown_while_generated_and_can_be_stopped(page: Any, tmp_path:
         wait_until(lambda: server.metric("num_requests_running") == 0, seconds=5)
         assert page.get_by_role("button", name="Send", exact=True).is_visible()
         page.get_by_role("button", name="Regenerate").click()
-        steps.filter(has_text="9876").wait_for()
+        steps.filter(has_text="A6B7").wait_for()
         assert page.locator(".turn").count() == 2
         page.get_by_role("button", name="Stop").click()
         page.locator(".error", has_text="You stopped it here.").wait_for()
@@ -104,13 +104,16 @@ def test_wrong_step_is_marked(browser: Any, parrot: Path, tmp_path: Path) -> Non
         ask(page, "2+4")
         answered(page)
         error = server.post(
-            "/check", {"question": "2+4", "thought": "2+4:2+4+0=07:7", "answer": "7"}
+            "/check", {"question": "2+4", "thought": "A2+a4:A:2+4+0=07:A7", "answer": "7"}
         ).json()["first_error"]
         assert page.locator(".verdict.wrong").inner_text() == f"✗ {error}"
         step = page.locator(".steps li")
         assert step.get_attribute("data-mark") == "✗"
         assert error.endswith(step.get_attribute("title"))
-        assert step.get_attribute("aria-label") == f"2+4:2+4+0=07:7: {step.get_attribute('title')}"
+        assert (
+            step.get_attribute("aria-label")
+            == f"A2+a4:A:2+4+0=07:A7: {step.get_attribute('title')}"
+        )
         assert page.locator("#announcement").inner_text() == f"7. ✗ {error}"
         page.get_by_role("button", name="Show as column arithmetic").click()
         assert page.locator(".facts .wrong").all_inner_texts() == ["2 + 4 = 7: write 7"]

@@ -189,7 +189,7 @@ def test_a_mistake_is_in_the_summary(page: Any) -> None:
         "Thought for 1.3 s · 1 step, 1 fact",
     ]
     assert page.locator(".verdict").all_inner_texts() == [
-        "✗ B:1+3+0 is 4, not 05",
+        "✗ 1+3+0 is 4, not 05",
         "✗ the one step is true, but does not lead from the question to the answer: "
         'the answer "8" is not 7, the last value',
     ]

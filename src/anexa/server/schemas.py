@@ -132,7 +132,11 @@ class CheckRequest(RequestModel):
     """
 
     model_config = examples(
-        {"question": "12+34", "thought": "12+34:2+4+0=06,1+3+0=04:46", "answer": "46"}
+        {
+            "question": "12+34",
+            "thought": "A2B1+a4b3:A:2+4+0=06,B:1+3+0=04:B4A6",
+            "answer": "46",
+        }
     )
 
     question: str = Field(max_length=10_000)
@@ -263,11 +267,11 @@ class ChunkChoice(ResponseModel):
 
 
 class CheckedFact(ResponseModel):
-    """Result of checking a fact: the equation for one column of digits, such as 8+6+0=14."""
+    """Result of checking a fact: an equation about one or two digits, such as B:8+6+0=14."""
 
     text: str
     true: bool
-    fits: bool = Field(description="whether its digits are those of the column and its carry")
+    fits: bool = Field(description="whether it is the equation that belongs at its place")
 
 
 class CheckedLine(ResponseModel):
@@ -277,7 +281,7 @@ class CheckedLine(ResponseModel):
     true: bool
     error: str | None = Field(description="the first error of the line, as a sentence")
     parsed: bool = Field(description="whether the line has the format of a step")
-    facts: list[CheckedFact] = Field(description="the equations of the columns, units first")
+    facts: list[CheckedFact] = Field(description="the equations, in the order of the line")
 
 
 class CheckedThought(ResponseModel):

@@ -123,7 +123,7 @@ def _falsehood(operation: str, match: re.Match[str]) -> str | None:
         result, said = numbers[0] - numbers[1] * numbers[2], numbers[3]
     if result != said:
         equation = text.partition(";")[0]
-        left, _, right = equation.partition("=")
+        left, _, right = re.sub("[A-Za-z]:?", "", equation).partition("=")
         return f"{excerpt(left)} is {excerpt(str(result))}, not {excerpt(right)}"
     if operation == "*" and groups[4] is not None and groups[4] != groups[3][-1]:
         return f'{groups[4]} is not the last digit of {excerpt(groups[3])} in "{excerpt(text)}"'
