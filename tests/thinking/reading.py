@@ -45,7 +45,7 @@ def read_line(line: str) -> ReadLine:
     opened, left, operation, right, closed, facts, value = match.groups()
     assert bool(opened) == bool(closed)
     first = left[0]
-    alphabet = [chr(ord("A") + (ord(first) - ord("A") + i) % 26) for i in range(52)]
+    alphabet = [chr(ord("A") + (ord(first) - ord("A") + i) % 26) for i in range(104)]
     digits = value.lstrip("-").partition(" ")[0]
     for number in (left, right, "" if operation == "?" else digits[::-1].swapcase()):
         letters = number[0::2] if number in (left, right) else number[1::2]
