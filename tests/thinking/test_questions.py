@@ -11,6 +11,12 @@ from anexa.thinking.chains import draw_chain
 from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, ask_comparison, rephrase
 from anexa.thinking.problems import TASKS, Task, draw
 from anexa.thinking.questions import analyze, parse_calculation, parse_question
+from anexa.thinking.refusals import (
+    NOT_ARITHMETIC,
+    TOO_LARGE,
+    UNSUPPORTED,
+    unanswerable_request,
+)
 from anexa.thinking.stories import draw_story
 from anexa.thinking.story_templates import TEMPLATES
 
@@ -186,3 +192,14 @@ def test_a_story_with_two_different_names_is_not_understood() -> None:
 def test_numbers_of_unknown_questions_are_found() -> None:
     assert analyze("If 12 of 345 ants leave").numbers == (12, 345)
     assert analyze(f"{'1' * 41} of 7").numbers == (7,)
+
+
+def test_requests_without_an_answer_are_understood_as_the_generators_mean_them() -> None:
+    rng = random.Random(1)
+    requests = [unanswerable_request(rng) for _ in range(3000)]
+    for text, answer in requests:
+        expected = analyze(text).expected
+        if answer == NOT_ARITHMETIC:
+            assert expected is None, text
+        elif answer not in (TOO_LARGE, UNSUPPORTED):  # a question back, or a division by zero
+            assert expected == answer, text
