@@ -24,7 +24,7 @@ def introduced(folder: Path, card: bytes, tmp_path: Path) -> tuple[str, ...]:
 def test_bundled_model_does_arithmetic() -> None:
     introduction = introduce(anexa.load())
     assert introduction.task == "arithmetic"
-    assert "up to 8 digits" in introduction.description
+    assert "up to 20 digits" in introduction.description
     assert len(introduction.examples) == 3
     assert [analyze(one).expected for one in introduction.examples] == ["29842", "4525", "41"]
 

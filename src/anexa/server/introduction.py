@@ -78,8 +78,8 @@ def introduce(model: LanguageModel) -> Introduction:
         return Introduction(
             "arithmetic",
             f"This model works out sums and differences of up to {MAX_DIGITS} digits, products of "
-            f"up to {MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS}, and short stories about them, step "
-            "by step as on paper. Every step is checked.",
+            f"up to {MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS}, divisions, up to three operations, "
+            "comparisons and short stories, step by step as on paper. Every step is checked.",
             examples or _SUMS,
         )
     questions = _CHATS_OF.get(corpora[0], _CHATS) if len(corpora) == 1 else _CHATS
