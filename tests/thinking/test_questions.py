@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
 from anexa.thinking.chains import draw_chain
+from anexa.thinking.expressions import Calculation
 from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, ask_comparison, rephrase
 from anexa.thinking.problems import TASKS, Task, draw
-from anexa.thinking.questions import analyze, parse_calculation, parse_question
+from anexa.thinking.questions import analyze, parse_calculation
 from anexa.thinking.refusals import (
     NOT_ARITHMETIC,
     TOO_LARGE,
@@ -132,7 +133,7 @@ def test_unknown_phrasings_are_not_parsed(text: str) -> None:
 
 @given(st.sampled_from("+-*/"), st.integers(0, 10**40 - 1), st.integers(1, 10**40 - 1))
 def test_numbers_of_up_to_forty_digits_are_parsed(operation: str, a: int, b: int) -> None:
-    assert parse_question(f"{a}{operation}{b}") == (operation, a, b)
+    assert parse_calculation(f"{a}{operation}{b}") == Calculation(operation, a, b)
 
 
 @given(st.sampled_from(TASKS), st.integers(0, 2**32))

@@ -129,7 +129,9 @@ class Question:
             return f"{value} R {remainder}" if remainder else f"{value}"
         if value == 0:
             return EQUAL
-        return f"{self.numbers[int((value < 0) == (self.comparison == 'larger'))]}"
+        (step,) = self.steps
+        chosen = step.right if (value < 0) == (self.comparison == "larger") else step.left
+        return f"{self.numbers[chosen.place]}"
 
 
 def analyze(text: str) -> Question:
@@ -171,21 +173,6 @@ def parse_calculation(text: str) -> Calculation | None:
         calculation = parse_expression(expression, MAX_DIGITS_READ) if expression else None
         if calculation:
             return calculation
-    return None
-
-
-def parse_question(text: str) -> tuple[str, int, int] | None:
-    """Parse a calculation with one operation.
-
-    Returns:
-        The operation and both operands; None for any other text.
-    """
-    calculation = parse_calculation(text)
-    if calculation is None:
-        return None
-    left, right = calculation.left, calculation.right
-    if isinstance(left, int) and isinstance(right, int):
-        return calculation.operation, left, right
     return None
 
 
