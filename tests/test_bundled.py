@@ -24,12 +24,9 @@ from anexa.training import TrainConfig
 from anexa.training.card import model_card
 from anexa.training.checkpoint import Evaluation, TrainerState
 from tests.cli.process import anexa as run
+from tests.server.process import THOUGHT
 
 QUESTION = [{"role": "user", "content": "347*86"}]
-THOUGHT = """\
-347*6:7*6+0=42,4*6+4=28,3*6+2=20:2082
-347*80:7*8+0=56,4*8+5=37,3*8+3=27:27760
-02082+27760:2+0+0=02,8+6+0=14,0+7+1=08,2+7+0=09,0+2+0=02:29842"""
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
@@ -44,8 +41,7 @@ def test_answer_follows_from_a_true_thought(engine: str) -> None:
 def test_bundled_model_is_the_default(tmp_path: Path) -> None:
     result = run("chat", "--engine", "numpy", cwd=tmp_path, text="347*86\n")
     assert result.returncode == 0
-    assert "\n29842\n✓ all 3 steps are true\n" in result.stdout
-    assert [f"│ {line}" in result.stdout for line in THOUGHT.splitlines()] == [True] * 3
+    assert f"│ {THOUGHT}\n29842\n✓ the one step is true\n" in result.stdout
 
 
 def test_bundled_model_is_small() -> None:

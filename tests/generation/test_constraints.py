@@ -444,7 +444,7 @@ def test_grammars_in_python() -> None:
     question = [{"role": "user", "content": "12+30"}]
     answer = model.chat(question, temperature=0, regex="[0-9]+")
     assert (answer.content, answer.finish_reason) == ("42", "stop")
-    assert answer.reasoning == "12+30:2+0+0=02,1+3+0=04:42"
+    assert answer.reasoning == "A2B1+a0b3:A:2+0+0=02,B:1+3+0=04:B4A2"
     at_once = model.chat(question, thinking=False, choice=["yes", "no"])
     assert at_once.content in ("yes", "no")
     assert at_once.reasoning is None

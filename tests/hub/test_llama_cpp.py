@@ -125,7 +125,7 @@ def test_bundled_model_gives_the_same_text_in_llama_cpp(tmp_path: Path, precisio
         answer = theirs.create_chat_completion(messages, temperature=0, max_tokens=400)
         assert answer["choices"][0]["message"]["content"] == expected
         if question == "347*86":
-            assert expected.startswith("<think>347*6:")
+            assert expected.startswith("<think>A7B4C3*a6b8:")
             assert expected.endswith("</think>29842")
             whole = ours.tokenizer.encode(prompt + expected)
             found = difference(theirs, bundled, whole)

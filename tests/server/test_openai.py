@@ -110,7 +110,7 @@ def test_stop_strings_and_max_tokens(client: Any) -> None:
     asked = {"model": "anexa", "messages": MESSAGES, "temperature": 0}
     cut = client.chat.completions.create(max_completion_tokens=5, **asked)
     assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 5)
-    assert cut.choices[0].message.reasoning == "347*"
+    assert cut.choices[0].message.reasoning == "A7B4"
     stopped = client.chat.completions.create(stop=["42", "never"], **asked)
     assert stopped.choices[0].finish_reason == "stop"
     assert stopped.choices[0].message.reasoning == THOUGHT, "thoughts are not searched"
@@ -118,9 +118,11 @@ def test_stop_strings_and_max_tokens(client: Any) -> None:
     streamed = client.chat.completions.create(stop="42", stream=True, **asked)
     assert "".join(c.choices[0].delta.content or "" for c in streamed) == "298"
     text = client.completions.create(
-        model="anexa", prompt="<|user|>347*86<|assistant|>", stop="=42", **GREEDY
+        model="anexa", prompt="<|user|>C3B4A7*B8A6<|assistant|>", stop="=42", **GREEDY
     )
-    assert text.choices[0].text == "<think>347*6:7*6+0", "a completion is text, tags included"
+    assert text.choices[0].text == "<think>A7B4C3*a6b8:A7*a6+0", (
+        "a completion is text, tags included"
+    )
 
 
 def test_log_probabilities(client: Any) -> None:

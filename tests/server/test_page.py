@@ -33,7 +33,7 @@ def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
         r"Thought for .* s · 1 step, 6 facts, all true", page.locator("summary").inner_text()
     )
     assert page.locator("#speed").inner_text().endswith(" tokens/s")
-    assert page.locator("#context-label").inner_text() == "Context 155 of 512"
+    assert page.locator("#context-label").inner_text() == "Context 122 of 2,560"
     ask(page, "What is 478 minus 5003?")
     answered(page, 2)
     picture(page, "page")

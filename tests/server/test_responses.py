@@ -133,7 +133,10 @@ def test_text_has_the_format_that_is_asked_for(server: ServerProcess) -> None:
     asked = {"type": "json_schema", "name": "result", "schema": SCHEMA, "strict": True}
     body = respond(server, input="12+30", text={"format": asked})
     thought, text = texts(body)
-    assert (thought, json.loads(text)["result"] is not None) == ("12+30:2+0+0=02,1+3+0=04:42", True)
+    assert (thought, json.loads(text)["result"] is not None) == (
+        "A2B1+a0b3:A:2+0+0=02,B:1+3+0=04:B4A2",
+        True,
+    )
     assert body["text"]["format"] == asked
     given = server.post(
         PATH, {"input": "12+30", "temperature": 0, "text": {"format": asked}, "stream": True}
