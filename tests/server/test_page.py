@@ -48,7 +48,7 @@ def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
     figure = page.locator("#context-label").inner_text()
     page.reload()
     answered(page, 2)
-    assert figure != "Context 0 of 512"
+    assert figure != "Context 0 of 2,560"
     page.locator("#context-label", has_text=figure).wait_for()  # the server says how many there are
     assert page.locator(".assistant .content").all_inner_texts() == ["29842", "-4525"]
     with page.expect_download() as download:

@@ -81,7 +81,7 @@ def test_settings_are_sent_and_saved(page: Any) -> None:
         ("Frequency penalty", "3", "Frequency penalty must be a number from -2 to 2;"),
         ("Top-k", "1.5", "Top-k must be a whole number from 1 to 1,000,000,000;"),
         ("Seed", "-3", "Seed must be a whole number from 0 to 9,007,199,254,740,991;"),
-        ("Max tokens", "513", "Max tokens must be a whole number from 1 to 512;"),
+        ("Max tokens", "2561", "Max tokens must be a whole number from 1 to 2,560;"),
         ("API key", "sésame", "API key must be printable ASCII characters, without a space at"),
     ],
 )
