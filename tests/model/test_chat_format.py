@@ -51,7 +51,7 @@ CONVERSATIONS: list[list[Message]] = [
     [user(" spaces \n\n and lines\n")],
     [user("{{ 1 }} {% if %} <b>&amp;</b>")],
     [user("1+1"), assistant("2"), user("and 2+2?")],
-    [user("1+1"), assistant("<think>1+1:1+1+0=02:2</think>2"), user("2+2")],
+    [user("1+1"), assistant("<think>A1+a1:A:1+1+0=02:A2</think>2"), user("2+2")],
     [user("1+1"), assistant("<think>a</think>b<think>c</think>d"), user("2+2")],
     [user("1+1"), assistant("<think>it never ended"), user("2+2")],
     [{"role": "system", "content": "Be brief."}, user("1+1")],
@@ -235,11 +235,11 @@ def test_rendered_conversation_equals_a_literal() -> None:
     conversation = [
         {"role": "system", "content": "nobody heeds this"},
         user("1+1"),
-        assistant("<think>1+1:1+1+0=02:2</think>2"),
+        assistant("<think>A1+a1:A:1+1+0=02:A2</think>2"),
         user("2+2"),
     ]
     text = render_messages(CHAT_TEMPLATE, conversation)
-    assert text == "<|user|>1+1<|assistant|>2<|endoftext|><|user|>2+2<|assistant|>"
+    assert text == "<|user|>A1+A1<|assistant|>2<|endoftext|><|user|>A2+A2<|assistant|>"
     assert render_messages(CHAT_TEMPLATE, conversation, thinking=False) == text + "<think></think>"
 
 

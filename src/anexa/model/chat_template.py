@@ -132,7 +132,6 @@ def _check_call(value: Any, arguments: list[Any]) -> None:
         if isinstance(argument, tuple) and isinstance(value, str) and "*" in value:  # `%*d`
             factor += sum(abs(width) for width in argument if isinstance(width, int))
     _check_size(_size(value) * factor)
-    _check_format(value)
 
 
 def _check_format(value: Any) -> None:
@@ -168,6 +167,8 @@ def _checked_filter(function: Callable[..., Any]) -> Callable[..., Any]:
     def checked(*args: Any, **kwargs: Any) -> Any:
         args = (*args[:num_passed], *map(_to_list, args[num_passed:]))
         _check_call(args[num_passed], [*args[num_passed + 1 :], *kwargs.values()])
+        if function.__name__ == "do_format":
+            _check_format(args[num_passed])
         return function(*args, **kwargs)
 
     return checked
@@ -297,6 +298,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         else:
             _check_call(left, [right])
             _check_call(right, [left])
+            if operator == "%":
+                _check_format(left)
         return super().call_binop(context, operator, left, right)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -309,7 +312,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         function, arguments = args[2], [*map(_to_list, args[3:]), *kwargs.values()]
         _count_work(8)
         # The sandbox wraps `str.format` in a function of its own.
-        owner = getattr(getattr(function, "__wrapped__", function), "__self__", None)
+        method = getattr(function, "__wrapped__", function)
+        owner = getattr(method, "__self__", None)
         if isinstance(owner, (str, list, tuple, Mapping)):
             _check_call(owner, arguments)
+            if method.__name__ in ("format", "format_map"):
+                _check_format(owner)
         return ImmutableSandboxedEnvironment.call(*args[:3], *arguments[: len(args) - 3], **kwargs)
