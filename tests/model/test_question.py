@@ -35,6 +35,10 @@ from anexa.thinking.phrasings import rephrase
         ("007+12*0012", "7+12*12"),
         ("000+0", "0+0"),
         ("1 000-007 and 100", "1000-7 and 100"),
+        ("3x4 0311 and 05", "3x4 0311 and 05"),  # without the zero, it would seem to be 4,311
+        ("007 012", "7 12"),
+        ("“'12'+'30'”", "'12'+'30'"),
+        ("'“12+30”'", "12+30"),
         ("3.05+0.5, 0,5 and 00,12", "3.05+0.5, 0,5 and 00,12"),
         ("\ufeff1\u200b2", "12"),
         ("", ""),
@@ -72,12 +76,13 @@ def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> N
     assert normalize_question(text) == UNREADABLE
 
 
-@given(st.text(st.characters()))
+@given(st.text(st.characters()) | st.text("0011234567,.'_ \u00a0+-*x×–’\"“”(٣５？½\u200b\u0301a"))
 def test_any_text_becomes_printable_ascii_and_then_stays(text: str) -> None:
     once = normalize_question(text)
     assert once.isascii()
     assert once.isprintable()
     assert once == once.strip()
+    assert normalize_question(once) == once
 
 
 def test_questions_of_the_training_stay_as_they_are() -> None:

@@ -44,7 +44,7 @@ def normalize_question(text: str) -> str:
     Removes surrounding white space and quotation marks, invisible characters, thousands
     separators, and leading zeros; collapses other white space to one space. Replaces characters by
     their ASCII equivalent: signs, quotation marks, full-width forms, digits of all scripts, letters
-    with accents.
+    with accents. A normalized question stays as it is.
 
     Returns:
         Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, or more
@@ -57,9 +57,12 @@ def normalize_question(text: str) -> str:
     if None in spelling.values():
         return UNREADABLE
     text = " ".join("".join(spelling[character] or "" for character in text).split())
-    if text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
+    while text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
         text = text[1:-1].strip()
-    return _ZEROS.sub("", _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text))
+    text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
+    shorter = _ZEROS.sub("", text)
+    # 3*4 0311 has no thousands; without the zero it would seem to.
+    return text if _THOUSANDS.search(shorter) else shorter
 
 
 def _spell(character: str) -> str | None:
