@@ -50,6 +50,7 @@ CONVERSATIONS: list[list[Message]] = [
     [user("")],
     [user(" spaces \n\n and lines\n")],
     [user("{{ 1 }} {% if %} <b>&amp;</b>")],
+    [user("15% of 12345, {0:99999} and %99999d")],
     [user("1+1"), assistant("2"), user("and 2+2?")],
     [user("1+1"), assistant("<think>A1+a1:A:1+1+0=02:A2</think>2"), user("2+2")],
     [user("1+1"), assistant("<think>a</think>b<think>c</think>d"), user("2+2")],
