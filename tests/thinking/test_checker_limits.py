@@ -7,6 +7,7 @@ import time
 import pytest
 
 from anexa.thinking.checker import check
+from anexa.thinking.thoughts import write_facts
 
 MILLION = 10**6
 WIDE = "".join(f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[i % 26]}9" for i in range(80))
@@ -61,3 +62,17 @@ def test_values_do_not_grow_from_line_to_line() -> None:
     thought = f"{WIDE}*{wide}::{'A9' * 160}\n{'A9' * 160}*{wide}::A1"
     report = check("9", thought, "1")
     assert [bool(line.operation) for line in report.lines] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("question", "thought"),
+    [
+        (" ".join(["9" * 40] * 4), ""),  # asks back, with all four numbers four times
+        ("1+1", f"{WIDE}*{WIDE.lower()}:{','.join(write_facts('*', *[10**80 - 1] * 2))}:A1"),
+    ],
+)
+def test_messages_about_long_numbers_are_short(question: str, thought: str) -> None:
+    line = check(question, thought, "1")
+    message = line.lines[0].error if line.lines else line.first_error
+    assert message
+    assert len(message) < 200

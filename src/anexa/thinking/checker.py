@@ -155,7 +155,7 @@ def _check_without_thought(asked: Question, answer: str) -> Report:
     if not is_answered:
         error = "the thought is empty"
     elif not faithful:
-        error = f'the answer "{excerpt(answer)}" is not "{asked.expected}"'
+        error = f'the answer "{excerpt(answer)}" is not "{excerpt(str(asked.expected))}"'
     return Report((), faithful, faithful, faithful, asked.expected, faithful or None, error)
 
 
@@ -207,9 +207,10 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     if facts.error:
         errors.append(facts.error)
     elif spelled != said:
-        errors.append(f'the facts of "{excerpt(expression)}" spell {spelled}, not {excerpt(said)}')
+        shown = excerpt(str(spelled))
+        errors.append(f'the facts of "{excerpt(expression)}" spell {shown}, not {excerpt(said)}')
     elif result != said:
-        errors.append(f"{excerpt(expression)} is {result}, not {excerpt(said)}")
+        errors.append(f"{excerpt(expression)} is {excerpt(result)}, not {excerpt(said)}")
     value, remainder = parse_value(said)
     if operation != "?":
         sources.add_value(number, value)

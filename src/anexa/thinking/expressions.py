@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from anexa.thinking.thoughts import ThoughtStep, write_step
 
-MAX_OPERATIONS = 3  # in training; longer calculations are refused
 MAX_NUMBERS_READ = 16  # a longer calculation is not parsed, so its brackets cannot nest deeply
 
 _TOKEN = re.compile(r" ?([0-9]+|[-+*/()])")
