@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anexa.model.place_marks import LETTERS
-from anexa.thinking.answers import answer_of, solve
+from anexa.thinking.answers import BY_ZERO, INEXACT, answer_of, solve
 from anexa.thinking.checker import Report, check
 from anexa.thinking.expressions import Calculation, evaluate
 from anexa.thinking.phrasings import write_comparison
@@ -52,6 +52,24 @@ def test_lines_with_any_operands_are_true(operation: str, a: int, b: int, first:
     assert [line.operation for line in report.lines] == [operation]
     if operation != "?":
         assert (report.lines[0].value, report.lines[0].remainder) == compute(operation, a, b)
+
+
+small_chains = st.recursive(
+    st.integers(0, 9),
+    lambda node: st.builds(Calculation, st.sampled_from("+-*/"), node, node),
+    max_leaves=4,
+).filter(lambda node: isinstance(node, Calculation))
+
+
+@given(small_chains)
+def test_true_thoughts_about_questions_of_unknown_phrasing_are_true(chain: Calculation) -> None:
+    """With small numbers, a value is often a number of the question too, or its opposite."""
+    steps, answer = solve(chain)
+    assume(answer not in (BY_ZERO, INEXACT))
+    question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
+    report = check(question, "\n".join(step.text for step in steps), answer)
+    assert report.expected is None
+    assert agrees(report)
 
 
 signed_sums = st.tuples(st.sampled_from("+-"), numbers, numbers)

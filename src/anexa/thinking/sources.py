@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from anexa.thinking.questions import AskedStep, Question, Reference
@@ -46,7 +47,7 @@ class Sources:
         self._places: dict[int, int] = {}
         for place, number in enumerate(numbers):
             self._places.setdefault(number, place)
-        self._lines: dict[int, list[int]] = {}  # absolute value: lines that have it
+        self._lines: dict[int, list[int]] = {}  # value: lines that have it
         self._values: dict[int, int] = {}
         self._unused: dict[int, int] = {}  # line: its value, which no later line has used yet
         self.wrong_line: int | None = None
@@ -54,16 +55,15 @@ class Sources:
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:  # noqa: ARG002
         """Find the sources of both operands of a line."""
         _, _, x, y = written
-        operands = self._operand(x), self._operand(y)
-        if any(operand.source == "nowhere" for operand in operands):
-            return operands
-        signed = [
-            self._values[operand.place] if operand.source == "line" else operand.number
-            for operand in operands
-        ]
-        if not _has_signs(written, *signed):
-            return Operand(x, "nowhere"), Operand(y, "nowhere")
-        return operands
+        signed = self._signed(x), self._signed(y)
+        if all(signed):
+            fitting = [pair for pair in product(*signed) if _has_signs(written, *pair)]
+            if not fitting:
+                return Operand(x, "nowhere"), Operand(y, "nowhere")
+            pair = max(fitting, key=lambda pair: sum(map(self._is_unused, {*pair})))
+        else:
+            pair = signed[0][0] if signed[0] else x, signed[1][0] if signed[1] else y
+        return self._operand(pair[0]), self._operand(pair[1])
 
     @property
     def is_solved(self) -> bool:
@@ -72,7 +72,7 @@ class Sources:
 
     def add_value(self, line: int, value: int) -> None:
         """Record the value of a line."""
-        self._lines.setdefault(abs(value), []).append(line)
+        self._lines.setdefault(value, []).append(line)
         self._values[line] = self._unused[line] = value
 
     def find_unused(self, last: int) -> str | None:
@@ -82,17 +82,30 @@ class Sources:
                 return f"{value}, the value of line {line + 1},"
         return None
 
-    def _operand(self, number: int) -> Operand:
-        """Find the source of an operand; earlier values come before numbers of the question."""
-        return self._value(number) or self._number(number) or Operand(number, "nowhere")
+    def _signed(self, number: int) -> list[int]:
+        """List the signed numbers with a source that are written so, without a sign."""
+        values = [value for value in (number, -number) if value in self._lines]
+        return [*values, number] if self._has_number(number) else values
 
-    def _value(self, number: int) -> Operand | None:
-        lines = self._lines.get(number)
+    def _is_unused(self, value: int) -> bool:
+        """Whether a value belongs to a line that no later line has used yet."""
+        return value in self._lines and self._lines[value][-1] in self._unused
+
+    def _operand(self, signed: int) -> Operand:
+        """Use the source of a signed number; earlier values come before numbers of the question."""
+        nowhere = Operand(abs(signed), "nowhere")
+        return self._value(signed) or self._number(signed) or nowhere
+
+    def _value(self, value: int) -> Operand | None:
+        lines = self._lines.get(value)
         if not lines:
             return None
         line = lines.pop() if len(lines) > 1 else lines[0]
         self._unused.pop(line, None)
-        return Operand(number, "line", line)
+        return Operand(abs(value), "line", line)
+
+    def _has_number(self, number: int) -> bool:
+        return number in self._places
 
     def _number(self, number: int) -> Operand | None:
         place = self._places.get(number)
@@ -161,15 +174,25 @@ class SingleUseSources(Sources):
             return Operand(number, "question", place)
         line = self._line_of[place]
         self._unused.pop(line, None)
-        if line in self._lines.get(number, ()):
-            self._lines[number].remove(line)
+        self._forget(line)
         return Operand(number, "line", line)
 
-    def _value(self, number: int) -> Operand | None:
-        operand = super()._value(number)
-        if operand and self._lines[number] == [operand.place]:
-            del self._lines[number]
+    def _value(self, value: int) -> Operand | None:
+        operand = super()._value(value)
+        if operand:
+            self._forget(operand.place)
         return operand
+
+    def _forget(self, line: int) -> None:
+        """Remove a line from those whose value can be used."""
+        lines = self._lines.get(self._values[line], [])
+        if line in lines:
+            lines.remove(line)
+        if not lines:
+            self._lines.pop(self._values[line], None)
+
+    def _has_number(self, number: int) -> bool:
+        return number in self._numbers.values()
 
     def _number(self, number: int) -> Operand | None:
         for place, candidate in self._numbers.items():
