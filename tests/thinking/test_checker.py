@@ -6,6 +6,7 @@ import pytest
 
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
 from anexa.thinking.checker import check
+from anexa.thinking.thoughts import write_value
 
 SEVENS = "7*1=7,7*2=14,7*3=21,7*4=28,7*5=35,7*6=42,7*7=49,7*8=56,7*9=63"
 TWOS = "2*1=2,2*2=4,2*3=6,2*4=8,2*5=10,2*6=12,2*7=14,2*8=16,2*9=18"
@@ -191,6 +192,25 @@ def test_a_number_that_a_story_does_not_need_is_not_used() -> None:
     assert report.first_error == '9 in "A2+a9" comes from nowhere'
 
 
+@pytest.mark.parametrize("second", ["A3*a3:A3*a3+0=09;A9:A9", "A3+a3:A:3+3+0=06:A6"])
+def test_what_a_line_has_used_is_no_source_of_another(second: str) -> None:
+    value = int(second[-1])
+    third = f"A{value}+a3:A:{value}+3+0={value + 3:02}:{write_value(value + 3)}"
+    report = check("(1+2)*3", f"A1+a2:A:1+2+0=03:A3\n{second}\n{third}", str(value + 3))
+    assert report.true_steps == 3
+    assert not report.provenance
+    assert [one.source for one in report.lines[2].operands] == ["line", "nowhere"]
+
+
+def test_a_step_before_a_refusal_cannot_be_left_out() -> None:
+    steps = "A1+a2:A:1+2+0=03:A3\nA3+a4:A:3+4+0=07:A7\n{}A5-a5:A:5=5,A:05-5-0=0:A0"
+    question = "(1+2)*(3+4)/(5-5)"
+    assert check(question, steps.format("A3*a7:A3*a7+0=21;A1:B2A1\n"), BY_ZERO).all_true
+    report = check(question, steps.format(""), BY_ZERO)
+    assert report.first_error == "3, the value of line 1, is never used"
+    assert not report.all_true
+
+
 def test_a_wrong_digit_does_not_change_solves_question() -> None:
     thought = (
         "A7B4+a6b8:A:7+6+0=14,B:4+8+1=13:C1B3A4\n"
@@ -204,7 +224,11 @@ def test_a_wrong_digit_does_not_change_solves_question() -> None:
     ]  # fmt: skip
     assert not report.lines[0].equal
     assert report.lines[0].spelled
+    (line,) = check("4*2", "A4*a2:A4*a2+0=08;A8:A9", "9").lines
+    assert (line.spelled, line.equal) == (False, False)
     assert check("(47-86)*2", thought, "268").solves_question is False
+    first, _, _ = thought.partition("\n")
+    assert check("(47+86)*2", first, "134").solves_question is False
 
 
 def test_a_message_shows_no_control_characters() -> None:

@@ -160,10 +160,10 @@ def _check_without_thought(asked: Question, answer: str) -> Report:
 
 
 def _conclude(asked: Question, last: Line) -> list[str]:
-    """Write the answer that follows from the last line of a thought.
+    """List the answers that follow from the last line of a thought.
 
-    One of several, if it is a comparison and the phrasing of the question is not known; none if it
-    does not follow from anything.
+    There are two for a comparison if the phrasing of the question is not known, and none if the
+    line cannot be parsed.
     """
     if asked.is_refused:
         return [str(asked.expected)]

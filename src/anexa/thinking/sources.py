@@ -88,7 +88,7 @@ class Sources:
         return [*values, number] if self._has_number(number) else values
 
     def _is_unused(self, value: int) -> bool:
-        """Whether a value belongs to a line that no later line has used yet."""
+        """Return whether a value is that of a line that no later line has used yet."""
         return value in self._lines and self._lines[value][-1] in self._unused
 
     def _operand(self, signed: int) -> Operand:
@@ -203,9 +203,15 @@ class SingleUseSources(Sources):
 
 
 def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[Reference] | None:
-    """Whether a line computes a step: return the sources of its operands; None if it does not.
+    """Match a line with a step; the operands of sums and products may be in any order.
 
-    The operands of sums and products may be in any order.
+    Args:
+        step: the step.
+        signed: values of its operands.
+        written: the expression of the line.
+
+    Returns:
+        The sources of the line's operands, in their order; None if the line computes another step.
     """
     a, b = signed
     if step.operation == "/" and b == 0:
@@ -222,7 +228,7 @@ def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[R
 
 
 def _has_signs(written: Written, a: int, b: int) -> bool:
-    """Whether an expression is an operation on two signed numbers, in any order."""
+    """Return whether an expression is an operation on two signed numbers, in any order."""
     if written[1] == "?":
         return min(a, b) >= 0
     pairs = ((a, b), (b, a))
