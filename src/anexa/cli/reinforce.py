@@ -35,8 +35,6 @@ def reinforce(
     from dataclasses import asdict
 
     from anexa.cli.signals import stop_on_signals
-    from anexa.model.chat_format import check_arithmetic
-    from anexa.model.loading import load_model
     from anexa.names import shown
     from anexa.thinking.reinforced_folder import ReinforcedFolder
     from anexa.thinking.reinforcement import ReinforcementConfig
@@ -44,9 +42,6 @@ def reinforce(
     config = ReinforcementConfig(
         steps, problems, samples, learning_rate, evaluations, validation, seed
     )
-    model = load_model(folder)
-    if model.chat_template is not None:
-        check_arithmetic(model.tokenizer, str(folder))
     reinforced = ReinforcedFolder(folder, out, config, engine)
     rewards: list[float] = []
     echo(f"measuring the accuracy on {validation:,} held-out problems", err=as_json)

@@ -9,6 +9,7 @@ from pathlib import Path
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
 from anexa.files import check_output, free_path, numbered_path
+from anexa.model.chat_format import check_arithmetic
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
@@ -34,7 +35,8 @@ class ReinforcedFolder:
         run: the reinforcement run; iterate over it before `write`.
 
     Raises:
-        AnexaError: if the folder is not a chat model, or `out` exists.
+        AnexaError: if the folder is not a chat model that knows the characters of arithmetic and
+            the tags of thoughts, or `out` exists.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ReinforcedFolder:
         self._model, self._card = source.load(), source.card
         if self._model.chat_template is None:
             raise AnexaError(f"{folder} has no chat template: only a chat model can be reinforced")
+        check_arithmetic(self._model.tokenizer, str(folder))
         engine = best_engine() if engine == "auto" else engine
         computed = open_engine(engine, self._model.config, self._model.weights, optimizer=OPTIMIZER)
         self.run = Reinforcement(self._model, computed, config)
