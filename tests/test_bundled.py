@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from importlib.util import find_spec
@@ -83,14 +84,15 @@ def test_the_cards_header_is_that_of_a_trained_model() -> None:
     assert "model-index" in made
 
 
-def test_sample_of_each_task_is_correct() -> None:
-    """A small sample of each task; needs seconds and no PyTorch."""
+def test_a_sample_is_as_correct_as_the_card_says() -> None:
+    """Two problems of each task, with true thoughts; needs no PyTorch."""
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
-    asked = [draw(task, rng, "test") for task in CELLS for _ in range(4)]
+    asked = [draw(task, rng, "test") for task in CELLS for _ in range(2)]
     said = complete(model, [render_question(model.chat_template, one.question) for one in asked])
     wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
-    assert len(wrong) <= 2, wrong
+    expected = sum(2 * (1 - table()[str(task)][0]) for task in CELLS)
+    assert len(wrong) <= expected + 3 * math.sqrt(expected) + 1, wrong
 
 
 @pytest.mark.parametrize("task", CELLS, ids=str)
