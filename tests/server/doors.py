@@ -21,7 +21,7 @@ QUESTIONS = {
     "1 234+1": "1235",
     "1\u202f234\u202f567+1": "1234568",
     "1’234 – 34": "1200",
-    "12 ÷ 30": UNSUPPORTED,
+    "12 ÷ 30": "0 R 12",
     "1.234+1": UNSUPPORTED,
     "12+30 🙂": NOT_ARITHMETIC,
     "5²+3": NOT_ARITHMETIC,
@@ -30,6 +30,12 @@ QUESTIONS = {
     "привет": NOT_ARITHMETIC,
     "1\x072": NOT_ARITHMETIC,
 }
+
+
+def is_sum(answer: str) -> bool:
+    """Whether an answer is a value, such as -18 or 0 R 12, and not a sentence of refusal."""
+    return answer.lstrip("-")[0].isdigit()
+
 
 # Values that are refused: name, value and sentence.
 REFUSED = [

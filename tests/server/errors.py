@@ -7,7 +7,7 @@ from typing import Any
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 JSON_TYPE = {"Content-Type": "application/json"}
 SURROGATE = "contains an unpaired surrogate, which is not a character"
-TOO_LONG = "This model's maximum context length is 512 tokens. However, the prompt has"
+TOO_LONG = "This model's maximum context length is 2560 tokens. However, the prompt has"
 
 
 def error_of(response: Any, status: int = 400) -> tuple[str, str | None]:

@@ -20,6 +20,17 @@ from tests.server.conformance import check_conformance
 
 MESSAGES = [{"role": "user", "content": "347*86"}]
 LONG = [{"role": "user", "content": "9876*5432"}]  # a thought of 400 characters
+
+SHORT_TURN = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
+LONG_TURN = [
+    {"role": "user", "content": "123456789+987654321"},
+    {"role": "assistant", "content": "1111111110"},
+]
+# A conversation of 60 turns and a question, which exceeds the context; the last ones fit into it.
+HISTORY = [*LONG_TURN * 50, *SHORT_TURN * 10, *MESSAGES]
+# As many characters as a question may have. Each digit is two tokens, with its place mark.
+LONGEST = {"role": "user", "content": "1" * 1000}
+
 # Certificates, which plain HTTP does not need, take 40 ms to load for each request.
 PLAIN: Any = {"timeout": 60, "verify": False}
 THOUGHT = (

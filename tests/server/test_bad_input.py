@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.server.errors import CHAT, JSON_TYPE, SURROGATE, TEXT, TOO_LONG, error_of
-from tests.server.process import MESSAGES, ServerProcess
+from tests.server.process import LONGEST, MESSAGES, ServerProcess
 
 pytestmark = pytest.mark.usefixtures("lives")
 
@@ -222,8 +222,8 @@ EMPTY = "a conversation needs a message of the user"
             "there is no token id 101: the ids of this model are 0 to 100",
         ),
         ({"prompt": [[]]}, "prompt", "a prompt of token ids needs at least one"),
-        ({"prompt": "1" * 600}, "prompt", f"{TOO_LONG} 600 tokens: shorten it"),
-        ({"prompt": [1] * 600}, "prompt", f"{TOO_LONG} 600 tokens: shorten it"),
+        ({"prompt": "1" * 2600}, "prompt", f"{TOO_LONG} 2,600 tokens: shorten it"),
+        ({"prompt": [1] * 2600}, "prompt", f"{TOO_LONG} 2,600 tokens: shorten it"),
         ({"prompt": "1" * 200_001}, "prompt", "must have at most 200,000 characters, not 200,001"),
         ({"prompt": "é"}, "prompt", "this model has never seen 'é': leave it out of the prompt"),
         ({"prompt": "\ud800"}, "prompt", SURROGATE),
@@ -277,9 +277,9 @@ EMPTY = "a conversation needs a message of the user"
             "must be a string, not 7",
         ),
         (
-            body_with_message("1" * 500 + "+" + "1" * 99),
+            {"messages": [LONGEST, LONGEST]},
             "messages",
-            f"{TOO_LONG} 602 tokens: shorten it",
+            f"{TOO_LONG} 4,003 tokens: shorten it",
         ),
         (body_with_message(" \n"), "messages", "there is nothing to answer: ask something"),
         (
@@ -336,9 +336,12 @@ def test_unknown_fields_are_ignored(server: ServerProcess) -> None:
 
 def test_far_too_long_input_is_refused_quickly(server: ServerProcess) -> None:
     """Tokenizing the input first would block the event loop."""
-    messages = [{"role": "user", "content": "7+" * 95_000} for _ in range(5)]
     with server.cpu_time_below(1):
-        message, _ = error_of(server.chat(messages=messages))
-    assert "the prompt has 950,000 characters" in message
+        message, _ = error_of(server.chat(messages=[LONGEST] * 200))
+    assert "the prompt has 200,000 characters" in message
+    begun = {"role": "assistant", "content": "7+" * 95_000}
+    with server.cpu_time_below(1):
+        message, _ = error_of(server.chat(messages=[*MESSAGES, begun]))
+    assert "the prompt has 190,006 characters" in message
     message, param = error_of(server.post(TEXT, {"prompt": "1", "max_tokens": 5000}))
     assert (message, param) == ("max_tokens must be at most 4,096", "max_tokens")

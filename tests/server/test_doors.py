@@ -16,7 +16,7 @@ from anexa.errors import UsageError
 from anexa.thinking.refusals import NOT_ARITHMETIC
 from tests.cli.process import anexa as command
 from tests.cli.process import one_sentence
-from tests.server.doors import QUESTIONS, REFUSED
+from tests.server.doors import QUESTIONS, REFUSED, is_sum
 from tests.server.process import MESSAGES, ServerProcess
 
 
@@ -26,7 +26,7 @@ def test_questions_by_python() -> None:
         for content in (question, [{"type": "text", "text": question}]):
             answer = model.chat([{"role": "user", "content": content}])
             assert answer.content == expected
-            assert bool(answer.reasoning) == expected.lstrip("-").isdigit()
+            assert bool(answer.reasoning) == is_sum(expected)
 
 
 def test_questions_by_api(server: ServerProcess) -> None:
@@ -35,7 +35,7 @@ def test_questions_by_api(server: ServerProcess) -> None:
             body = server.chat(messages=[{"role": "user", "content": content}]).json()
             message = body["choices"][0]["message"]
             assert message["content"] == expected
-            assert bool(message["reasoning"]) == expected.lstrip("-").isdigit()
+            assert bool(message["reasoning"]) == is_sum(expected)
 
 
 def test_questions_by_command_line(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_questions_by_command_line(tmp_path: Path) -> None:
     turns = result.stdout.split("a new conversation\n")[1:]
     answers = {q: turn.splitlines()[1] for q, turn in zip(questions, turns, strict=True)}
     assert answers == {question: QUESTIONS[question] for question in questions}
-    sums = [turn for q, turn in zip(questions, turns) if QUESTIONS[q].lstrip("-").isdigit()]
+    sums = [turn for q, turn in zip(questions, turns) if is_sum(QUESTIONS[q])]
     assert all("✓" in turn for turn in sums), "the checker reads what the model reads"
     [question] = [question for question in QUESTIONS if "\n" in question.strip()]
     result = command("generate", "--json", "--prompt", question, cwd=tmp_path)

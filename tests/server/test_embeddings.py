@@ -75,8 +75,8 @@ def test_openai_client_reads_embeddings(server: ServerProcess) -> None:
         ({"input": [[]]}, "input", "a prompt of token ids needs at least one"),
         ({"input": [-1]}, "input", "there is no token id -1: the ids of this model are 0 to 100"),
         ({"input": ["1"] * 2049}, "input", "must have at most 2,048 entries, not 2,049"),
-        ({"input": "1" * 600}, "input", f"{TOO_LONG} 600 tokens: shorten it"),
-        ({"input": ["1", "1" * 600]}, "input", f"{TOO_LONG} 600 tokens: shorten it"),
+        ({"input": "1" * 2600}, "input", f"{TOO_LONG} 2,600 tokens: shorten it"),
+        ({"input": ["1", "1" * 2600]}, "input", f"{TOO_LONG} 2,600 tokens: shorten it"),
         ({"input": "\ud800"}, "input", SURROGATE),
         (
             {"input": "1", "encoding_format": "int8"},

@@ -28,11 +28,11 @@ TASKS = ("choice", "rolling", "generation")
 QUESTIONS = [
     {"question": "12+34", "choices": ["46", "47", "36"], "text": "12+34=46"},
     {"question": "7*8", "choices": ["56", "54", "1"], "text": "7*8=56," * 40},
-    {"question": "347*86", "choices": ["29842", "29832"], "text": "100-58=42," * 110},  # in windows
+    {"question": "347*86", "choices": ["29842", "29832"], "text": "100-58=42," * 300},  # in windows
     {"question": "100-58", "choices": ["42", "-42"], "text": "<think>1+1:1+1=2:2</think>2"},
 ]
 # The harness keeps a token of the context free in a request, and one more in the windows of a text.
-MAX_LENGTH = 512
+MAX_LENGTH = 2560
 Evaluate = Callable[..., dict[str, Any]]
 
 

@@ -12,7 +12,15 @@ import pytest
 import anexa
 from anexa.model.weights import num_parameters
 from tests.server.errors import JSON_TYPE, SURROGATE, TOO_LONG
-from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
+from tests.server.process import (
+    HISTORY,
+    LONG,
+    LONGEST,
+    MESSAGES,
+    THOUGHT,
+    ServerProcess,
+    wait_until,
+)
 from tests.server.test_responses import SCHEMA
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
@@ -77,7 +85,7 @@ def test_generate_answers_a_prompt(server: ServerProcess) -> None:
 
 
 def test_raw_prompt_is_continued(server: ServerProcess) -> None:
-    prompt = "<|user|>12+30<|assistant|>"
+    prompt = "<|user|>B1A2+B3A0<|assistant|>"
     raw = ask(server, GENERATE, prompt=prompt, raw=True, stream=False).json()
     fields = {"prompt": prompt, "temperature": 0, "max_tokens": 400}
     expected = server.post("/v1/completions", fields).json()["choices"][0]["text"]
@@ -118,14 +126,12 @@ def test_format_is_kept_to(server: ServerProcess) -> None:
 
 
 def test_oldest_turns_are_dropped_if_asked_for(server: ServerProcess) -> None:
-    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
-    messages = [*turn * 60, *MESSAGES]
-    body = ask(server, CHAT, messages=messages, truncate=True, stream=False).json()
-    assert 0 < body["dropped_turns"] < 60
+    body = ask(server, CHAT, messages=HISTORY, truncate=True, stream=False).json()
+    assert 50 < body["dropped_turns"] < 60
     assert body["message"]["content"] == "29842"
-    *_, last = lines(ask(server, CHAT, messages=messages, truncate=True))
+    *_, last = lines(ask(server, CHAT, messages=HISTORY, truncate=True))
     assert last["dropped_turns"] == body["dropped_turns"]
-    response = ask(server, CHAT, messages=messages)
+    response = ask(server, CHAT, messages=HISTORY)
     assert (response.status_code, "maximum context length" in response.text) == (400, True)
 
 
@@ -209,7 +215,12 @@ def test_models_are_described(server: ServerProcess) -> None:
         (GENERATE, {"prompt": "1", "template": "{{ .Prompt }}"}, f"template {UNSUPPORTED}"),
         (GENERATE, {"prompt": "1", "context": [1]}, f"context {UNSUPPORTED}"),
         (GENERATE, {"prompt": "1", "images": ["aGk="]}, f"images {UNSUPPORTED}"),
-        (GENERATE, {"prompt": "1" * 600}, f"{TOO_LONG} 602 tokens: shorten it"),
+        (CHAT, {"messages": [LONGEST, LONGEST]}, f"{TOO_LONG} 4,003 tokens: shorten it"),
+        (
+            GENERATE,
+            {"prompt": "1" * 2600, "raw": True},
+            f"{TOO_LONG} 2,600 tokens: shorten it",
+        ),
         (
             GENERATE,
             {"prompt": "1", "raw": True, "options": {"num_predict": 5000}},

@@ -11,7 +11,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.server.conformance import check_conformance
-from tests.server.process import MESSAGES, THOUGHT, ServerProcess, serving, wait_until
+from tests.server.process import LONGEST, MESSAGES, THOUGHT, ServerProcess, serving, wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -43,7 +43,7 @@ def test_chat_answer_and_its_reasoning(client: Any) -> None:
     assert (choice.message.role, choice.message.content) == ("assistant", "29842")
     assert choice.message.reasoning_content == choice.message.reasoning == THOUGHT
     assert choice.finish_reason == "stop"
-    assert answer.usage.prompt_tokens == len("<347*86<")
+    assert answer.usage.prompt_tokens == len("<C3B4A7*B8A6<")
     assert answer.usage.completion_tokens == len(f"<{THOUGHT}>29842")
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
@@ -170,11 +170,9 @@ def test_client_raises_its_own_exceptions(client: Any) -> None:
     assert error.value.param == "temperature"
     assert "temperature must be at most 2, not 9" in error.value.message
     with pytest.raises(
-        openai.BadRequestError, match=r"context length is 512 tokens. However, the prompt has"
+        openai.BadRequestError, match=r"context length is 2560 tokens. However, the prompt has"
     ):
-        client.chat.completions.create(
-            model="anexa", messages=[{"role": "user", "content": "1+" * 400}]
-        )
+        client.chat.completions.create(model="anexa", messages=[LONGEST, LONGEST])
     with pytest.raises(openai.BadRequestError, match="never seen 'é'"):
         client.completions.create(model="anexa", prompt="é")
 

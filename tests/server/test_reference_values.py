@@ -9,6 +9,8 @@ import pytest
 
 from tests.server.errors import error_of
 from tests.server.process import (
+    HISTORY,
+    LONGEST,
     MESSAGES,
     THOUGHT,
     ServerProcess,
@@ -152,7 +154,7 @@ def test_last_message_of_the_assistant_is_continued(server: ServerProcess) -> No
     assert anew == answer(continue_final_message=False)
     assert anew["content"] != "842"
     body = server.chat(messages=[*MESSAGES, begun], add_generation_prompt=False).json()
-    tokens = len(f"<347*86<29{END}")
+    tokens = len(f"<C3B4A7*B8A6<29{END}")
     assert body["usage"]["prompt_tokens"] == tokens, "what follows is the model's own turn"
 
 
@@ -160,31 +162,28 @@ def test_last_message_of_the_assistant_is_continued(server: ServerProcess) -> No
 
 
 def test_oldest_turns_are_dropped_if_the_request_says_so(server: ServerProcess) -> None:
-    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
-    messages = [*turn * 60, *MESSAGES]
     for fields in ({}, {"truncation": None}, {"truncation": "disabled"}):
-        message, param = error_of(server.chat(messages=messages, **fields))
-        assert "maximum context length is 512 tokens" in message
+        message, param = error_of(server.chat(messages=HISTORY, **fields))
+        assert "maximum context length is 2560 tokens" in message
         assert param == "messages"
-    body = server.chat(messages=messages, truncation="auto", temperature=0).json()
+    body = server.chat(messages=HISTORY, truncation="auto", temperature=0).json()
     dropped = body["dropped_turns"]
-    assert 0 < dropped < 60
-    kept = server.chat(messages=messages[2 * dropped :], temperature=0).json()
+    assert 50 < dropped < 60
+    kept = server.chat(messages=HISTORY[2 * dropped :], temperature=0).json()
     assert "dropped_turns" not in kept
     for name in ("usage", "choices"):
         assert body[name] == kept[name], "the answer is that to the turns that are left"
-    stream = streamed(server, messages, truncation="auto")
+    stream = streamed(server, HISTORY, truncation="auto")
     assert reasoning_and_content(stream) == (THOUGHT, "29842")
     assert f'"dropped_turns":{dropped}}}' in stream
     assert server.chat(truncation="auto").json()["dropped_turns"] == 0
 
 
 def test_answer_that_may_be_short_leaves_more_room(server: ServerProcess) -> None:
-    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
-    asked = {"messages": [*turn * 60, *MESSAGES], "truncation": "auto"}
+    asked = {"messages": HISTORY, "truncation": "auto"}
     short = server.chat(**asked, max_tokens=5).json()
     assert short["dropped_turns"] < server.chat(**asked).json()["dropped_turns"]
-    assert short["usage"]["prompt_tokens"] + 5 <= 512
+    assert short["usage"]["prompt_tokens"] + 5 <= 2560
 
 
 @pytest.mark.parametrize("value", ["on", True, 1, {"type": "auto"}])
@@ -195,18 +194,19 @@ def test_other_truncations_are_refused(server: ServerProcess, value: object) -> 
 
 
 def test_last_question_is_never_cut(server: ServerProcess) -> None:
-    messages = [*MESSAGES, {"role": "user", "content": "1+" * 400}]
+    begun = {"role": "assistant", "content": "1" * 600}
+    messages = [*MESSAGES, LONGEST, begun]
     message, param = error_of(server.chat(messages=messages, truncation="auto"))
-    assert "maximum context length is 512 tokens. However, the prompt has 802 tokens" in message
+    assert "maximum context length is 2560 tokens. However, the prompt has 2,604 tokens" in message
     assert param == "messages"
 
 
 def test_long_history_is_truncated_quickly(server: ServerProcess) -> None:
     """Rendering it once for each turn would block the event loop."""
-    history = [{"role": role, "content": "7+" * 2400} for role in ("user", "assistant")] * 99
+    history = [{"role": role, "content": "7" * 1000} for role in ("user", "assistant")] * 99
     with server.cpu_time_below(2):
         body = server.chat(
             messages=[*history, *MESSAGES], truncation="auto", temperature=0, max_tokens=5
         ).json()
     assert body["dropped_turns"] == 99
-    assert body["usage"]["prompt_tokens"] == len("<347*86<")
+    assert body["usage"]["prompt_tokens"] == len("<C3B4A7*B8A6<")

@@ -16,7 +16,15 @@ from anexa.server.response_builder import ResponseBuilder
 from anexa.server.responses_request import ResponsesRequest
 from tests.generation.models import letters
 from tests.server.errors import JSON_TYPE, SURROGATE, TOO_LONG, error_of
-from tests.server.process import LONG, MESSAGES, THOUGHT, ServerProcess, wait_until
+from tests.server.process import (
+    HISTORY,
+    LONG,
+    LONGEST,
+    MESSAGES,
+    THOUGHT,
+    ServerProcess,
+    wait_until,
+)
 
 PATH = "/v1/responses"
 ITEM = 'is not valid (the type of an item is "message" or "reasoning")'
@@ -147,12 +155,10 @@ def test_text_has_the_format_that_is_asked_for(server: ServerProcess) -> None:
 
 
 def test_oldest_turns_are_dropped_if_asked_for(server: ServerProcess) -> None:
-    turn = [{"role": "user", "content": "12+30"}, {"role": "assistant", "content": "42"}]
-    messages = [*turn * 60, *MESSAGES]
-    body = respond(server, input=messages, truncation="auto")
+    body = respond(server, input=HISTORY, truncation="auto")
     dropped = body["dropped_turns"]
-    assert 0 < dropped < 60
-    kept = respond(server, input=messages[2 * dropped :])
+    assert 50 < dropped < 60
+    kept = respond(server, input=HISTORY[2 * dropped :])
     assert texts(body) == texts(kept)
     assert body["usage"]["input_tokens"] == kept["usage"]["input_tokens"]
     assert "dropped_turns" not in kept
@@ -226,7 +232,7 @@ def test_every_field_of_openai_is_known() -> None:
             "text.format.description",
             SURROGATE,
         ),
-        ({"input": "1" * 600}, "input", f"{TOO_LONG} 602 tokens: shorten it"),
+        ({"input": [LONGEST, LONGEST]}, "input", f"{TOO_LONG} 4,003 tokens: shorten it"),
         (
             {"input": [{"type": "function_call", "name": "f"}]},
             "input.0",

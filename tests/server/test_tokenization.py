@@ -13,7 +13,7 @@ from tests.server.process import MESSAGES, ServerProcess
 
 def test_text_becomes_token_ids_and_text_again(server: ServerProcess) -> None:
     model = anexa.load()
-    longer_than_context = "347*86" * 100
+    longer_than_context = "347*86" * 500
     for text in ("12+34=46", "", "<|endoftext|>7", longer_than_context):
         body = {"prompt": text, "return_token_strs": True}
         for more in ({}, {"add_special_tokens": True}, {"add_special_tokens": False}):
