@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
 from anexa.model.question import UNREADABLE, normalize_question
 from anexa.thinking.examples import Examples, draw_any
 from anexa.thinking.phrasings import rephrase
@@ -92,3 +93,13 @@ def test_questions_of_the_training_stay_as_they_are() -> None:
         assert normalize_question(question) == question
     for example in Examples(2560, 1).batch(0, 20_000):
         assert normalize_question(example.question) == example.question
+
+
+def test_an_earlier_answer_is_kept_however_long_its_thought_is() -> None:
+    said = f"<think>{'A1+a1:' * 300}</think>29842"
+    turns = [("user", "347*86"), ("assistant", said), ("user", "1+1")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    kept = normalize_messages(CHAT_TEMPLATE, messages)
+    assert [message["content"] for message in kept] == ["347*86", "29842", "1+1"]
+    [*_, last] = normalize_messages(CHAT_TEMPLATE, messages[:2])
+    assert last["content"] == said, "the model may have to continue it"

@@ -88,7 +88,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
     """Convert messages to the form for chat templates: a role, and one text as content.
 
     For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`, except that of a last
-    message of the assistant, which the model may have to continue. The content of an assistant's
+    message of the assistant, which the model may have to continue, and earlier ones of the
+    assistant lose the thought that their content begins with. The content of an assistant's
     message may be None, which means an empty text; its "reasoning" is another name of
     "reasoning_content".
 
@@ -107,6 +108,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
             )
         is_last_answer = role == "assistant" and number == len(messages)
         if template == CHAT_TEMPLATE and not is_last_answer:
+            if role == "assistant":
+                content = content.rpartition(END_THINK)[2]  # all that the template keeps
             content = normalize_question(content)
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         more = {"reasoning_content": reasoning} if isinstance(reasoning, str) else {}
