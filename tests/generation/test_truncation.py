@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import anexa
 from anexa.errors import AnexaError
+from anexa.generation.text_stream import PromptTooLongError
 from anexa.generation.truncation import drop_oldest_turns
 from anexa.model.chat_format import Message
 
@@ -71,6 +72,16 @@ def test_last_turn_is_kept_even_if_it_is_too_long(parrot: Path) -> None:
     begun = {"role": "assistant", "content": "I wo"}
     assert model.truncate([long, hello, begun]) == ([hello, begun], 1)
     assert model.truncate([]) == ([], 0)
+
+
+def test_many_long_questions_are_dropped_or_refused() -> None:
+    """They are more than the template could mark the places of."""
+    model = anexa.load(engine="numpy")
+    hello = {"role": "user", "content": "hello"}
+    messages = [{"role": "user", "content": "9" * 1000}] * 33 + [hello]
+    assert model.truncate(messages) == ([hello], 33)
+    with pytest.raises(PromptTooLongError, match="the prompt has 33,005 characters of questions"):
+        model.render_prompt(messages)
 
 
 def test_unreadable_conversation_is_not_truncated(parrot: Path) -> None:

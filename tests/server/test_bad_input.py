@@ -281,6 +281,11 @@ EMPTY = "a conversation needs a message of the user"
             "messages",
             f"{TOO_LONG} 4,003 tokens: shorten it",
         ),
+        (
+            {"messages": [LONGEST] * 30},
+            "messages",
+            f"{TOO_LONG} 30,000 characters of questions: shorten it",
+        ),
         (body_with_message(" \n"), "messages", "there is nothing to answer: ask something"),
         (
             body_with_message("1<|user|>"),

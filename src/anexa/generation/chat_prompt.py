@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from anexa.errors import AnexaError, UsageError
-from anexa.generation.text_stream import check_length
+from anexa.generation.text_stream import PromptTooLongError, check_length, context_exceeded
 from anexa.model.chat_format import (
     CHAT_TEMPLATE,
     Message,
@@ -85,6 +85,8 @@ def render_chat_prompt(
     if messages[-1]["role"] != "assistant" and not messages[-1]["content"].strip():
         raise UsageError("there is nothing to answer: ask something")
     check_length(sum(len(message["content"]) for message in messages), tokenizer, block_size)
+    if chat_template == CHAT_TEMPLATE and {*tokenizer.added_tokens} <= {*special_tokens}:
+        _check_questions(messages, tokenizer, block_size)
     if end == "message":
         return render_continuation(chat_template, messages, bos=bos, eos=eos, tools=tools)
     return render_messages(
@@ -118,6 +120,20 @@ def _check_special_tokens(
                 raise AnexaError(
                     f"{name} contains {token}, which is a special token of the model: remove it"
                 )
+
+
+def _check_questions(messages: Sequence[Message], tokenizer: Tokenizer, block_size: int) -> None:
+    """Check that questions without added tokens are short enough for the context.
+
+    So many that cannot fit would be too much work for the template, which marks their places.
+
+    Raises:
+        PromptTooLongError: if the questions need more than `block_size` tokens.
+    """
+    asked = sum(len(message["content"]) for message in messages if message["role"] == "user")
+    if asked > block_size * tokenizer.max_plain_token_length:
+        what = f"the prompt has {asked:,} characters of questions"
+        raise PromptTooLongError(context_exceeded(block_size, what))
 
 
 def _check_no_tool_calls(messages: Sequence[Message], model: str) -> None:

@@ -306,11 +306,13 @@ class Tokenizer:
         """Length of the longest token, in characters."""
         return max(map(len, self._backend.get_vocab()))
 
-    def unknown_characters(self, text: str) -> list[str]:
-        """List the different characters of a text that the vocabulary cannot encode.
+    @cached_property
+    def max_plain_token_length(self) -> int:
+        """Length of the longest token that is not an added one, in characters."""
+        return max(map(len, self._backend.get_vocab().keys() - {*self.added_tokens}), default=1)
 
-        Those of added tokens are not among them, as such a token is encoded as a whole.
-        """
+    def unknown_characters(self, text: str) -> list[str]:
+        """List the different characters outside of added tokens that cannot be encoded."""
         for token in self.added_tokens:
             text = text.replace(token, "")
         return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
