@@ -9,8 +9,10 @@ from contextlib import contextmanager
 ADDRESS, MODEL = sys.argv[1:]
 QUESTION, ANSWER = "347*86", "29842"
 MESSAGES = [{"role": "user", "content": QUESTION}]
-TOO_LONG = "1+" * 400
-TOO_LONG_MESSAGES = [{"role": "user", "content": TOO_LONG}]
+# Two questions as long as a question may be: each digit is two tokens.
+LONGEST = "1" * 1000
+TOO_LONG_MESSAGES = [{"role": "user", "content": LONGEST}] * 2
+TOO_LONG = "1" * 2600  # as a text without a chat template
 UNKNOWN = "gpt-4o"  # no served model's name
 
 

@@ -34,6 +34,6 @@ assert "".join(ask("chat", QUESTION, temperature=0)) == ANSWER
 assert ask("text", "12+", max_tokens=4, stream=False).text()
 
 with raises(Exception, "maximum context length"):
-    ask("chat", TOO_LONG).text()
+    ask("text", TOO_LONG).text()
 with raises(Exception, "there is no model"):
     ask("unknown", QUESTION).text()

@@ -8,7 +8,15 @@ from typing import Any
 import agents
 import openai
 
-from tests.server.clients.asked import ADDRESS, ANSWER, MODEL, QUESTION, TOO_LONG, UNKNOWN, raises
+from tests.server.clients.asked import (
+    ADDRESS,
+    ANSWER,
+    MODEL,
+    QUESTION,
+    TOO_LONG_MESSAGES,
+    UNKNOWN,
+    raises,
+)
 
 client: Any = openai.AsyncOpenAI(base_url=f"{ADDRESS}/v1", api_key="none", max_retries=0)
 agents.set_default_openai_client(client, use_for_tracing=False)
@@ -35,7 +43,7 @@ async def main() -> None:
     assert text == streamed.final_output == ANSWER
 
     with raises(openai.BadRequestError, "maximum context length"):
-        await agents.Runner.run(agent(MODEL), TOO_LONG)
+        await agents.Runner.run(agent(MODEL), TOO_LONG_MESSAGES)
     with raises(openai.NotFoundError, "there is no model"):
         await agents.Runner.run(agent(UNKNOWN), QUESTION)
 

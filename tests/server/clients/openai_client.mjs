@@ -29,7 +29,7 @@ for (const { embedding } of embeddings.data) {
   assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
 }
 
-const tooLong = [{ role: 'user', content: '1+'.repeat(400) }];
+const tooLong = Array(2).fill({ role: 'user', content: '1'.repeat(1000) });
 await assert.rejects(client.chat.completions.create({ model, messages: tooLong }), {
   status: 400,
   code: 'context_length_exceeded',
