@@ -52,11 +52,12 @@ function finish() {
  * @param {number} size tokens of the context
  */
 function showContext(tokens, size) {
+  const shown = (number) => number?.toLocaleString("en") ?? "–";
   byId("context").value = Math.min(1, (tokens ?? 0) / size);
   byId("context-label").textContent =
     tokens > size
-      ? `Context: last ${size} of ${tokens}`
-      : `Context ${tokens ?? "–"} of ${size}`;
+      ? `Context: last ${shown(size)} of ${shown(tokens)}`
+      : `Context ${shown(tokens)} of ${shown(size)}`;
 }
 
 function setStatus(text) {
