@@ -140,7 +140,8 @@ def test_prompts_are_logged_only_with_log_prompts(asked: list[str], tmp_path: Pa
         server.chat(temperature="hot")
         server.process.terminate()
         stdout, stderr = server.process.communicate(timeout=30)
-    assert ("347*86" in stdout + stderr) == bool(asked)
+    assert ("C3B4A7*B8A6" in stdout + stderr) == bool(asked)
+    assert "347*86" not in stdout + stderr, "a prompt is logged as the model reads it"
 
 
 # Full queues and failures
