@@ -138,9 +138,9 @@ def test_unanswerable_lines_are_reported_and_forgotten(parrot: Path) -> None:
     wrong = {
         "": "there is nothing to answer: ask something\n",
         " \t ": "there is nothing to answer: ask something\n",
-        "9" * 300: f"{context} 602 tokens: shorten it\n",
-        f"{'9' * 80}*{'8' * 80}": f"{context} 323 tokens: shorten it\n",
-        "word " * 190: f"{context} 951 tokens: shorten it\n",
+        "9" * 300: f"{context} 300 characters of questions: shorten it\n",
+        f"{'9' * 80}*{'8' * 80}": f"{context} 161 characters of questions: shorten it\n",
+        "word " * 190: f"{context} 949 characters of questions: shorten it\n",
         "/think": "/think is one of on, off, hide, not ''\n",
         "/think aloud": "/think is one of on, off, hide, not 'aloud'\n",
         "/thinkon": "there is no command /thinkon: /help lists them\n",

@@ -171,8 +171,8 @@ def test_sampling_options_are_applied_to_answers(parrot: Path, tmp_path: Path) -
         (
             ["--prompt", "9" * 300],
             1,
-            "This model's maximum context length is 160 tokens. However, the prompt has 602 "
-            "tokens: shorten it",
+            "This model's maximum context length is 160 tokens. However, the prompt has 300 "
+            "characters of questions: shorten it",
         ),
         (["--prompt", "2+3", "--max-tokens", "0"], 2, "max_tokens must be at least 1, not 0"),
         (

@@ -115,7 +115,8 @@ def test_parts_of_a_thought_by_keyboard(explore_page: Any) -> None:
     assert page.locator(".verdict dd").all_inner_texts()[:2] == ["125 ✓", "125"]
     parts = page.locator(".line-part")
     assert page.locator(".line-part[aria-pressed=true]").count() == 1
-    parts.nth(1).focus()
+    parts.nth(0).focus()
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.focus") == "part 2"
     text = parts.nth(2).locator(".token").evaluate_all("all => all.map(one => one.firstChild.data)")
@@ -138,6 +139,7 @@ def test_parts_of_a_thought_by_keyboard(explore_page: Any) -> None:
     assert "part=2" in page.url
     page.go_back()
     page.locator("#edits button").wait_for(state="detached")
+    page.locator(".thought-lines").wait_for(timeout=60_000)
     page.keyboard.press("Backspace")
     page.locator("[data-view=map]").wait_for()
 

@@ -168,9 +168,11 @@ def test_oldest_turns_are_dropped_if_the_request_says_so(server: ServerProcess) 
         assert param == "messages"
     body = server.chat(messages=HISTORY, truncation="auto", temperature=0).json()
     dropped = body["dropped_turns"]
-    assert 50 < dropped < 60
+    assert 30 < dropped < 60
     kept = server.chat(messages=HISTORY[2 * dropped :], temperature=0).json()
     assert "dropped_turns" not in kept
+    for answer in (body, kept):
+        del answer["usage"]["prompt_tokens_details"]  # the second prompt is found in the cache
     for name in ("usage", "choices"):
         assert body[name] == kept[name], "the answer is that to the turns that are left"
     stream = streamed(server, HISTORY, truncation="auto")
