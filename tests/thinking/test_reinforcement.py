@@ -136,7 +136,7 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     shaken: Weights = {}
     for name, weight in sound.weights.items():
         values = np.asarray(weight.data)
-        noise = rng.normal(0, 0.25 * values.std(), values.shape) if len(weight.shape) == 2 else 0
+        noise = rng.normal(0, 0.2 * values.std(), values.shape) if len(weight.shape) == 2 else 0
         shaken[name] = Weight(weight.shape, array("f", (values + noise).tolist()))
     card = "---\nmetrics: [loss]\n---\n\n# shaken\n\n## Evaluation\n\nof other weights\n"
     create_folder(tmp_path / "shaken", replace(sound, weights=shaken), card)
