@@ -23,7 +23,7 @@ TRIES = 35  # five of each of the seven products
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of our model.
+    """Measured figures of the bundled model.
 
     Attributes:
         tasks: field "thinking" of the report of `anexa eval --json`, by task.

@@ -61,7 +61,7 @@ class LiveView:
 
     Attributes:
         address: address of the view, such as `#/map?text=anna`.
-        caption: what to look for there.
+        caption: sentence that tells the reader what to look for in the view.
     """
 
     address: str

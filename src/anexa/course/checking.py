@@ -30,7 +30,7 @@ class Report:
         count: number of all questions.
         failed: question with the first wrong answer; None if the file fails before the first
             question, or all answers are right.
-        problem: what is wrong, as a sentence; empty if all answers are right.
+        problem: sentence about the first wrong answer; empty if all answers are right.
         why: why that matters; may be empty.
     """
 

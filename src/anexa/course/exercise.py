@@ -17,7 +17,7 @@ class Mistake:
     """Typical mistake, recognized by what it leads to.
 
     Attributes:
-        reason: what is wrong, and why that matters.
+        reason: sentences about the mistake and why it matters.
         result: result that the mistake leads to; ignored if `raises` is set.
         raises: name of the exception that the mistake leads to; None if it leads to a result.
         message: part of the message of that exception.

@@ -25,7 +25,7 @@ class DigitSource:
     """A digit of an expression, a fact or a value, and the places where it was copied from.
 
     Attributes:
-        role: what the digit is: "number" for a digit of an expression; in a fact "first" or
+        role: part of the digit: "number" for a digit of an expression; in a fact "first" or
             "second" for a digit of an operand, "carry" for the carry or the borrow, "sum" for the
             sum so far of a product, "remainder" for the remainder so far of a division, "multiple"
             for the factor of a divisor; "result" for a digit of a value, or for its "<", "=" or

@@ -63,7 +63,7 @@ class SourceView:
     """A digit of a part of a line, and the earlier tokens that it was copied from.
 
     Attributes:
-        role: what the digit is, as in `DigitSource`.
+        role: part of the digit in its line, as in `DigitSource`.
         token: index of the token of the digit.
         places: indices of the tokens that it was copied from.
     """

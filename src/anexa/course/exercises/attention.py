@@ -102,7 +102,7 @@ def _outputs(queries: Matrix, keys: Matrix, values: Matrix, divisor: float, mask
         keys: vectors that they are compared with.
         values: vectors that are averaged.
         divisor: number that scores are divided by.
-        mask: what keeps tokens from looking ahead: "right", "none", a "score" of 0, or a "weight"
+        mask: how later tokens are hidden: "right", "none", a "score" of 0, or a "weight"
             of 0.
     """
     outputs = []

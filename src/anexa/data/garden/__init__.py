@@ -139,7 +139,7 @@ def answer_to(attribute: Attribute, plant: Plant, in_a_word: bool = False) -> st
     """Return Fern's answer to a question about an attribute of a plant.
 
     Args:
-        attribute: what is asked for, such as the color.
+        attribute: attribute of the thing that the question asks for, such as its color.
         plant: plant of the garden.
         in_a_word: whether the answer is the word alone; default: a sentence.
     """
