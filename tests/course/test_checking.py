@@ -11,7 +11,8 @@ from anexa.course.checking import check
 from anexa.course.exercise import Question, first_difference
 from anexa.errors import AnexaError, UsageError
 from tests.cli.process import anexa, one_sentence
-from tests.course.solutions import RIGHT, STUDENT, by_hand, check_text, said
+from tests.course.solution import STUDENT, by_hand, check_text, said
+from tests.course.solutions import RIGHT
 
 ENCODE = "\ndef encode(text, merges):\n    "
 

@@ -11,8 +11,8 @@ import microgpt
 from anexa.course.exercises import EXERCISES
 from anexa.course.exercises.whole_file import LINES
 from anexa.course.solution import plain
-from tests.course.mistakes import WRONG
-from tests.course.solutions import RIGHT, STUDENT, by_hand, check_text, said
+from tests.course.solution import STUDENT, by_hand, check_text, said
+from tests.course.solutions import RIGHT, WRONG
 
 STUDENTS = ["", "Ada", "Eva", "Noor", "Li"]
 MISTAKES = [(chapter, name) for chapter, mistakes in WRONG.items() for name in mistakes]
