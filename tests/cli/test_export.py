@@ -313,5 +313,15 @@ def test_other_commands_accept_the_json_file(tmp_path: Path, parrot: Path) -> No
     assert drawn == anexa("graph", "parrot", cwd=tmp_path).stdout
     whole = json.loads((tmp_path / "parrot.json").read_bytes())
     assert "<|assistant|>" in whole["chat_template"]
-    result = anexa("eval", "parrot.json", "--problems", "1", "--engine", "numpy", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_json_file_is_evaluated_like_its_folder(tmp_path: Path) -> None:
+    """In two processes, each of which opens the file."""
+    assert anexa("export", "--to", "json", cwd=tmp_path).returncode == 0
+    tasks = ("--task", "+ 3", "--task", "2x2", "--problems", "3", "--processes", "2")
+    evaluate = ("eval", *tasks, "--engine", "numpy", "--json")
+    result = anexa(*evaluate, "anexa.json", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == anexa(*evaluate, cwd=tmp_path).stdout
+    assert [row["thinking"]["hits"] for row in json.loads(result.stdout)["tasks"]] == [3, 3]

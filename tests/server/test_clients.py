@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 from anexa.generation.language_model import BUNDLED
+from anexa.thinking.problems import problem
 from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
 
 PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.py"))
 STRUCTURED = sorted((ROOT / "tests/server/clients").glob("*_structured.py"))
 NODE_PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.mjs"))
+THOUGHT = problem("*", 347, 86).thought  # of the question that the programs ask
 ROW = re.compile(r"^\| \[(?P<package>[^]]+)\]\([^)]*\) \| (?P<version>[0-9][^ ]*) \|", re.MULTILINE)
 
 
@@ -63,7 +65,7 @@ def test_client_by_others(two_models: ServerProcess, python: str, program: Path)
     environment = dict(os.environ)
     environment.pop("HF_HUB_OFFLINE", None)  # set by other tests; then no server may be called
     result = subprocess.run(
-        [python, "-m", module, two_models.address, "sums"],
+        [python, "-m", module, two_models.address, "sums", THOUGHT],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -83,8 +85,9 @@ def test_client_for_node(two_models: ServerProcess, tmp_path: Path, program: Pat
     # Node.js looks for packages beside a program, and in the folders above it.
     packages = tmp_path / "node_modules"
     packages.symlink_to(Path(folder) / "node_modules")
+    node, copied = packages / ".bin/node", shutil.copy(program, tmp_path)
     result = subprocess.run(
-        [packages / ".bin/node", shutil.copy(program, tmp_path), two_models.address, "sums"],
+        [node, copied, two_models.address, "sums", THOUGHT],
         capture_output=True,
         encoding="utf-8",
         timeout=300,

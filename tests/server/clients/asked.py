@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ADDRESS, MODEL = sys.argv[1:]
+ADDRESS, MODEL, THOUGHT = sys.argv[1:]  # the thought that answers QUESTION
 QUESTION, ANSWER = "347*86", "29842"
 MESSAGES = [{"role": "user", "content": QUESTION}]
-# Two questions as long as a question may be: each digit is two tokens.
+# Two questions as long as a question may be: the letter of a digit's place is a token as well.
 LONGEST = "1" * 1000
 TOO_LONG_MESSAGES = [{"role": "user", "content": LONGEST}] * 2
 TOO_LONG = "1" * 2600  # as a text without a chat template

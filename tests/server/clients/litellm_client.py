@@ -9,6 +9,7 @@ from tests.server.clients.asked import (
     ANSWER,
     MESSAGES,
     MODEL,
+    THOUGHT,
     TOO_LONG_MESSAGES,
     UNKNOWN,
     raises,
@@ -19,7 +20,7 @@ chat = f"openai/{MODEL}"
 
 answer = litellm.completion(chat, MESSAGES, temperature=0, **where)
 assert answer.choices[0].message.content == ANSWER
-assert answer.choices[0].message.reasoning_content
+assert answer.choices[0].message.reasoning_content == THOUGHT
 assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 chunks = litellm.completion(chat, MESSAGES, temperature=0, stream=True, **where)

@@ -3,7 +3,7 @@
 import assert from 'node:assert';
 import OpenAI from 'openai';
 
-const [address, model] = process.argv.slice(2);
+const [address, model, thought] = process.argv.slice(2);
 const question = '347*86', answer = '29842';
 const messages = [{ role: 'user', content: question }];
 const client = new OpenAI({ baseURL: `${address}/v1`, apiKey: 'none', maxRetries: 0 });
@@ -18,6 +18,7 @@ assert.equal(text, answer);
 const response = await client.responses.create({ model, input: question, temperature: 0 });
 assert.equal(response.output_text, answer);
 assert.deepEqual(response.output.map((item) => item.type), ['reasoning', 'message']);
+assert.equal(response.output[0].content[0].text, thought);
 const stream = client.responses.stream({ model, input: question, temperature: 0 });
 text = '';
 for await (const event of stream) if (event.type === 'response.output_text.delta') text += event.delta;
