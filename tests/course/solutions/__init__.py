@@ -21,6 +21,7 @@ _MODULES = {
     8: "whole_file",
     9: "gradient_check",
     10: "adam",
+    11: "swiglu",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

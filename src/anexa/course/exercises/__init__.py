@@ -12,6 +12,7 @@ from anexa.course.exercises import (
     gradient_check,
     linear,
     norm,
+    swiglu,
     tokens,
     whole_file,
 )
@@ -27,4 +28,5 @@ EXERCISES: dict[int, Exercise] = {
     8: whole_file.EXERCISE,
     9: gradient_check.EXERCISE,
     10: adam.EXERCISE,
+    11: swiglu.EXERCISE,
 }
