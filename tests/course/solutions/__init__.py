@@ -22,6 +22,7 @@ _MODULES = {
     9: "gradient_check",
     10: "adam",
     11: "swiglu",
+    12: "decoding",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

@@ -9,6 +9,7 @@ from anexa.course.exercises import (
     bigrams,
     chain_rule,
     cross_entropy,
+    decoding,
     gradient_check,
     linear,
     norm,
@@ -29,4 +30,5 @@ EXERCISES: dict[int, Exercise] = {
     9: gradient_check.EXERCISE,
     10: adam.EXERCISE,
     11: swiglu.EXERCISE,
+    12: decoding.EXERCISE,
 }
