@@ -23,6 +23,7 @@ _MODULES = {
     10: "adam",
     11: "swiglu",
     12: "decoding",
+    13: "rotary",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

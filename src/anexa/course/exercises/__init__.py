@@ -13,6 +13,7 @@ from anexa.course.exercises import (
     gradient_check,
     linear,
     norm,
+    rotary,
     swiglu,
     tokens,
     whole_file,
@@ -31,4 +32,5 @@ EXERCISES: dict[int, Exercise] = {
     10: adam.EXERCISE,
     11: swiglu.EXERCISE,
     12: decoding.EXERCISE,
+    13: rotary.EXERCISE,
 }
