@@ -153,6 +153,7 @@ def test_steps_that_come_late_are_not_shown_for_another_folder(
     explore_page: Any, explorer: Explorer
 ) -> None:
     reason = explorer.get("folders")["folders"][1]["no_steps"]
+    slider(explore_page).wait_for()  # else its own request could be among the held ones
     held: list[Any] = []
     explore_page.route("**/api/steps?*", lambda route: held.append(route))
     with explore_page.expect_request("**/api/steps?*"):
