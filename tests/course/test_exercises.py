@@ -58,6 +58,23 @@ def test_chapter_10_accepts_a_square_that_is_a_product(square: str) -> None:
         assert first_reason(wrong, 10, student) is not None, student
 
 
+def test_chapter_14_accepts_what_microgpt_computes() -> None:
+    plain_python = """
+import microgpt
+
+def fast_loss(model, text):
+    tokens = [model.bos, *map(model.chars.index, text), model.bos]
+    predictions = list(zip(tokens[1:], microgpt.gpt(model, tokens)))
+    losses = [-microgpt.softmax(logits)[target].log().data for target, logits in predictions]
+    return sum(losses) / len(losses)
+
+fast_train = microgpt.train
+"""
+    imported = "from anexa.course.fast_training import fast_loss, fast_train\n"
+    assert RIGHT[14].count(imported) == 1
+    assert first_reason(RIGHT[14].replace(imported, plain_python), 14, STUDENT) is None
+
+
 @each_exercise
 def test_wrong_solution_is_rejected_with_its_reason(chapter: int, tmp_path: Path) -> None:
     assert len(WRONG[chapter]) >= 3

@@ -24,6 +24,7 @@ _MODULES = {
     11: "swiglu",
     12: "decoding",
     13: "rotary",
+    14: "heads",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

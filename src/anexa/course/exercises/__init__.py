@@ -11,6 +11,7 @@ from anexa.course.exercises import (
     cross_entropy,
     decoding,
     gradient_check,
+    heads,
     linear,
     norm,
     rotary,
@@ -33,4 +34,5 @@ EXERCISES: dict[int, Exercise] = {
     11: swiglu.EXERCISE,
     12: decoding.EXERCISE,
     13: rotary.EXERCISE,
+    14: heads.EXERCISE,
 }

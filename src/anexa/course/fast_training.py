@@ -1,0 +1,92 @@
+"""The training of `microgpt.py` by the engine `numpy`: the same numbers, many times as fast."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+
+import microgpt
+from anexa.engines import Batch, DeviceConfig, OptimizerConfig, open_engine
+from anexa.engines.numpy import NumpyEngine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight, Weights
+
+ADAM = OptimizerConfig(microgpt.BETA1, microgpt.BETA2, microgpt.EPSILON)
+
+
+def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterator[float]:
+    """Train a model as `microgpt.train` does, and yield the loss of each step.
+
+    Between two steps the weights may be changed: the next step starts from them. Losses and weights
+    equal those of `microgpt.train` but for the last digits.
+
+    Args:
+        model: model to train; its numbers are changed after each step.
+        docs: one document for each step, again from the first after the last.
+        steps: number of steps, over which the learning rate falls.
+    """
+    engine = open_model(model)
+    for step in range(steps):
+        rate = microgpt.LEARNING_RATE * (1 - step / steps)
+        copy_weights(model, engine)
+        loss = engine.train_step(batch_of(model, docs[step % len(docs)]), rate).loss
+        _write_weights(model, engine)
+        yield loss
+
+
+def open_model(model: microgpt.Model) -> NumpyEngine:
+    """Open an engine with the weights of a model, in the precision of Python's numbers."""
+    weights: Weights = {}
+    for name, matrix in model.weights.items():
+        numbers = array("d", [value.data for row in matrix for value in row])
+        weights[_engine_name(name)] = Weight((len(matrix), len(matrix[0])), numbers)
+    config = ModelConfig(
+        "microgpt",
+        model.bos + 1,
+        microgpt.BLOCK_SIZE,
+        microgpt.N_EMBD,
+        microgpt.N_HEAD,
+        microgpt.N_LAYER,
+    )
+    exact = DeviceConfig("cpu", "float64")
+    engine = open_engine("numpy", config, weights, device_config=exact, optimizer=ADAM)
+    return cast("NumpyEngine", engine)
+
+
+def batch_of(model: microgpt.Model, doc: str) -> Batch:
+    """Return the batch that has a document alone, between two tokens `bos`."""
+    tokens = [model.bos, *map(model.chars.index, doc), model.bos]
+    return Batch.from_sequences([tokens[: microgpt.BLOCK_SIZE + 1]])
+
+
+def copy_weights(model: microgpt.Model, engine: NumpyEngine) -> None:
+    """Set the weights of an engine to those of a model."""
+    for name, matrix in model.weights.items():
+        engine.arrays[_engine_name(name)][:] = [[value.data for value in row] for row in matrix]
+
+
+def _write_weights(model: microgpt.Model, engine: NumpyEngine) -> None:
+    for name, matrix in model.weights.items():
+        numbers = np.asarray(engine.arrays[_engine_name(name)]).tolist()
+        for row, new in zip(matrix, numbers):
+            for value, number in zip(row, new):
+                value.data = number
+
+
+def _engine_name(name: str) -> str:
+    """Return Anexa's name of a weight of `microgpt.py`."""
+    return name.replace("layer", "layers.") + ".weight"
+
+
+def fast_loss(model: microgpt.Model, doc: str) -> float:
+    """Return the loss of a document, as `microgpt.train` computes it before a step."""
+    return open_model(model).loss(batch_of(model, doc))
+
+
+def fast_gradient(model: microgpt.Model, doc: str) -> list[float]:
+    """Return the gradient of the loss of a document, a number for each of `model.parameters`."""
+    gradients = open_model(model).gradients(batch_of(model, doc))[1]
+    return [number for name in model.weights for number in gradients[_engine_name(name)].data]
