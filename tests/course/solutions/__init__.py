@@ -25,6 +25,7 @@ _MODULES = {
     12: "decoding",
     13: "rotary",
     14: "heads",
+    15: "teachers",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

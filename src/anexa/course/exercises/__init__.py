@@ -16,6 +16,7 @@ from anexa.course.exercises import (
     norm,
     rotary,
     swiglu,
+    teachers,
     tokens,
     whole_file,
 )
@@ -35,4 +36,5 @@ EXERCISES: dict[int, Exercise] = {
     12: decoding.EXERCISE,
     13: rotary.EXERCISE,
     14: heads.EXERCISE,
+    15: teachers.EXERCISE,
 }
