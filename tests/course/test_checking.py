@@ -43,6 +43,14 @@ def test_a_file_that_fails_is_told_why(text: str, sentence: str, tmp_path: Path)
     assert sentence in said(report)
 
 
+def test_a_missing_function_is_named_that_a_question_needs_besides(tmp_path: Path) -> None:
+    text = by_hand(13) + RIGHT[13].replace("def turn(", "def rotate(")
+    report = check_text(text, 13, tmp_path)
+    assert report.failed is not None
+    assert report.failed.call == "distance"
+    assert report.problem == "mine.py has no function turn"
+
+
 def test_a_loop_without_an_end_is_stopped(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("while True:\n    pass\n", encoding="utf-8")

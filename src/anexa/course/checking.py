@@ -87,8 +87,9 @@ def _judge(question: Question, found: dict[str, Any], file: Path, end: str) -> t
     if "raises" not in found:
         return f"{question} {end}", ""
     if found["raises"] == "MissingName":
-        kind = "variable" if question.call == BY_HAND else "function"
-        return f"{file.name} has no {kind} {question.call}", "The exercise says what it should be."
+        name = found["message"]  # not always that of the question, which may need two functions
+        kind = "variable" if name == BY_HAND else "function"
+        return f"{file.name} has no {kind} {name}", "The exercise says what it should be."
     return _failure(found, str(question), file), question.reason(
         raises=found["raises"], message=found["message"]
     )

@@ -91,7 +91,10 @@ def ask(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
 
 
 class MissingName(Exception):
-    """Raised if the reader's file does not define a name that the exercise needs."""
+    """Raised if the reader's file does not define a name that the exercise needs.
+
+    The name is its message.
+    """
 
 
 @dataclass(frozen=True)
