@@ -10,10 +10,10 @@ from tests.explore.explorer import Explorer, exploring
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
-    """The model that the page of the course trains, after a few steps."""
+    """The course with the model that its page trains, after a few steps, and the bundled one."""
     folder = tmp_path_factory.mktemp("course")
     options = ("--preset", "microgpt", "--engine", "numpy", "--steps", "5", "--no-chat")
     trained = anexa("train", "firstnames", *options, "--out", "names", cwd=folder)
     assert trained.returncode == 0, trained.stderr
-    with exploring("names", cwd=folder) as running:
+    with exploring("--model", "names", cwd=folder, command="learn") as running:
         yield running

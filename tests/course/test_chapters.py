@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.resources
 import json
 import re
+import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -37,6 +39,7 @@ def test_code_of_a_chapter_runs(
     chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found, absent = examples(chapter.text)
     assert found
     assert not absent, "the course needs the base package only"
@@ -73,7 +76,11 @@ def test_live_views_can_be_shown(chapter: Chapter, explorer: Explorer) -> None:
         found = re.fullmatch(r"#/(\w+)\?(.+)", address)
         assert found, address
         assert found[1] in views
-        query = dict(pair.split("=") for pair in found[2].split("&"))
+        query = dict(pair.split("=") for pair in unquote(found[2]).split("&"))
+        if found[1] == "thought":
+            thought = explorer.job("thought", folder=1, question=query["chat"])
+            assert thought["parts"]
+            continue
         path = found[1] if found[1] in ("map", "number", "text") else "map"
         if path == "number":
             assert explorer.get("number", **query)
@@ -118,6 +125,7 @@ def test_notebook_has_the_code_of_the_chapter(
     chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     notebook = json.loads(to_notebook(chapter, "Ada"))
     cells = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     texts = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import anexa
 import microgpt
 from anexa.course.exercises import EXERCISES
+from anexa.course.exercises.model_folder import folder_files
 from anexa.course.exercises.whole_file import LINES
 from anexa.course.solution import plain
 from tests.course.solution import STUDENT, by_hand, check_text, said
@@ -106,6 +109,35 @@ def test_another_students_numbers_are_rejected(chapter: int, tmp_path: Path) -> 
     report = check_text(by_hand(chapter, "Grace") + RIGHT[chapter], chapter, tmp_path)
     assert report.failed is not None
     assert report.failed.call == "by_hand"
+
+
+def test_bundled_model_goes_on_as_chapter_16_predicts() -> None:
+    model, hits = anexa.load(), []
+    questions = [one for name in STUDENTS[:2] for one in EXERCISES[16].questions(16, name)]
+    for question in [one for one in questions if one.call == "go_on"]:
+        expression, facts = question.arguments
+        left, right = [part[::-2] for part in expression.split("+")]
+        end = ":" if len(facts) == len(left) else "," if facts else ""
+        prompt = model.render_prompt([{"role": "user", "content": f"{left}+{right}"}])
+        thought = f"<think>{expression}:{','.join(facts)}{end}"
+        answer = model.generate(prompt + thought, temperature=0).split("</think>")[-1]
+        hits.append(answer == str(question.expected))
+    assert sum(hits) >= len(hits) - 2
+
+
+def test_right_reader_of_chapter_17_agrees_with_transformers(tmp_path: Path) -> None:
+    torch, transformers = map(pytest.importorskip, ("torch", "transformers"))
+    names: dict[str, Any] = {}
+    exec(RIGHT[17], names)
+    *_, question = EXERCISES[17].questions(17, STUDENT)
+    spec, text = question.arguments
+    for name, content in folder_files(spec).items():
+        (tmp_path / name).write_bytes(content)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=False)
+    with torch.no_grad():
+        theirs = model.eval()(tokenizer(text, return_tensors="pt").input_ids).logits[0, -1]
+    assert theirs.tolist() == pytest.approx(names["logits"](str(tmp_path), text), abs=1e-5)
 
 
 def test_sentences_of_chapter_8_mean_one_line_each() -> None:

@@ -60,6 +60,18 @@ def test_chapter_trains_its_model_and_leads_to_the_glass_box(page: Any) -> None:
     assert re.search(r"a\s+0\s+n\s+13\s+n\s+13\s+a\s+0", view.locator("#view").inner_text())
 
 
+def test_chapter_on_thoughts_leads_to_the_bundled_model(page: Any) -> None:
+    page.evaluate("location.hash = '#/16'")
+    link = page.get_by_role("link", name="Open it in the glass box")
+    link.wait_for()
+    with page.context.expect_page() as expected:
+        link.click()
+    view = expected.value
+    view.locator("#view > [data-view=thought]").wait_for()
+    view.get_by_role("button", name="A:8+7+0=15").click(timeout=120_000)
+    assert "A:8+7+0=15" in view.locator(".part-details").inner_text()
+
+
 def test_keys_and_notes(page: Any) -> None:
     page.locator(".contents a").first.focus()
     page.keyboard.press("Enter")

@@ -67,4 +67,5 @@ def learn(
         from anexa.explore.run import run
 
         query = f"?{urlencode({'student': student})}" if student else ""
-        run(model or [None], port, echo, page=f"/learn{query}", name="the course")
+        folders = [*(model or ()), None]  # the last one is the bundled model, which thinks
+        run(folders, port, echo, page=f"/learn{query}", name="the course")

@@ -158,6 +158,8 @@ def first_difference(found: Any, expected: Any, tolerance: float, place: str = "
             return None
         return f"{subject} is {found!r}, and should be {expected!r}"
     if isinstance(expected, dict):
+        if not isinstance(found, dict):
+            return f"{subject} is {_brief(found)}, and should be a dict: {_brief(expected)}"
         for name, value in expected.items():
             difference = first_difference(found.get(name), value, tolerance, name)
             if difference:

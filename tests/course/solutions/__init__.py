@@ -26,6 +26,8 @@ _MODULES = {
     13: "rotary",
     14: "heads",
     15: "teachers",
+    16: "thoughts",
+    17: "model_folder",
 }
 _SOLUTIONS = {n: import_module(f"{__name__}.{name}") for n, name in _MODULES.items()}
 

@@ -13,10 +13,12 @@ from anexa.course.exercises import (
     gradient_check,
     heads,
     linear,
+    model_folder,
     norm,
     rotary,
     swiglu,
     teachers,
+    thoughts,
     tokens,
     whole_file,
 )
@@ -37,4 +39,6 @@ EXERCISES: dict[int, Exercise] = {
     13: rotary.EXERCISE,
     14: heads.EXERCISE,
     15: teachers.EXERCISE,
+    16: thoughts.EXERCISE,
+    17: model_folder.EXERCISE,
 }

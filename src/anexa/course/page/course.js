@@ -67,6 +67,7 @@ class LiveView {
   /** @param {HTMLElement} panel */
   constructor(panel) {
     this.address = panel.dataset.address ?? "";
+    this.isOfThought = this.address.startsWith("#/thought?");
     this.action = make("div", { className: "action" });
     panel.append(this.action);
   }
@@ -97,9 +98,16 @@ class LiveView {
 
 let training = new Task("train", {});
 
-/** Let the live views lead to the newest names model, or offer to train one. */
-async function refresh(views, signal) {
+/** Let the live views lead to the newest names model, or offer to train one; thoughts to the thinking model. */
+async function refresh(allViews, signal) {
   const { folders } = await get("folders", {}, signal);
+  const thinking = folders.filter((one) => one.chat).at(-1); // the bundled model
+  for (const view of allViews.filter((one) => one.isOfThought)) {
+    if (thinking) view.link(thinking.id);
+    else view.action.replaceChildren("anexa learn opens this view: here is no model that thinks."); // anexa explore FOLDER
+  }
+  const views = allViews.filter((view) => !view.isOfThought);
+  if (!views.length) return;
   const known = folders.filter((one) => one.steps && one.model_type === "microgpt").at(-1);
   if (known) return views.forEach((view) => view.link(known.id));
   const { steps } = await get("trial", {}, signal);
