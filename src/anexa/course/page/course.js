@@ -67,7 +67,7 @@ class LiveView {
   /** @param {HTMLElement} panel */
   constructor(panel) {
     this.address = panel.dataset.address ?? "";
-    this.isOfThought = this.address.startsWith("#/thought?");
+    this.asks = /[?&]chat=/.test(this.address); // a question, which only a chat model answers
     this.action = make("div", { className: "action" });
     panel.append(this.action);
   }
@@ -98,15 +98,15 @@ class LiveView {
 
 let training = new Task("train", {});
 
-/** Let the live views lead to the newest names model, or offer to train one; thoughts to the thinking model. */
+/** Let the live views lead to the newest names model, or offer to train one; those of a question to the bundled one. */
 async function refresh(allViews, signal) {
   const { folders } = await get("folders", {}, signal);
   const thinking = folders.filter((one) => one.chat).at(-1); // the bundled model
-  for (const view of allViews.filter((one) => one.isOfThought)) {
+  for (const view of allViews.filter((one) => one.asks)) {
     if (thinking) view.link(thinking.id);
     else view.action.replaceChildren("anexa learn opens this view: here is no model that thinks."); // anexa explore FOLDER
   }
-  const views = allViews.filter((view) => !view.isOfThought);
+  const views = allViews.filter((view) => !view.asks);
   if (!views.length) return;
   const known = folders.filter((one) => one.steps && one.model_type === "microgpt").at(-1);
   if (known) return views.forEach((view) => view.link(known.id));
