@@ -36,10 +36,13 @@ ALLOWED: dict[str, set[str]] = {
     "training": {*BASE, "model", "engines", "data", "generation", "thinking", "version"},
     "hub": {*BASE, "model", "engines", "version"},
     "server": {*BASE, "model", "engines", "generation", "thinking", "version"},
-    "course": {*BASE, "model", "data", "engines", "microgpt", "server"},
     "explore": {
         *(*BASE, "model", "engines", "graph", "data", "generation", "thinking", "training"),
-        *("server", "course", "version"),
+        *("server", "version"),
+    },
+    "course": {
+        *(*BASE, "model", "engines", "data", "generation", "thinking", "training", "microgpt"),
+        *("server", "explore"),
     },
     "version": {"generation"},
     "__main__": {"cli"},

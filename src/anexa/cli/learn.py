@@ -64,8 +64,9 @@ def learn(
     else:
         from urllib.parse import urlencode
 
+        from anexa.course.routes import add_course
         from anexa.explore.run import run
 
         query = f"?{urlencode({'student': student})}" if student else ""
         folders = [*(model or ()), None]  # the last one is the bundled model, which thinks
-        run(folders, port, echo, page=f"/learn{query}", name="the course")
+        run(folders, port, echo, f"/learn{query}", "the course", add_course)

@@ -12,14 +12,12 @@ from anexa.course.html import to_html
 from anexa.server.pages import page_files
 
 
-def course_files() -> dict[str, Path]:
-    """Return the files of the page by their URL path; the page itself is at /learn."""
-    files = page_files("anexa.course", "/course/")
-    return files | {"/learn": files["/course/index.html"]}
+def add_course(app: FastAPI) -> dict[str, Path]:
+    """Add the routes of the course to an application.
 
-
-def add_course(app: FastAPI) -> None:
-    """Add the routes of the course to an application."""
+    Returns:
+        The files of the page by their URL path; the page itself is at /learn.
+    """
 
     @app.get("/api/course")
     def list_chapters() -> list[dict[str, Any]]:
@@ -29,3 +27,6 @@ def add_course(app: FastAPI) -> None:
     def show_chapter(number: int, student: str = "") -> dict[str, Any]:
         found = chapter(number)
         return {"number": number, "title": found.title, "html": to_html(found, student)}
+
+    files = page_files("anexa.course", "/course/")
+    return files | {"/learn": files["/course/index.html"]}

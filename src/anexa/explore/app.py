@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import Response
 
 from anexa import __version__
-from anexa.course.routes import add_course, course_files
 from anexa.errors import UsageError
 from anexa.explore import jobs
 from anexa.explore.differences import compare_scenes, subtract_tensors
@@ -31,25 +32,32 @@ from anexa.server.protection import Protection
 
 MAX_WINDOW = 1024  # rows and columns of one window
 
+AddPages = Callable[[FastAPI], dict[str, Path]]
+"""Function that adds the routes of further pages, and returns their files by URL path."""
 
-def create_app(session: Session, token: str, hosts: tuple[str, ...]) -> FastAPI:
+
+def create_app(
+    session: Session, token: str, hosts: tuple[str, ...], add_pages: AddPages | None = None
+) -> FastAPI:
     """Build the web application of the glass box.
 
     Args:
         session: session of the page, with the open model folders.
         token: token that every request for data must carry.
         hosts: host names and addresses that the `Host` header may name.
+        add_pages: adds further pages, such as those of the course.
     """
     app = FastAPI(
         title="Anexa", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
     files = page_files("anexa.explore", "/explore/") | page_files("anexa.server", "/page/")
-    files |= course_files() | {"/": files["/explore/index.html"]}
+    files["/"] = files["/explore/index.html"]
+    if add_pages:
+        files |= add_pages(app)
     add_files(app, files)
     add_error_handlers(app, "the page is at /")
     _add_views(app, session)
     _add_jobs(app, session)
-    add_course(app)
 
     @app.exception_handler(ReplayNeeded)
     async def replay_needed(_request: Any, error: ReplayNeeded) -> Response:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from anexa.errors import AnexaError
-from anexa.explore.app import create_app
+from anexa.explore.app import AddPages, create_app
 from anexa.explore.overview import example_scene
 from anexa.explore.session import Session
 from anexa.ranges import Range
@@ -27,16 +27,17 @@ def run(
     show: Callable[[str], None] = print,
     page: str = "/",
     name: str = "the glass box",
+    add_pages: AddPages | None = None,
 ) -> None:
-    """Serve the glass box and the course on this computer alone until SIGINT or SIGTERM.
+    """Serve the glass box on this computer alone until SIGINT or SIGTERM.
 
     Args:
         paths: model folders; None stands for the bundled model.
         port: port to listen on; 0 for any free port.
         show: called with a line for the user: the address of the page.
-        page: path of the page whose address is shown, with its query: "/", or "/learn" for the
-            course.
+        page: path of the page whose address is shown, with its query.
         name: what that page is called.
+        add_pages: adds further pages.
 
     Raises:
         AnexaError: if the port cannot be listened on, or a model cannot be loaded.
@@ -47,7 +48,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="anexa-") as scratch, listen(HOST, port) as listener:
         session = Session(paths, Path(scratch))
         server = Server(
-            create_app(session, token, HOSTS), get_workers=lambda: (session,), show=show
+            create_app(session, token, HOSTS, add_pages), get_workers=lambda: (session,), show=show
         )
         listener.listen()  # a browser that is faster than the server waits
         show(f"{name} is at {address_of(HOST, listener)}{page}#token={token}")

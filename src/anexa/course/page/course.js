@@ -102,10 +102,7 @@ let training = new Task("train", {});
 async function refresh(allViews, signal) {
   const { folders } = await get("folders", {}, signal);
   const thinking = folders.filter((one) => one.chat).at(-1); // the bundled model
-  for (const view of allViews.filter((one) => one.asks)) {
-    if (thinking) view.link(thinking.id);
-    else view.action.replaceChildren("anexa learn opens this view: here is no model that thinks."); // anexa explore FOLDER
-  }
+  allViews.filter((view) => view.asks).forEach((view) => view.link(thinking.id));
   const views = allViews.filter((view) => !view.asks);
   if (!views.length) return;
   const known = folders.filter((one) => one.steps && one.model_type === "microgpt").at(-1);
