@@ -139,6 +139,11 @@ WRONG: Wrong = {
         '/ sqrt(config["n_embd"])',
         "not of the whole vector",
     ),
+    "probabilities": (
+        'return linear(x, w["lm_head.weight"])',
+        'return softmax(linear(x, w["lm_head.weight"]))',
+        "These are probabilities",
+    ),
     "one head": ('heads = config["n_head"]', "heads = 1", "The number of heads stands in"),
     "one layer": ('config["n_layer"]', "1", "The number of layers stands in"),
     "the logits of the first token": (

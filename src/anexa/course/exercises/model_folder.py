@@ -65,6 +65,7 @@ _NO_BOS = "A text begins with the token bos_token_id of config.json: the model w
 _FIRST_LOGITS = (
     "These are the logits after the first token: those after the last one are asked for."
 )
+_PROBABILITIES = "These are probabilities: the logits are the numbers before softmax."
 _KINDS = {
     "no_positions": "The rows of wpe.weight are missing: they tell the model where a token stands.",
     "no_first_norm": "The sum of the two embeddings is normalized, too, before the first layer.",
@@ -230,6 +231,7 @@ def _logits(spec: Spec, text: str) -> Question:
     tensors = _tensors(spec)
     assert not _differs(_forward(tensors, spec, tokens), right)
     wrong = [(why, _forward(tensors, spec, tokens, kind)) for kind, why in _KINDS.items()]
+    wrong.append((_PROBABILITIES, softmax(right)))
     if text:
         wrong.append((_NO_BOS, _forward(tensors, spec, tokens[1:])))
         wrong.append((_FIRST_LOGITS, _forward(tensors, spec, tokens[:1])))
