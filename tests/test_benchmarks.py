@@ -15,8 +15,6 @@ from tests.cli.process import environment
 from tests.conftest import ROOT
 from tests.engines.helpers import needs_torch
 
-pytestmark = pytest.mark.alone
-
 TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 40
 
 
@@ -84,6 +82,7 @@ def test_repetition_prints_a_row_for_each_setting(corpus: Path, tmp_path: Path) 
 
 @needs_torch
 @pytest.mark.slow
+@pytest.mark.alone
 def test_train_speed_prints_ratios_to_stock(corpus: Path) -> None:
     arguments = ["--sizes", "2x8", "--rounds", "2", "--steps", "2", "--threads", "1"]
     result = benchmark("train_speed.py", "--corpus", corpus, *arguments)

@@ -13,7 +13,7 @@ from anexa.course.exercises import EXERCISES
 from tests.explore.explorer import exploring
 from tests.server.browser import opened
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

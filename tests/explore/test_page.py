@@ -14,7 +14,7 @@ from anexa.model.loading import load_model
 from tests.explore.explorer import Explorer
 from tests.server.browser import opened, sync_api
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 LOGITS = "#/tensor?text=anna&tensor=logits"
 

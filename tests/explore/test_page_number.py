@@ -11,7 +11,7 @@ from tests.explore.test_page import go, number
 if TYPE_CHECKING:
     from tests.explore.explorer import Explorer
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 LOGIT = {"text": "lena", "tensor": "logits", "index": "0,2,1"}
 LOGIT_ADDRESS = "#/number?text=lena&tensor=logits&index=0%2C2%2C1"

@@ -24,7 +24,7 @@ from tests.explore.test_page import go, number
 from tests.explore.test_replay import done
 from tests.server.browser import opened
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from anexa.model.loading import load_model
 from tests.explore.explorer import Explorer
 from tests.explore.test_page import go, number
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def losses(page: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ from tests.explore.test_page_time import LAST, go
 if TYPE_CHECKING:
     from tests.explore.explorer import Explorer
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60_000  # milliseconds
 

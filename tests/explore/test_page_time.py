@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.explore.explorer import Explorer
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 LAST = 300  # steps of the run
 

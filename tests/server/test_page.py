@@ -13,7 +13,7 @@ from tests.server.browser import answered, ask, opened, picture
 from tests.server.doors import QUESTIONS, is_sum
 from tests.server.process import THOUGHT, ServerProcess, serving, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 CONNECTION_LOST = "The connection was lost: the answer is incomplete."
 

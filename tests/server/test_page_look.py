@@ -12,7 +12,7 @@ from tests.server.appearance import WATCH, check_appearance
 from tests.server.browser import answered, ask, opened
 from tests.server.process import ServerProcess, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 PHONE = {"width": 360, "height": 640}
 

@@ -14,7 +14,7 @@ import pytest
 from tests.server.browser import opened, picture
 from tests.server.process import ServerProcess, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from tests.server.browser import answered, ask, opened
 from tests.server.process import ServerProcess, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 KEY = "a long and secret key"
 

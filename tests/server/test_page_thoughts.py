@@ -14,7 +14,7 @@ from anexa.thinking.problems import TASKS, Problem, draw, problem
 from anexa.thinking.thoughts import write_step
 from tests.server.browser import answered, ask, picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 # The carry out of a column, of the carry into it and its two digits.
