@@ -96,6 +96,7 @@ def test_html_of_a_chapter(chapter: Chapter) -> None:
     assert EXERCISES[chapter.number].numbers(chapter.number, "Ada").split("\n")[0] in html
     assert html.count('<aside class="live"') == len(blocks(chapter, "glass-box"))
     assert html.count("<details>") == 1
+    assert "<ol" not in html, "a line of a paragraph begins with a number and a dot"
     prose = re.sub(r"<pre.*?</pre>", "", html, flags=re.S)
     assert ".md" not in prose
     assert "`" not in prose

@@ -1,4 +1,4 @@
-"""The course in a real browser: the chapters, their live views, and the projector."""
+"""The course in a real browser: the chapters, their live views, the projector, and a phone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,31 @@ from typing import Any
 
 import pytest
 
+from anexa.course.chapters import chapters
 from anexa.course.exercises import EXERCISES
+from anexa.engines import Batch
+from anexa.explore.replay import Replay
+from anexa.explore.switches import apply_edits, parse_edit
+from anexa.explore.teachers import ledger, without
+from anexa.explore.trace import LOSS, trace_batch
+from anexa.explore.trial_run import COMMAND
+from anexa.model.loading import load_model
+from tests.cli.process import anexa
 from tests.explore.explorer import exploring
+from tests.explore.test_page import number
+from tests.explore.test_replay import done
 from tests.server.browser import opened
 
 pytestmark = pytest.mark.slow
+
+
+# For blocks of code: how many lines are shown, and how many lines there are.
+LINES = """blocks => blocks.map((block) => {
+    const { paddingTop, paddingBottom, lineHeight } = getComputedStyle(block);
+    const height = block.clientHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
+    const lines = block.textContent.trimEnd().split("\\n").length;
+    return [Math.round(height / parseFloat(lineHeight)), lines];
+})"""
 
 
 @pytest.fixture
@@ -70,6 +90,93 @@ def test_chapter_on_thoughts_leads_to_the_bundled_model(page: Any) -> None:
     view.locator("#view > [data-view=thought]").wait_for()
     view.get_by_role("button", name="A:8+7+0=15").click(timeout=120_000)
     assert "A:8+7+0=15" in view.locator(".part-details").inner_text()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that the page trains, kept in a folder."""
+    folder = tmp_path_factory.mktemp("course")
+    command = COMMAND.split()[1:]
+    assert anexa(*command, cwd=folder).returncode == 0
+    return folder / "names"
+
+
+@pytest.fixture
+def reader(browser: Any, run: Path) -> Iterator[Any]:
+    """The list of chapters, for a reader who has this run."""
+    with (
+        exploring("--model", run, cwd=run.parent, command="learn") as running,
+        opened(browser, running.start) as page,
+    ):
+        page.locator(".contents").wait_for()
+        yield page
+
+
+def turn_to(page: Any, number: int) -> None:
+    """Open a chapter from the list."""
+    page.evaluate("location.hash = '#/'")
+    page.get_by_role("link", name=chapters()[number].title).click()
+    page.locator("#chapter h1", has_text=f"{number}.").wait_for()
+
+
+def open_live_view(page: Any, index: int) -> Any:
+    """Follow the link of a live view of the chapter to the glass box."""
+    with page.context.expect_page() as expected:
+        page.locator(".live a").nth(index).evaluate("link => (link.target = '_blank')")
+        page.locator(".live a").nth(index).click()
+    return expected.value
+
+
+def test_chapter_14_leads_to_the_model_without_a_head(reader: Any, run: Path) -> None:
+    turn_to(reader, 14)
+    view = open_live_view(reader, 0)
+    view.get_by_role("heading", name="Before and after").wait_for()
+    model = load_model(run)
+    ids = model.tokenizer.encode_prompt("anna")
+    batch = Batch.from_sequences([[*ids, model.tokenizer.eot_token]])
+    edited = apply_edits(model.config, model.weights, [parse_edit("head:0.0")])
+    losses = [
+        float(trace_batch(model.config, weights, batch).values[LOSS])
+        for weights in (model.weights, edited)
+    ]
+    shown = [number(text) for text in view.locator("dl dd").all_inner_texts()[:2]]
+    assert shown == losses
+    lens = open_live_view(reader, 1)
+    lens.get_by_role("table", name="The logit lens").wait_for()
+
+
+def test_chapter_15_from_the_ledger_to_a_training_without_a_step(reader: Any, run: Path) -> None:
+    turn_to(reader, 15)
+    replay = Replay(run)
+    ids = replay.tokenizer.encode_prompt("anna")
+    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token]])
+    view = open_live_view(reader, 0)
+    view.get_by_role("button", name="Follow the loss of “anna”").click()
+    rows = view.get_by_role("table", name="Documents that taught it most").locator("tbody tr")
+    rows.first.wait_for(timeout=120_000)
+    wanted = done(ledger(replay, batch, 0, replay.last_step))
+    names = [rows.nth(i).locator("td").nth(1).inner_text() for i in range(5)]
+    assert names == [teacher.document for teacher in wanted.teachers[:5]]
+    assert number(view.locator(".sum dd").nth(2).inner_text()) == wanted.total
+
+    assert replay.documents(395) == ["anna"], "the chapter says so"
+    view = open_live_view(reader, 1)
+    view.get_by_role("button", name="Follow the loss of “anna”").click()
+    view.get_by_role("button", name="Train again without step 395").click(timeout=120_000)
+    shown = view.locator(".without dd")
+    shown.first.wait_for(timeout=120_000)
+    other = done(without(replay, 395, batch, replay.last_step))
+    losses = [other.losses[-1], other.other[-1], other.difference]
+    assert [number(text) for text in shown.all_inner_texts()] == losses
+
+
+def test_every_chapter_fits_on_a_phone_and_its_code_keeps_its_lines(reader: Any) -> None:
+    reader.set_viewport_size({"width": 360, "height": 700})
+    for chapter in chapters().values():
+        turn_to(reader, chapter.number)
+        assert reader.evaluate("document.documentElement.scrollWidth") == 360, chapter.title
+        heights = reader.locator("pre.python").evaluate_all(LINES)
+        assert all(shown == lines for shown, lines in heights), chapter.title
 
 
 def test_keys_and_notes(page: Any) -> None:

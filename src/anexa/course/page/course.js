@@ -45,8 +45,9 @@ function makeList(chapters) {
       "p",
       {},
       "How a GPT works, in chapters of 45 minutes. Every line of code runs on your computer, every number comes ",
-      "from there, and anexa check says whether your solution of an exercise is right. Read them in any order: each ",
-      "says what it builds on.",
+      "from there, and ",
+      make("code", {}, "anexa check"),
+      " says whether your solution of an exercise is right. Read them in any order: each says what it builds on.",
     ),
     make("ol", { className: "contents" }, ...items),
   ];
