@@ -14,8 +14,6 @@ import pytest
 from anexa.generation.language_model import BUNDLED
 from tests.server.process import ServerProcess, serving
 
-pytestmark = pytest.mark.alone
-
 
 def test_every_response_has_a_schema(server: ServerProcess) -> None:
     api = server.get("/openapi.json").json()
