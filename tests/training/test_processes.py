@@ -81,22 +81,35 @@ def test_two_processes_give_the_losses_of_one(options: list[str], tmp_path: Path
     assert parts == []
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a trained model, with its corpus beside it."""
+    place = tmp_path_factory.mktemp("frozen")
+    write_names(place)
+    assert anexa("train", *RUN, "--steps=2", "--out=base", cwd=place).returncode == 0
+    return place / "base"
+
+
+@pytest.fixture(scope="module", params=["--lora=2", "--freeze=embeddings,norms"])
+def frozen(base: Path, request: pytest.FixtureRequest) -> list[str]:
+    """The arguments of a run that freezes weights; one process has written its folder `one`."""
+    arguments = ["names.txt", "--from=base", request.param, "--steps=3", "--batch-size=2"]
+    arguments += ["--no-chat", "--device=cpu", "--dtype=float64"]
+    shutil.rmtree(base.parent / "one", ignore_errors=True)  # of the other parameter
+    assert anexa("train", *arguments, "--out=one", cwd=base.parent).returncode == 0
+    return arguments
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", [[], ["--shard"]], ids=["copies", "parts"])
-@pytest.mark.parametrize("frozen", ["--lora=2", "--freeze=embeddings,norms"])
 def test_frozen_weights_are_shared_by_two_processes(
-    frozen: str, shard: list[str], tmp_path: Path
+    base: Path, frozen: list[str], shard: list[str], tmp_path: Path
 ) -> None:
-    write_names(tmp_path)
-    assert anexa("train", *RUN, "--steps=2", "--out=base", cwd=tmp_path).returncode == 0
-    arguments = ["names.txt", "--from=base", frozen, "--steps=3", "--batch-size=2", "--no-chat"]
-    arguments += ["--device=cpu", "--dtype=float64"]
-    assert anexa("train", *arguments, "--out=one", cwd=tmp_path).returncode == 0
-    torchrun(*arguments, *shard, "--out=two", cwd=tmp_path)
-    one, two = (read_checkpoint(tmp_path / folder) for folder in ("one", "two"))
+    torchrun(*frozen, *shard, f"--out={tmp_path / 'two'}", cwd=base.parent)
+    one, two = (read_checkpoint(folder) for folder in (base.parent / "one", tmp_path / "two"))
     assert_close(two.weights, one.weights, bound=1e-9)
     assert two.moments.keys() == one.moments.keys()
-    assert load_model(tmp_path / "two").config == load_model(tmp_path / "base").config
+    assert load_model(tmp_path / "two").config == load_model(base).config
 
 
 @needs_linux
