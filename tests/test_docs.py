@@ -105,9 +105,10 @@ def test_references(page: Path) -> None:
     assert broken_references(page) == []
 
 
-def test_the_architecture_pages_have_examples() -> None:
-    pages = {"docs/old_architecture.md", "docs/new_architecture.md", "docs/compiled.md"}
-    assert pages <= set(map(name, WITH_EXAMPLES))
+def test_no_page_loses_its_examples() -> None:
+    # The chapters of the course have a test of their own (tests/course/test_chapters.py).
+    pages = "api compiled conversations data decisions explore interoperate promises reading"
+    assert {f"docs/{page}.md" for page in pages.split()} <= set(map(name, WITH_EXAMPLES))
 
 
 def test_a_wrong_example_is_found(tmp_path: Path) -> None:

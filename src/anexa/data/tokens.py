@@ -73,8 +73,9 @@ def tokenize(
 ) -> TokenizedCorpus:
     """Encode a corpus to token ids, in memory or, if it is large, in a cached file.
 
-    A cached file is memory-mapped, read-only, so a large corpus is never in memory as a whole. The
-    ids depend neither on the cache nor on the number of CPUs.
+    A cached file is memory-mapped, read-only, so a large corpus is never in memory as a whole. Its
+    name is a hash of the text and the tokenizer, so the next run finds it. The ids depend neither
+    on the cache nor on the number of CPUs.
 
     Args:
         documents: documents of the corpus.

@@ -1,4 +1,9 @@
-"""Device, precision, threads and memory: where and how precisely an engine computes."""
+"""Device, precision, threads and memory: where and how precisely an engine computes.
+
+The device is selected at the start of a run, and the checkpoint keeps the precision: a resumed run
+goes on in it. Evaluation and generation are in float32 also if the training is in bf16, because
+that is the precision in which the model will be used.
+"""
 
 from __future__ import annotations
 

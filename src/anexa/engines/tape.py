@@ -1,4 +1,9 @@
-"""Reverse-mode differentiation over whole operations, for engines that have no autograd."""
+"""Reverse-mode differentiation over whole operations, for engines that have no autograd.
+
+The tape has an entry for each operation (`Linear`, `Attention`), in the order of execution, so it
+needs no topological sort. PyTorch's autograd records a graph of functions of its own instead, whose
+gradients are built in; `recording=False` is its `torch.inference_mode`.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +132,7 @@ class Tape(Generic[Tensor]):
             output_grads = [grads[id(output)] for output in record.outputs]
             input_grads = record.operation.backward(*output_grads)
             for tensor, grad in zip(record.inputs, input_grads):
-                if id(tensor) in grads:  # used more than once: the gradients add up
+                if id(tensor) in grads:  # used more than once, as a tied table: gradients add up
                     grad = self.operations["add"]().forward(grads[id(tensor)], grad)
                 grads[id(tensor)] = grad
         return grads

@@ -7,7 +7,7 @@ last elements of an array differently. What a library does depends on the proces
 of threads, too. So a decoding step splits its batch into tiles of `height` rows. Before the first
 product with a weight of a new shape, candidate heights are checked on this computer: a height is
 used only if a row has the same bits at every position in its tile, and several heights only if they
-give the same bits.
+give the same bits; if no height passes, each sequence has a tile of its own.
 """
 
 from __future__ import annotations

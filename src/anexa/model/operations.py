@@ -47,8 +47,8 @@ class Operations(Protocol[Tensor]):
     def split(self, x_TC: Tensor, /, parts: int, groups: int = 1) -> tuple[Tensor, ...]:
         """Cut the columns into `parts` equal parts: (T, C / parts) each.
 
-        With several `groups` of columns (heads), each group is cut, and part i consists of the
-        i-th part of each group.
+        With several `groups` of columns (heads, in GPT-NeoX), each group is cut, and part i
+        consists of the i-th part of each group.
         """
 
     def layer_norm(self, x_TC: Tensor, gain_C: Tensor, bias_C: Tensor, /, eps: float) -> Tensor:
@@ -57,8 +57,8 @@ class Operations(Protocol[Tensor]):
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, /, eps: float) -> Tensor:
         """Divide each row by its root mean square, and multiply by the gain, if there is one.
 
-        If the gain is shorter than the row, the row is cut into groups of its length (heads), and
-        each group is normalized on its own.
+        If the gain is shorter than the row, the row is cut into groups of its length (heads, in
+        Qwen3), and each group is normalized on its own. In microgpt there is no gain.
         """
 
     def rotary(
@@ -67,7 +67,8 @@ class Operations(Protocol[Tensor]):
         """Rotate each head of row t by angles that grow with the position, `start` + t.
 
         `frequencies` are the R angles between neighboring positions, in radians, at most D/2; the
-        first 2R columns of each head are rotated. `start` is as in `positions`.
+        first 2R columns of each head are rotated (in GPT-NeoX not all D). `start` is as in
+        `positions`.
         """
 
     def attention(
@@ -86,8 +87,8 @@ class Operations(Protocol[Tensor]):
         Keys and values may have fewer heads; each then serves several neighboring query heads.
         `kv_cache` is a layer's cache of earlier keys and values, to which the new ones are
         appended; None without a cache. `scale` is the positive factor of the scores, 1 / √D by
-        default. A query attends to the last `window` keys, that of its own token included; None:
-        to all keys up to it.
+        default, and 1 in GPT-Neo. A query attends to the last `window` keys, that of its own token
+        included, in the local layers of GPT-Neo; None: to all keys up to it.
         """
 
     def dropout(self, x: Tensor, /) -> Tensor:

@@ -1,7 +1,9 @@
 """Distributed training: one process, or several that `torchrun` has started.
 
 Training is data-parallel: every process computes the gradients of its share of each batch, and all
-take the same optimizer step. Only the main process, rank 0, writes files and prints.
+take the same optimizer step. An engine is given the whole batch and takes its share of it, so loop,
+order of the data and checkpoint do not depend on the number of processes. Only the main process,
+rank 0, writes files and prints; it also decides on the progress of the run and whether to stop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""The training loop, for all engines, in one process or several."""
+"""The training loop, for all engines, in one process or several.
+
+A step takes its sequences from the dataset and its learning rate from the schedule, lets the engine
+compute gradients and update the weights, asks the clock for the progress of the run, in steps or in
+minutes, and evaluates when an evaluation is due. Everything else is a callback: metrics, history,
+checkpoint, sample, plot, display.
+"""
 
 from __future__ import annotations
 

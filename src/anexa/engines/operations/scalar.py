@@ -1,7 +1,8 @@
 """The operations on `Value` scalars: forward only, as autograd derives the gradients.
 
 A matrix is a list of rows, all T tokens of a sequence at once. A sum of products is one node
-(`dot`), and so is a plain sum (`total`); everything else is Python's arithmetic.
+(`dot`), and so are a plain sum (`total`) and Φ (`normal_cdf`); everything else is composed of the
+operators of `Value`.
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ class ScalarOperations:
         """Compute the cross-entropy loss of one sequence, in nats, as one `Value`.
 
         L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, where N is the loss denominator of the
-        sequence, as in `Batch.loss_denominators`.
+        sequence, as in `Batch.loss_denominators`. `microgpt.py` computes −log softmax(z) instead,
+        which is the same up to rounding; but if a probability underflows, its logarithm has none.
         """
         losses = []
         for logits, target in zip(logits_TV, targets_T):
