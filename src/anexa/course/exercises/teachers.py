@@ -19,7 +19,7 @@ from anexa.training.history import StepRecord
 
 TOLERANCE = 1e-9
 NAMES = 6  # of a training
-ROUNDS = 3
+ROUNDS = 2
 
 _WHY_BY_HAND = (
     "Keep a pot for each name. In each step all pots are halved, then half of the gradient goes "
