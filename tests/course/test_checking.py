@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,7 @@ ENCODE = "\ndef encode(text, merges):\n    "
         (f"{{by_hand}}{ENCODE}return encode\n", "the result is a function"),
         (f"{{by_hand}}{ENCODE}return [0.5]\n", "number 1 of the result is 0.5, and should be"),
         (f"{{by_hand}}{ENCODE}return [1] * 10**6\n", "the result is too long"),
+        (f"{{by_hand}}{ENCODE}return [10**400]\n", "number 1 of the result is 1000"),
         (f"{{by_hand}}{ENCODE}return encode(text, merges)\n", "RecursionError"),
     ],
 )
@@ -67,6 +70,17 @@ def test_a_process_that_sleeps_is_stopped_with_those_it_has_started(tmp_path: Pa
     )
     report = check(1, file, STUDENT, seconds=2)
     assert "takes longer than 2 seconds" in report.problem
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_that_outlives_the_file_is_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import os, time\nby_hand = 1\nif os.fork() == 0:\n    time.sleep(60)\n", encoding="utf-8"
+    )
+    start = time.monotonic()
+    assert not check(1, file, STUDENT, seconds=2).is_right
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory")
@@ -119,6 +133,7 @@ def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
         ("ab", "abc", "the result is 'ab', and should be 'abc'"),
         ({"loss": 1.0, "slope": 2.0}, {"loss": 1.0, "slope": 3.0}, "slope is 2.0"),
         (1.0 + 1e-10, 1.0, None),
+        (10**400, 1.0, "00, and should be 1.0"),
         (1.0 + 1e-8, 1.0, "the result is 1.00000001, and should be 1.0"),
     ],
 )

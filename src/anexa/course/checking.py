@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def _run(
         end = _slow(seconds)
     finally:
         _kill(process)
-    lines = output.decode("utf-8").split("\n")[:-1]  # what follows the last one is incomplete
+    lines = output.split(b"\n")[:-1]  # what follows the last one is incomplete
     return [json.loads(line) for line in lines], end
 
 
@@ -150,9 +151,9 @@ def _slow(seconds: int) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process, and with it those that it has started, if it still runs."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
+    """Kill the process, and those that it has started, which may outlive it."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+    else:
+        process.kill()

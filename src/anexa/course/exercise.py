@@ -154,9 +154,9 @@ def first_difference(found: Any, expected: Any, tolerance: float, place: str = "
     if isinstance(expected, (int, float)):
         if isinstance(found, bool) or not isinstance(found, (int, float)):
             return f"{subject} is {_brief(found)}, and should be a number: {expected!r}"
-        if abs(found - expected) <= tolerance * max(1.0, abs(expected)):  # false for NaN
+        if _is_near(found, expected, tolerance):
             return None
-        return f"{subject} is {found!r}, and should be {expected!r}"
+        return f"{subject} is {_brief(found)}, and should be {expected!r}"
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return f"{subject} is {_brief(found)}, and should be a dict: {_brief(expected)}"
@@ -174,6 +174,13 @@ def first_difference(found: Any, expected: Any, tolerance: float, place: str = "
     if len(found) == len(expected):
         return None
     return f"{subject} has {len(found)} numbers, and should have {len(expected)}"
+
+
+def _is_near(found: float, expected: float, tolerance: float) -> bool:
+    try:
+        return abs(found - expected) <= tolerance * max(1.0, abs(expected))  # false for NaN
+    except OverflowError:  # an integer that no float can have
+        return False
 
 
 def _brief(value: Any) -> str:
