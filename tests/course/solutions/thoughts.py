@@ -68,7 +68,47 @@ WRONG: Wrong = {
     "a value that is not read": (
         "if number(digits(value)[::-1]) != number(result + [carry]):",
         "if False:",
-        "another digit than they have",
+        "not exactly the digits",
+    ),
+    "equations but for the carry": (
+        "if p + q + c != s:",
+        "if (p + q + c - s) % 10:",
+        "This fact is false",
+    ),
+    "the first digit of each fact": (
+        "if [p, q] != [x[i], y[i]]:",
+        "if p != x[i]:",
+        "other digits than those of the expression",
+    ),
+    "the second digit of each fact": (
+        "if [p, q] != [x[i], y[i]]:",
+        "if q != y[i]:",
+        "other digits than those of the expression",
+    ),
+    "the sum of the digits": (
+        "if [p, q] != [x[i], y[i]]:",
+        "if p + q != x[i] + y[i]:",
+        "other digits than those of the expression",
+    ),
+    "the first number": (
+        'if [number(x), number(y)] != [int(part) for part in question.split("+")]:',
+        'if number(x) != int(question.split("+")[0]):',
+        "both numbers of the expression",
+    ),
+    "the second number": (
+        'if [number(x), number(y)] != [int(part) for part in question.split("+")]:',
+        'if number(y) != int(question.split("+")[1]):',
+        "both numbers of the expression",
+    ),
+    "the sum of the numbers": (
+        'if [number(x), number(y)] != [int(part) for part in question.split("+")]:',
+        'if number(x) + number(y) != sum(map(int, question.split("+"))):',
+        "both numbers of the expression",
+    ),
+    "a value without its front": (
+        "if number(digits(value)[::-1]) != number(result + [carry]):",
+        "if any(one != other for one, other in zip(digits(value)[::-1], result)):",
+        "not exactly the digits",
     ),
     "a value with its letters": (
         "number(digits(value)[::-1]) != number(result + [carry])",

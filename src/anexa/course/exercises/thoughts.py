@@ -17,8 +17,8 @@ _WHY_FIRST = (
 )
 _SKIPPED = {
     "numbers": (
-        "Every fact is true, and the answer is wrong: the thought is about another question. So "
-        "the numbers of the expression belong to the check."
+        "Every fact is true, but the thought is about another question. So both numbers of the "
+        "expression belong to the check."
     ),
     "equation": "This fact is false: the sum on its left is not the number on its right.",
     "carry": (
@@ -29,7 +29,7 @@ _SKIPPED = {
         "The equation is true, but it adds other digits than those of the expression: a true "
         "equation at the wrong place is a wrong step."
     ),
-    "value": "All facts are true, but the value has another digit than they have.",
+    "value": "All facts are true, but the value has not exactly the digits that they give.",
 }
 _LAST = "Something is wrong there, too, but this is not the first wrong part."
 _LETTERS = "The value has a letter before each digit, and its ones come last: C1B2A5 is 125."
@@ -82,21 +82,27 @@ def questions(rng: Random) -> list[Question]:
 def _draw_checks(rng: Random) -> list[Question]:
     a, b = _numbers(rng, 3)
     expression, facts = _start(a, b)
-    i = rng.randrange(1, 3)
-    false = [*facts[: i - 1], _change_result(facts[i - 1], rng)]
-    carried, moved = _flip_own_carry(facts[i]), _change_digit(facts[i], rng)
+    c, d = rng.randrange(10, 100), rng.randrange(100, 1000)
     value = write_value(a + b)
     wrong_value = f"{value[:-5]}{_other(value[-5], rng)}{value[-4:]}"  # of the hundreds
-    others = write_step("+", a + 10 * (int(_other(str(a)[1], rng)) - int(str(a)[1])), b).text
-    c, d = rng.randrange(10, 100), rng.randrange(100, 1000)
+    other_front = value[2:] if len(value) == 8 else f"D1{value}"
+    i = rng.randrange(1, 3)
+    false = [*facts[: i - 1], _change_result(facts[i - 1], rng)]
+    wrong_facts = [
+        false,
+        [*facts[: i - 1], _flip_carry(facts[i - 1])],
+        [*facts[:i], _flip_own_carry(facts[i])],
+        *([*facts[:i], moved] for moved in _change_digits(facts[i], rng)),
+    ]
     return [
-        _check(a, b, f"{expression}:{','.join(facts)}:{value}"),
+        _check(a, b, write_step("+", a, b).text),
         _check(d, c, write_step("+", d, c).text),
-        _check(a, b, _finish(expression, false)),
-        _check(a, b, _finish(expression, [*facts[:i], carried])),
-        _check(a, b, _finish(expression, [*facts[:i], moved])),
-        _check(a, b, f"{expression}:{','.join(facts)}:{wrong_value}"),
-        _check(a, b, others),
+        *(_check(a, b, _finish(expression, found)) for found in wrong_facts),
+        *(
+            _check(a, b, f"{expression}:{','.join(facts)}:{wrong}")
+            for wrong in (wrong_value, other_front)
+        ),
+        *(_check(a, b, write_step("+", *others).text) for others in _change_numbers(a, b, rng)),
         _check(a, b, f"{expression}:{','.join([*false, *facts[i:]])}:{wrong_value}"),
     ]
 
@@ -281,14 +287,40 @@ def _flip_carry(fact: str) -> str:
 def _flip_own_carry(fact: str) -> str:
     """Return a true fact that adds the other carry."""
     left, right, carry, _ = _equation(fact)
-    return f"{fact[:2]}{left}+{right}+{1 - carry}={left + right + 1 - carry:02}"
+    return _true_fact(fact[0], left, right, 1 - carry)
 
 
 def _change_digit(fact: str, rng: Random) -> str:
     """Return a true fact with another first digit."""
-    _, right, carry, _ = _equation(fact)
-    left = int(_other(fact[2], rng))
-    return f"{fact[:2]}{left}+{right}+{carry}={left + right + carry:02}"
+    left, right, carry, _ = _equation(fact)
+    return _true_fact(fact[0], int(_other(str(left), rng)), right, carry)
+
+
+def _change_digits(fact: str, rng: Random) -> list[str]:
+    """Return true facts with another first digit, another second one, and two of the same sum."""
+    left, right, carry, _ = _equation(fact)
+    pairs = [(x, left + right - x) for x in range(10) if 0 <= left + right - x < 10]
+    others = rng.choice([pair for pair in pairs if not {left, right} & {*pair}])
+    return [
+        _change_digit(fact, rng),
+        _true_fact(fact[0], left, int(_other(str(right), rng)), carry),
+        _true_fact(fact[0], *others, carry),
+    ]
+
+
+def _true_fact(place: str, left: int, right: int, carry: int) -> str:
+    return f"{place}:{left}+{right}+{carry}={left + right + carry:02}"
+
+
+def _change_numbers(a: int, b: int, rng: Random) -> list[tuple[int, int]]:
+    """Return the numbers with other tens: of the first, of the second, and with the same sum."""
+
+    def moved(number: int) -> int:
+        tens = number // 10 % 10
+        return number + 10 * (int(_other(str(tens), rng)) - tens)
+
+    step = -10 if b == a + 10 else 10  # else the two numbers would only be exchanged
+    return [(moved(a), b), (a, moved(b)), (a + step, b - step)]
 
 
 def _other(digit: str, rng: Random) -> str:
