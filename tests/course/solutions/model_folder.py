@@ -90,6 +90,16 @@ WRONG: Wrong = {
         "data[length + begin : length + end]",
         "The 8 bytes with the length of the header are missing",
     ),
+    "matrices in the order of the header": (
+        """            begin, end = tensor["data_offsets"]
+            rows, columns = tensor["shape"]
+""",
+        """            rows, columns = tensor["shape"]
+            begin = sum(4 * len(rows) * len(rows[0]) for rows in tensors.values())
+            end = begin + 4 * rows * columns
+""",
+        "need not stand in the order of the header",
+    ),
     "the highest byte first": ('data[:8], "little"', 'data[:8], "big"', "the lowest byte first"),
     "numbers with the highest byte first": ('f"<{rows', 'f">{rows', "with the lowest byte first"),
     "numbers of 8 bytes": ("columns}f", "columns}d", "the letter of struct is f"),

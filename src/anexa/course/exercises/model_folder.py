@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Vector = list[float]
 Matrix = list[Vector]
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-6  # numbers of 4 bytes will do, as other programs have them
 CONTEXT = 16
 EPS = 1e-5
 FILE = "model.safetensors"
@@ -53,6 +53,9 @@ _FROM_1 = "Rows and columns are counted from 0: before row 2 there are two whole
 _COLUMN_ROW = "The numbers are stored row by row: before row 2 there are two rows of numbers."
 _COLUMNS = "The matrix is stored row by row: the first numbers of the tensor are its first row."
 _FLAT = "A matrix is a list of rows: cut the numbers into as many rows as the shape says."
+_HEADER_ORDER = (
+    "The matrices need not stand in the order of the header: data_offsets say where each begins."
+)
 _METADATA = "The header also has __metadata__, which is no tensor: leave it out."
 _DOUBLES = "F32 numbers take 4 bytes each: the letter of struct is f, not d."
 _LENGTH = "The first 8 bytes have the lowest byte first: int.from_bytes(…, 'little')."
@@ -128,7 +131,16 @@ def folder_files(spec: Spec) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         create_folder(folder, _model(spec), card="# A model of the course\n")
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return files | {FILE: _reverse_header(files[FILE])}
+
+
+def _reverse_header(data: bytes) -> bytes:
+    """Return a safetensors file whose header has its entries in the opposite order."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:start]).items()
+    header = json.dumps(dict(reversed(entries)), separators=(",", ":")).encode()
+    return data[:8] + header.ljust(start - 8) + data[start:]
 
 
 def ask_folder(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
@@ -192,12 +204,14 @@ def _read(spec: Spec) -> Question:
     header = json.loads(data[8:start])
     header.pop("__metadata__")
 
-    def shifted(by: int) -> dict[str, Matrix]:
-        found = {}
+    def shifted(by: int, *, in_order: bool = False) -> dict[str, Matrix]:
+        found, last = {}, 0
         for name, tensor in header.items():
             begin, end = tensor["data_offsets"]
+            if in_order:  # of the header
+                begin, end = last, last + end - begin
             numbers = struct.unpack(f"<{(end - begin) // 4}f", data[begin + by : end + by])
-            found[name] = _rows(numbers, *tensor["shape"])
+            found[name], last = _rows(numbers, *tensor["shape"]), end
         return found
 
     flat = {name: [number for row in rows for number in row] for name, rows in right.items()}
@@ -208,6 +222,7 @@ def _read(spec: Spec) -> Question:
         Mistake(_FILE_START, shifted(0)),
         Mistake(_FILE_START, shifted(8)),
         Mistake(_NO_EIGHT, shifted(start - 8)),
+        Mistake(_HEADER_ORDER, shifted(start, in_order=True)),
         Mistake(_COLUMNS, columns),
         Mistake(_FLAT, flat),
         Mistake(_METADATA, raises="KeyError"),
