@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -27,7 +27,10 @@ WHY_DISTANCE = (
     "3 and 1 as at 13 and 11. A turn keeps the length of each pair, and the angle between two."
 )
 WHY_BACK = "A turn by the opposite angle must undo the turn: it is also its gradient."
-WHY_MODEL = "Each head of each query and key is turned, and each function must leave its input."
+WHY_MODEL = (
+    "Single calls were right, and in the model they are not: a turn must depend on nothing but the "
+    "arguments of the call."
+)
 
 
 def frequencies(size: int, base: float) -> Vector:
@@ -49,7 +52,10 @@ def ask_rotary(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) ->
     """Put a question to the reader's file; three of them use its function `turn` several times."""
 
     def turned(x: Vector, position: int, base: float) -> Vector:
-        return list(ask(names, "turn", (list(x), position, base)))
+        result = ask(names, "turn", (list(x), position, base))
+        if not isinstance(result, Iterable):
+            raise TypeError(f"turn returns {result!r}, and should return a list")
+        return list(result)
 
     if call == "distance":
         return score_differences(turned, *arguments)
