@@ -23,6 +23,7 @@ ENCODE = "\ndef encode(text, merges):\n    "
     ("text", "sentence"),
     [
         ("def encode(:\n", "the file raises SyntaxError in line 1 of mine.py"),
+        ("numbers = names + 1\n", "The file runs alone"),
         ("\nimport nothing_of_this_name\n", "ModuleNotFoundError in line 2 of mine.py"),
         ("raise SystemExit\n", "the file raises SystemExit"),
         ("import os\nos._exit(0)\n", "mine.py has no answer: the file ends the program"),
@@ -127,8 +128,8 @@ def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
     [
         ([1, 2], [1, 2], None),
         ([1, 3, 4], [1, 2, 4], "number 2 of the result is 3, and should be 2"),
-        ([1], [1, 2], "the result has 1 numbers, and should have 2"),
-        ([[0.0], [float("nan")]], [[0.0], [1.0]], "number 1 of number 2 of the result is nan"),
+        ([1], [1, 2], "the result has the length 1, and should have 2"),
+        ([[0.0], [float("nan")]], [[0.0], [1.0]], "number 1 of list 2 of the result is nan"),
         (True, 1, "the result is True, and should be a number: 1"),
         ("ab", "abc", "the result is 'ab', and should be 'abc'"),
         ({"loss": 1.0, "slope": 2.0}, {"loss": 1.0, "slope": 3.0}, "slope is 2.0"),
@@ -140,6 +141,11 @@ def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
 def test_first_difference(found: object, expected: object, sentence: str | None) -> None:
     difference = first_difference(found, expected, 1e-9)
     assert difference is None if sentence is None else difference and sentence in difference
+
+
+def test_a_number_is_shown_as_precisely_as_it_is_asked() -> None:
+    difference = first_difference([0.07], [0.0628900132458675], 0.006)
+    assert difference == "number 1 of the result is 0.07, and should be 0.06"
 
 
 def test_a_question_is_written_as_a_call() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anexa.course.exercise import BY_HAND, Question, check_student
+from anexa.course.exercise import BY_HAND, Question, advice, check_student
 from anexa.course.exercises import EXERCISES
 from anexa.errors import AnexaError, UsageError, one_line
 
@@ -68,8 +68,11 @@ def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -
     questions = EXERCISES[chapter].questions(chapter, student)
     answers, end = _run(chapter, file.resolve(), questions, seconds)
     if not answers or "loaded" not in answers[0]:
-        problem = _failure(answers[-1], "the file", file) if answers else f"{file.name} {end}"
-        return Report((), len(questions), None, problem)
+        if not answers:
+            return Report((), len(questions), None, f"{file.name} {end}")
+        problem = _failure(answers[-1], "the file", file)
+        why = advice(answers[-1]["raises"], answers[-1]["message"])
+        return Report((), len(questions), None, problem, why)
     for i, question in enumerate(questions):
         found: dict[str, Any] = answers[i + 1] if i + 1 < len(answers) else {}
         problem, why = _judge(question, found, file, end)

@@ -72,7 +72,19 @@ class Question:
                 continue
             if raises or first_difference(result, mistake.result, self.tolerance) is None:
                 return mistake.reason
-        return self.why
+        return advice(raises, message) or self.why
+
+
+def advice(raises: str | None, message: str) -> str:
+    """Return how to mend an exception that has the same cause in every exercise; may be empty."""
+    if raises in ("NameError", "UnboundLocalError"):
+        return (
+            "The file runs alone, and does not know what you have typed elsewhere: define this "
+            "name in the file, or import it."
+        )
+    if raises == "TypeError" and "positional argument" in message:
+        return "The function takes the arguments that the exercise lists, in the same order."
+    return ""
 
 
 Ask = Callable[[Mapping[str, Any], str, Sequence[Any]], Any]
@@ -152,11 +164,12 @@ def first_difference(found: Any, expected: Any, tolerance: float, place: str = "
         same = type(found) is type(expected) and found == expected
         return None if same else f"{subject} is {_brief(found)}, and should be {_brief(expected)}"
     if isinstance(expected, (int, float)):
+        shown = round(expected, 2) if tolerance > 0.005 else expected  # as precise as it is asked
         if isinstance(found, bool) or not isinstance(found, (int, float)):
-            return f"{subject} is {_brief(found)}, and should be a number: {expected!r}"
+            return f"{subject} is {_brief(found)}, and should be a number: {shown!r}"
         if _is_near(found, expected, tolerance):
             return None
-        return f"{subject} is {_brief(found)}, and should be {expected!r}"
+        return f"{subject} is {_brief(found)}, and should be {shown!r}"
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return f"{subject} is {_brief(found)}, and should be a dict: {_brief(expected)}"
@@ -168,12 +181,13 @@ def first_difference(found: Any, expected: Any, tolerance: float, place: str = "
     if not isinstance(found, list):
         return f"{subject} is {_brief(found)}, and should be a list: {_brief(expected)}"
     for i, (one, other) in enumerate(zip(found, expected), start=1):
-        difference = first_difference(one, other, tolerance, f"number {i} of {subject}")
+        noun = "list" if isinstance(other, list) else "number"
+        difference = first_difference(one, other, tolerance, f"{noun} {i} of {subject}")
         if difference:
             return difference
     if len(found) == len(expected):
         return None
-    return f"{subject} has {len(found)} numbers, and should have {len(expected)}"
+    return f"{subject} has the length {len(found)}, and should have {len(expected)}"
 
 
 def _is_near(found: float, expected: float, tolerance: float) -> bool:

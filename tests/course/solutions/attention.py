@@ -49,5 +49,15 @@ WRONG: Wrong = {
         "def attention(queries, values, keys)",
         "here two are exchanged",
     ),
+    "not itself": ("keys[: t + 1]", "keys[:t]", "A token looks at itself, too"),
+    "numbers in place of vectors": (
+        "[dot(weights, column) for column in zip(*values)]",
+        "dot(weights, [value[0] for value in values])",
+        "An output is a vector",
+    ),
+    "vectors that run together": ("outputs.append", "outputs.extend", "An output is a vector"),
+    "a return in the loop": ("    return outputs", "        return outputs", "inside the loop"),
+    "a name of the chapter": ("def dot(", "def product(", "The file runs alone"),
+    "other arguments": ("attention(queries, keys, values)", "attention(t)", "in the same order"),
     "an overflow": ("exp(score - max(scores))", "exp(score)", "subtract the largest score"),
 }

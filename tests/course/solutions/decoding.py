@@ -98,6 +98,13 @@ WRONG: Wrong = {
     order = [token for token in order if powers[token] >= least]""",
         "top_k is a number of tokens",
     ),
+    "the higher number": (
+        "key=lambda token: -powers[token])[:top_k]",
+        "key=lambda token: powers[token])[::-1][:top_k]",
+        "the lower number comes first",
+    ),
+    "a top_k that is None": ("[:top_k]", "[: top_k + 0]", "top_k may be None"),
+    "an empty cache": ('cache.setdefault("keys", [])', 'cache["keys"]', "put empty lists into it"),
     "an overflow": ("(z - max(logits)) / t", "z / t", "Large logits overflow"),
     "a division by 0": ("temperature == 0", "temperature < 0", "One cannot divide by 0"),
     "nothing kept": (

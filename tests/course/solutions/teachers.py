@@ -101,6 +101,26 @@ WRONG: Wrong = {
         "sorted by size",
     ),
     "in the order of the names": ("sorted(shares, key=shares.get)", "shares", "in the order of"),
+    "a dict": (
+        "[[name, shares[name]] for name in sorted(shares, key=shares.get)]",
+        "shares",
+        "a list of pairs",
+    ),
+    "names alone": (
+        "[[name, shares[name]] for name in sorted(shares, key=shares.get)]",
+        "sorted(shares, key=shares.get)",
+        "a list of pairs",
+    ),
+    "a slope for all weights": (
+        "sum([s * pot for s, pot in zip(slope, pots[other])])",
+        "slope * sum(pots[other])",
+        "a number for each weight",
+    ),
+    "one model for both": (
+        "    return train(model, rest, rounds * len(rest), text) - whole",
+        "    return whole - train(model, docs, rounds * len(docs), text)",
+        "the loss is the same",
+    ),
     "a training that goes on": ("copy.deepcopy(model)", "model", "goes on from where"),
     "as many steps as before": (
         "rounds * len(rest)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import Any
 
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 from anexa.course.exercises.cross_entropy import softmax
@@ -48,7 +49,7 @@ def questions(rng: Random) -> list[Question]:
         _attention(matrix(1), matrix(1), matrix(1)),
         _attention(matrix(3), matrix(3), matrix(3)),
         _attention(matrix(8), matrix(8), matrix(8)),
-        _attention(large, matrix(3), matrix(3)),
+        _attention(large, matrix(3), matrix(3), ", with large queries"),
     ]
 
 
@@ -68,18 +69,25 @@ _BY_LENGTH = (
 )
 _BY_COUNT = "Divide by the square root of the length of a query, not of the number of tokens."
 _EXCHANGED = "Queries are compared with keys, and values are averaged: here two are exchanged."
+_NOT_ITSELF = "A token looks at itself, too: token t sees t + 1 tokens, from token 0 to token t."
+_FIRST_ONLY = "This is the first output only: does return stand inside the loop over the tokens?"
+_NUMBERS = "An output is a vector, a list as long as a value. Here the outputs are single numbers."
 _OVERFLOW = (
     "e to the power of a large score is larger than any number that a float can have: subtract the "
     "largest score of the row first."
 )
 
 
-def _attention(queries: Matrix, keys: Matrix, values: Matrix) -> Question:
+def _attention(queries: Matrix, keys: Matrix, values: Matrix, remark: str = "") -> Question:
     from anexa.engines.operations.lists_attention import Attention
 
     right = Attention().forward(queries, keys, values, 1, None)
     inputs, length = (queries, keys, values), len(queries[0])
-    wrong = [
+    wrong: list[tuple[str, Any]] = [
+        (_FIRST_ONLY, right[:1]),
+        (_NUMBERS, [row[0] for row in right]),
+        (_NUMBERS, [number for row in right for number in row]),
+        (_NOT_ITSELF, _outputs(*inputs, math.sqrt(length), "before")),
         (_AHEAD, _outputs(*inputs, math.sqrt(length), "none")),
         (_ZERO_SCORE, _outputs(*inputs, math.sqrt(length), "score")),
         (_ZERO_WEIGHT, _outputs(*inputs, math.sqrt(length), "weight")),
@@ -90,8 +98,12 @@ def _attention(queries: Matrix, keys: Matrix, values: Matrix) -> Question:
         (_EXCHANGED, _outputs(keys, queries, values, math.sqrt(length), "right")),
     ]
     mistakes = [Mistake(reason, result) for reason, result in wrong if result != right]
-    mistakes.append(Mistake(_OVERFLOW, raises="OverflowError"))
-    return Question("attention", inputs, right, WHY, TOLERANCE, tuple(mistakes))
+    mistakes += [
+        Mistake(_OVERFLOW, raises="OverflowError"),
+        Mistake(_NOT_ITSELF, raises="ValueError", message="empty"),  # the largest of no scores
+    ]
+    label = f"attention, {len(queries)} token{'s' if len(queries) > 1 else ''}{remark}"
+    return Question("attention", inputs, right, WHY, TOLERANCE, tuple(mistakes), label)
 
 
 def _outputs(queries: Matrix, keys: Matrix, values: Matrix, divisor: float, mask: str) -> Matrix:
@@ -102,12 +114,15 @@ def _outputs(queries: Matrix, keys: Matrix, values: Matrix, divisor: float, mask
         keys: vectors that they are compared with.
         values: vectors that are averaged.
         divisor: number that scores are divided by.
-        mask: how later tokens are hidden: "right", "none", a "score" of 0, or a "weight"
-            of 0.
+        mask: how later tokens are hidden: "right", "none", a "score" of 0, a "weight" of 0, or
+            "before" if the token itself is hidden, too.
     """
     outputs = []
     for t, query in enumerate(queries):
-        seen = t + 1 if mask == "right" else len(keys)
+        seen = {"right": t + 1, "before": t}.get(mask, len(keys))
+        if not seen:
+            outputs.append([0.0] * len(values[0]))
+            continue
         scores = [_dot(query, key) / divisor for key in keys[:seen]]
         if mask == "score":
             scores[t + 1 :] = [0.0] * (len(keys) - t - 1)

@@ -82,9 +82,14 @@ def questions(rng: Random) -> list[Question]:
 _ONE_PATH = "Two paths lead back to a, as it is used twice: add both."
 _FLOAT = "The result remembers nothing: return a Value, with x as its child and with its slope."
 _NO_CHILD = "The result does not have x among its children: the walk backward never reaches x."
+_CHILD_IS_FLOAT = "The child is x itself, which is a Value: x.data is only its number."
 _OVERFLOW = "tanh of a large number is 1, but e to the power of it overflows: use math.tanh."
 _NO_FLOAT = "math.tanh needs a number, and x is a Value: its number is x.data."
 _NO_TUPLE = "Children and slopes are tuples: (x,) with a comma is one, (x) is not."
+_NEARLY_0 = (
+    "This is nearly 0. To divide by 2·h needs parentheses: / (2 * h). If you have them, the step "
+    "is so small that it is lost in rounding: use 1e-5."
+)
 _WHY_TANH = (
     "With t = tanh(x), the number is t and the slope is 1 − t²: a wrong slope trains wrongly."
 )
@@ -105,6 +110,7 @@ def _tanh(x: float) -> Question:
         Mistake(_NO_TUPLE, raises="TypeError", message="not iterable"),
         Mistake(_NO_TUPLE, raises="TypeError", message="not reversible"),
         Mistake(_NO_FLOAT, raises="TypeError", message="must be real number"),
+        Mistake(_CHILD_IS_FLOAT, raises="AttributeError", message="'float' object"),
     )
     return Question(
         "tanh",
@@ -131,7 +137,7 @@ def _slope(function: str, x: float) -> Question:
         Mistake("Divide by the distance of the two points: it is 2·h, not h.", 2 * right),
         Mistake("Divide by the distance of the two points, 2·h.", (f(x + 1e-5) - f(x - 1e-5))),
         Mistake("Subtract the left from the right: this has the opposite sign.", -right),
-        Mistake("The step is so small that it is lost in rounding: use 1e-5.", 0.0),
+        Mistake(_NEARLY_0, 0.0),
     ]
     if not right:
         sides = "Look to both sides: at a bend, one side alone gives another slope."

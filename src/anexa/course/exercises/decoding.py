@@ -172,6 +172,11 @@ _TIES = (
     "Two logits are equal, and top_k is a number of tokens, not a smallest logit: the lower number "
     "is kept."
 )
+_HIGHER = (
+    "Of two equal logits, the lower number comes first: sort by the negative logit, as in the "
+    "chapter, and do not reverse the order."
+)
+_NONE = "top_k may be None: then it cuts nothing off."
 _OVERFLOW = (
     "Large logits overflow: subtract the largest one before the division by the temperature, as in "
     "chapter 3."
@@ -190,10 +195,13 @@ def cut(logits: Vector, top_k: int | None, top_p: float, *, mistake: str = "") -
         top_p: sum of the probabilities to keep.
         mistake: "sum" for no division by the sum, "without" for no token that reaches `top_p`,
             "all" for a `top_p` of all tokens, "ties" for more than `top_k` tokens if logits are
-            equal, "smallest" for the least likely, "size" for results in the order of size.
+            equal, "higher" for the higher number of two equal logits, "smallest" for the least
+            likely, "size" for results in the order of size.
     """
     p = softmax(logits)
     order = sorted(range(len(p)), key=lambda i: p[i] if mistake == "smallest" else -p[i])
+    if mistake == "higher":
+        order = sorted(range(len(p)), key=lambda i: p[i])[::-1]
     k = len(p) if top_k is None else top_k
     kept = order if mistake == "all" else order[:k]
     if mistake == "ties":
@@ -229,6 +237,7 @@ def _probabilities(logits: Vector, temperature: float, top_k: int | None, top_p:
         (_WITHOUT, cut(scaled, top_k, top_p, mistake="without")),
         (_NOT_RESCALED, cut(scaled, top_k, top_p, mistake="sum")),
         (_TIES, cut(scaled, top_k, top_p, mistake="ties")),
+        (_HIGHER, cut(scaled, top_k, top_p, mistake="higher")),
         (_BY_SIZE, cut(scaled, top_k, top_p, mistake="size")),
         (_SMALLEST, cut(scaled, top_k, top_p, mistake="smallest")),
         (_OF_ALL, cut(scaled, top_k, top_p, mistake="all")),
@@ -239,6 +248,7 @@ def _probabilities(logits: Vector, temperature: float, top_k: int | None, top_p:
     raised = (
         Mistake(_OVERFLOW, raises="OverflowError"),
         Mistake(_ZERO, raises="ZeroDivisionError"),
+        Mistake(_NONE, raises="TypeError", message="NoneType"),
     )
     arguments = (logits, temperature, top_k, top_p)
     return Question("probabilities", arguments, right, WHY, TOLERANCE, (*mistakes, *raised))
@@ -262,6 +272,9 @@ _SHARED = (
     "The second text sees the keys of the first: what is kept must be in the dictionary of the "
     "text. On a server, one person would read along with another."
 )
+_NO_KEY = (
+    "The cache is an empty dictionary at first: put empty lists into it, if there are none yet."
+)
 _UNSCALED = "Divide the scores by the square root of the length of a query, as in chapter 6."
 _EXCHANGED = "Queries are compared with keys, and values are averaged: here two are exchanged."
 
@@ -283,7 +296,10 @@ def _attend(earlier: list[Piece], pieces: list[Piece], label: str) -> Question:
     wrong = [(why, _outputs(pieces, mistake)) for mistake, why in _MISTAKES.items()]
     wrong.append((_SHARED, _outputs(earlier + pieces, "shared")[len(earlier) :]))
     mistakes = [Mistake(why, result) for why, result in wrong if result != right]
-    mistakes.append(Mistake(_NOT_ITSELF, raises="ValueError"))
+    mistakes += [
+        Mistake(_NOT_ITSELF, raises="ValueError"),
+        Mistake(_NO_KEY, raises="KeyError"),
+    ]
     question = f"attend, {label}"
     return Question("attend", (pieces,), right, WHY_CACHE, TOLERANCE, tuple(mistakes), question)
 

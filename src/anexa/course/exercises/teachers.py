@@ -60,6 +60,15 @@ _SIZE = (
     "the text less likely."
 )
 _UNSORTED = "The shares are right, but in the order of the names: the best teacher comes first."
+_DICT = "The shares are right. Return them as a list: one share for each name, in this order."
+_PAIRS = "The result is a list of pairs: [name, share] for each name, in order."
+_SLOPES = (
+    "gradients[i] and slopes[i] are lists, with a number for each weight: go through the weights."
+)
+_SAME = (
+    "With the name and without it, the loss is the same: one model was trained for both. Make a "
+    "copy of model for each training."
+)
 _STEP_LOSSES = (
     "These are the losses that train yields, of the names that it reads. The ledger is about the "
     "loss of the text."
@@ -163,7 +172,8 @@ def by_hand(rng: Random) -> tuple[str, Question]:
         f"step {t}: reads {name}, gradient {gradient}, slope {slope}"
         for t, (name, gradient, slope) in enumerate(zip(names, gradients, slopes), start=1)
     ]
-    mistakes = tuple(Mistake(why, found) for why, found in wrong)
+    wrong_types = [(_DICT, {one: right[0], other: right[1]})]
+    mistakes = tuple(Mistake(why, found) for why, found in [*wrong, *wrong_types])
     question = Question(BY_HAND, (), right, _WHY_BY_HAND, 1e-6, mistakes)
     return "\n".join([*lines, f"shares of {one} and of {other}: ?"]), question
 
@@ -243,13 +253,16 @@ def _ask_rank(docs: tuple[str, ...], seed: int, text: str) -> Question:
     run = train(docs, seed, text)
     by_size = sorted(run.shares, key=lambda name: abs(run.shares[name]), reverse=True)
     right = _ranking(run.shares)
-    wrong = [
+    wrong: list[tuple[str, Any]] = [
+        (_PAIRS, run.shares),
+        (_PAIRS, [name for name, _ in right]),
         (_WORST, right[::-1]),
         (_SIZE, [[name, run.shares[name]] for name in by_size]),
         (_UNSORTED, [[name, run.shares[name]] for name in docs]),
         *[(why, _ranking(_wrong_shares(run, kind))) for kind, why in _KINDS.items()],
     ]
     mistakes = tuple(Mistake(why, found) for why, found in wrong)
+    mistakes += (Mistake(_SLOPES, raises="TypeError", message="can't multiply sequence"),)
     label = f"rank({len(run.names)} names, gradients, slopes)"
     arguments = (list(docs), seed, text)
     return Question("rank", arguments, right, _WHY_RANK, TOLERANCE, mistakes, label)
@@ -304,6 +317,7 @@ def _ask_without(docs: tuple[str, ...], seed: int, text: str, name: str) -> Ques
     whole, other = loss_after((docs, long)), loss_after((rest, short))
     wrong = [
         (_SIGN, whole - other),
+        (_SAME, 0.0),
         (_LOSS_ALONE, other),
         (_MORE_ROUNDS, loss_after((rest, long)) - whole),
         (_GOES_ON, loss_after((docs, long), (rest, short)) - whole),
