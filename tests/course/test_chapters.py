@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import io
 import json
 import re
 import tempfile
@@ -10,7 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from rich.console import Console
 
+from anexa.cli.markdown import Document
 from anexa.course.chapters import BLOCK, TEACHERS, Chapter, chapters, live_view
 from anexa.course.exercises import EXERCISES
 from anexa.course.html import to_html
@@ -110,6 +113,16 @@ def test_chapter_in_a_terminal(chapter: Chapter) -> None:
     assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in text
     assert text.count("**In the glass box**") == len(blocks(chapter, "glass-box"))
     assert ".md)" not in text
+
+
+@each_chapter
+def test_no_line_of_code_is_wrapped_in_a_terminal(chapter: Chapter) -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, width=60)
+    console.print(Document(to_terminal(chapter, "Ada")), crop=False)
+    shown = {line.rstrip() for line in terminal.getvalue().split("\n")}
+    for code in blocks(chapter, "python"):
+        assert {f" {line}" for line in code.splitlines() if line} <= shown
 
 
 def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:

@@ -55,12 +55,13 @@ def learn(
         write_atomic(notebook[1], text.encode("utf-8"), replace=force)
     elif number is not None:
         from rich.console import Console
-        from rich.markdown import Markdown
 
+        from anexa.cli.markdown import Document
         from anexa.course.terminal import to_terminal
 
         console = Console(highlight=False)
-        console.print(Markdown(to_terminal(chapter(number), student), code_theme="ansi_dark"))
+        document = Document(to_terminal(chapter(number), student), code_theme="ansi_dark")
+        console.print(document, crop=False)
     else:
         from urllib.parse import urlencode
 

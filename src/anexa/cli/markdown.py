@@ -1,0 +1,30 @@
+"""Markdown in a terminal, whose code can be copied: no line of it is wrapped."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Markdown, MarkdownElement
+from rich.syntax import Syntax
+from rich.text import Text
+
+
+class CodeLines(CodeBlock):
+    """Code block with one output line for each line of code, however narrow the terminal is."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the code; a wrapped line would be a syntax error when it is copied."""
+        code = Syntax("", self.lexer_name, theme=self.theme).highlight(str(self.text).rstrip())
+        yield Text("")
+        for line in code.split("\n"):
+            yield Text(" ", no_wrap=True, overflow="ignore").append_text(line)
+
+
+class Document(Markdown):
+    """Markdown document; print it with `crop=False`."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = Markdown.elements | {
+        "fence": CodeLines,
+        "code_block": CodeLines,
+    }
