@@ -106,6 +106,16 @@ WRONG: Wrong = {
     "a top_k that is None": ("[:top_k]", "[: top_k + 0]", "top_k may be None"),
     "an empty cache": ('cache.setdefault("keys", [])', 'cache["keys"]', "put empty lists into it"),
     "an overflow": ("(z - max(logits)) / t", "z / t", "Large logits overflow"),
+    "all of the likeliest": (
+        "float(token == best)",
+        "float(logits[token] == max(logits))",
+        "the token with the lowest number is taken",
+    ),
+    "the last of the likeliest": (
+        "best = logits.index(max(logits))",
+        "best = max(range(len(logits)), key=lambda token: (logits[token], token))",
+        "the token with the lowest number is taken",
+    ),
     "a division by 0": ("temperature == 0", "temperature < 0", "One cannot divide by 0"),
     "nothing kept": (
         """    all_keys = cache.setdefault("keys", [])

@@ -118,7 +118,7 @@ def questions(rng: Random) -> list[Question]:
         _draw_cut(rng, warm, None),
         _probabilities(equal, 1.0, 2, 1.0),
         _probabilities([2.0 + abs(z) for z in logits()], 0.001, None, 1.0),
-        _probabilities(logits(), 0.0, None, 1.0),
+        _probabilities(equal, 0.0, None, 1.0),
         _attend([], one_by_one, "token by token"),
         _attend(one_by_one, in_pieces, "in pieces of 3, 2 and 1 tokens"),
         _attend(one_by_one + in_pieces, in_turn, "two texts in turn"),
@@ -184,6 +184,10 @@ _OVERFLOW = (
 _ZERO = (
     "With a temperature of 0, the likeliest token has the probability 1. One cannot divide by 0."
 )
+_GREEDY_TIES = (
+    "Several logits are equal: with a temperature of 0, the token with the lowest number is taken, "
+    "and the others have the probability 0."
+)
 
 
 def cut(logits: Vector, top_k: int | None, top_p: float, *, mistake: str = "") -> Vector:
@@ -242,7 +246,9 @@ def _probabilities(logits: Vector, temperature: float, top_k: int | None, top_p:
         (_SMALLEST, cut(scaled, top_k, top_p, mistake="smallest")),
         (_OF_ALL, cut(scaled, top_k, top_p, mistake="all")),
     ]
-    if temperature not in (0, 1):
+    if temperature == 0:
+        wrong = [*((_GREEDY_TIES, found) for found in _greedy_ties(logits)), *wrong]
+    elif temperature != 1:
         wrong.insert(0, (_P_FIRST, _without(scaled, cut(logits, None, top_p))))
     mistakes = [Mistake(why, result) for why, result in wrong if not _equal(result, right)]
     raised = (
@@ -252,6 +258,14 @@ def _probabilities(logits: Vector, temperature: float, top_k: int | None, top_p:
     )
     arguments = (logits, temperature, top_k, top_p)
     return Question("probabilities", arguments, right, WHY, TOLERANCE, (*mistakes, *raised))
+
+
+def _greedy_ties(logits: Vector) -> list[Vector]:
+    """Return what greedy programs make of equal largest logits, other than taking the first."""
+    best = [i for i, z in enumerate(logits) if z == max(logits)]
+    every = [float(i in best) for i in range(len(logits))]
+    last = [float(i == best[-1]) for i in range(len(logits))]
+    return [every, [one / len(best) for one in every], last]
 
 
 _EMPTY = (
