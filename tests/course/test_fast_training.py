@@ -8,7 +8,8 @@ import random
 import pytest
 
 import microgpt
-from anexa.course.fast_training import fast_gradient, fast_loss, fast_train
+from anexa.course.exercises.teachers import ROUNDS, train
+from anexa.course.fast_training import fast_gradient, fast_loss, fast_shares, fast_train
 from microgpt import Value
 
 DOCS = ["samos", "chios", "thera", "santorini thera kaldera"]  # the last one exceeds the context
@@ -57,3 +58,20 @@ def test_loss_and_gradient_of_a_document(model: microgpt.Model) -> None:
         expected = [slopes.get(value, 0.0) for value in model.parameters]
         assert fast_loss(model, doc) == pytest.approx(loss.data, rel=1e-12)
         assert fast_gradient(model, doc) == pytest.approx(expected, rel=1e-9, abs=1e-14)
+
+
+def test_shares_add_up_to_the_change_of_the_loss(model: microgpt.Model) -> None:
+    other, text = copy.deepcopy(model), "samos thera"
+    before = fast_loss(model, text)
+    shares = fast_shares(model, DOCS, 8, text)
+    list(fast_train(other, DOCS, 8))
+    assert numbers(model) == pytest.approx(numbers(other), rel=1e-9, abs=1e-12)
+    assert list(shares) == DOCS
+    assert sum(shares.values()) == pytest.approx(fast_loss(model, text) - before, rel=0.05)
+
+
+def test_shares_equal_those_of_the_glass_box() -> None:
+    docs, text = ("ann", "otto", "nina"), "anna"
+    shares = train(docs, 5, text).shares
+    model = microgpt.Model([*docs, text], random.Random(5))
+    assert fast_shares(model, docs, len(docs) * ROUNDS, text) == pytest.approx(shares, rel=1e-9)
