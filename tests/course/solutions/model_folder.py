@@ -113,7 +113,7 @@ WRONG: Wrong = {
         "numbers",
         "A matrix is a list of rows",
     ),
-    "metadata as a tensor": ('if name != "__metadata__":', "if True:", "which is no tensor"),
+    "metadata as a tensor": ('if name != "__metadata__":', "if True:", "which is no matrix"),
     "no bos": ('[config["bos_token_id"]] + [', "[", "begins with the token bos_token_id"),
     "places in the alphabet": (
         "[vocabulary[letter] for letter in text]",

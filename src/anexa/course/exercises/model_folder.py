@@ -51,12 +51,12 @@ _HEADER_BYTES = "The second byte of the length counts 256 times as much as the f
 _ONE_BYTE = "A number of the type F32 takes 4 bytes, not 1."
 _FROM_1 = "Rows and columns are counted from 0: before row 2 there are two whole rows."
 _COLUMN_ROW = "The numbers are stored row by row: before row 2 there are two rows of numbers."
-_COLUMNS = "The matrix is stored row by row: the first numbers of the tensor are its first row."
+_COLUMNS = "The matrix is stored row by row: its first numbers are its first row."
 _FLAT = "A matrix is a list of rows: cut the numbers into as many rows as the shape says."
 _HEADER_ORDER = (
     "The matrices need not stand in the order of the header: data_offsets say where each begins."
 )
-_METADATA = "The header also has __metadata__, which is no tensor: leave it out."
+_METADATA = "The header also has __metadata__, which is no matrix: leave it out."
 _DOUBLES = "F32 numbers take 4 bytes each: the letter of struct is f, not d."
 _LENGTH = "The first 8 bytes have the lowest byte first: int.from_bytes(…, 'little')."
 _OUT_OF_RANGE = (
