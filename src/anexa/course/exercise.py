@@ -72,6 +72,8 @@ class Question:
                 continue
             if raises or first_difference(result, mistake.result, self.tolerance) is None:
                 return mistake.reason
+        if raises is None and result is None and self.call != BY_HAND:
+            return "The function returns nothing: does each way through it end with return?"
         return advice(raises, message) or self.why
 
 

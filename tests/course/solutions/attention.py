@@ -55,6 +55,12 @@ WRONG: Wrong = {
         "dot(weights, [value[0] for value in values])",
         "An output is a vector",
     ),
+    "as long as the list": (
+        "for column in zip(*values)]",
+        "for column in list(zip(*values))[: len(values)]]",
+        "as long as a value",
+    ),
+    "nothing": ("    return outputs", "    print(outputs)", "The function returns nothing"),
     "vectors that run together": ("outputs.append", "outputs.extend", "An output is a vector"),
     "a return in the loop": ("    return outputs", "        return outputs", "inside the loop"),
     "a name of the chapter": ("def dot(", "def product(", "The file runs alone"),

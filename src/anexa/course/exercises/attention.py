@@ -72,6 +72,7 @@ _EXCHANGED = "Queries are compared with keys, and values are averaged: here two 
 _NOT_ITSELF = "A token looks at itself, too: token t sees t + 1 tokens, from token 0 to token t."
 _FIRST_ONLY = "This is the first output only: does return stand inside the loop over the tokens?"
 _NUMBERS = "An output is a vector, a list as long as a value. Here the outputs are single numbers."
+_WIDTH = "An output is as long as a value: it has len(values[0]) numbers, and not len(values)."
 _OVERFLOW = (
     "e to the power of a large score is larger than any number that a float can have: subtract the "
     "largest score of the row first."
@@ -85,6 +86,7 @@ def _attention(queries: Matrix, keys: Matrix, values: Matrix, remark: str = "") 
     inputs, length = (queries, keys, values), len(queries[0])
     wrong: list[tuple[str, Any]] = [
         (_FIRST_ONLY, right[:1]),
+        (_WIDTH, [row[: len(queries)] for row in right]),
         (_NUMBERS, [row[0] for row in right]),
         (_NUMBERS, [number for row in right for number in row]),
         (_NOT_ITSELF, _outputs(*inputs, math.sqrt(length), "before")),
