@@ -16,7 +16,6 @@ class CodeLines(CodeBlock):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the code; a wrapped line would be a syntax error when it is copied."""
         code = Syntax("", self.lexer_name, theme=self.theme).highlight(str(self.text).rstrip())
-        yield Text("")
         for line in code.split("\n"):
             yield Text(" ", no_wrap=True, overflow="ignore").append_text(line)
 
