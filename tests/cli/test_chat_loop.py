@@ -33,7 +33,7 @@ SHOWN = {
     "riddle": "│ hm\n│ hm\n42\n",
     "again": "What?\n",
 }
-CHAIN = "A1-a5:A:1<5,A:05-1-0=4:-A4\n-(A4*a3):A4*a3+0=12;A2:-B1A2"
+CHAIN = "A1-a5:A:1<5,A:05-1-0=4:-A4:=(-A4)*A3\n-(A4*a3):A4*a3+0=12;A2:-B1A2"
 NEW = "/new", "a new conversation\n"
 
 
@@ -179,6 +179,8 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
     assert cut.endswith(" was cut off after 10 tokens: allow more, or ask for less)\n\n")
     [too_long] = chat(untrained, "9" * 256)
     assert "maximum context length is 512 tokens. However, the prompt has 514 tokens" in too_long
+    [unread] = chat(untrained, "9" * 1204)
+    assert "a question has 1,204 characters, of which this model reads at most 1,000" in unread
 
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:

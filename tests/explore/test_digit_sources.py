@@ -13,7 +13,11 @@ from anexa.explore.digit_sources import DigitSource, Span
 from anexa.explore.part_places import LinePlace, locate, locate_numbers
 from anexa.model.place_marks import mark_places
 from anexa.thinking.checker import Report, check
+from anexa.thinking.expressions import evaluate
+from anexa.thinking.problems import problem
+from anexa.thinking.questions import analyze, parse_calculation
 from anexa.thinking.tasks import distinct_problems, task_names
+from anexa.thinking.thoughts import split_remaining
 from tests.thinking.test_checker import EXAMPLES
 
 BETWEEN = "<|assistant|><think>"
@@ -27,7 +31,8 @@ def check_and_locate(
     text = f"<|user|>{rendered}{BETWEEN}{thought}</think>"
     report = check(question, thought, answer)
     numbers = locate_numbers(rendered, len("<|user|>"))
-    return report, locate(report, numbers, text, text.index(thought, text.index(BETWEEN))), text
+    start = text.index(thought, text.index(BETWEEN))
+    return report, locate(analyze(question), report, numbers, text, start), text
 
 
 def cut(text: str, span: Span) -> str:
@@ -40,9 +45,9 @@ def digits(text: str) -> str:
 
 @pytest.mark.parametrize("task", task_names(()))
 def test_each_digit_has_a_source_with_the_same_digit(task: str) -> None:
-    for problem in distinct_problems(task, 10, random.Random(1)):
-        if problem.thought:
-            check_sources(problem.question, problem.thought, problem.answer)
+    for one in distinct_problems(task, 10, random.Random(1)):
+        if one.thought:
+            check_sources(one.question, one.thought, one.answer)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example[0] for example in EXAMPLES])
@@ -62,27 +67,49 @@ def check_sources(question: str, thought: str, answer: str, *, marked: bool = Tr
         for one in place.operands:
             assert int(digits(cut(text, one.span))[::-1]) == one.operand.number
             assert one.origin is not None
-            assert int(digits(cut(text, one.origin))) == one.operand.number
             assert one.origin[1] <= place.span[0]
-        expression, *facts, value = place.parts
+            for span in (one.origin, one.copy):
+                assert span is None or int(digits(cut(text, span))) == one.operand.number
+        remaining = [part for part in place.parts if part.kind == "remaining"]
+        end = "".join(f":={cut(text, part.span)}" for part in remaining)
+        assert end == "".join(re.findall(":=[^,]+$", line.text))
+        expression, *facts, value = place.parts[: len(place.parts) - len(remaining)]
         assert cut(text, expression.span) == line.text.partition(":")[0]
         assert [cut(text, fact.span) for fact in facts] == [fact.text for fact in line.facts]
-        assert cut(text, value.span) == line.text.rpartition(":")[2]
-        written = [at for at in range(*value.span) if text[at] in "0123456789<=>"]
-        assert sorted(source.place for source in value.sources) == written
+        assert cut(text, value.span) == line.text.removesuffix(end).rpartition(":")[2]
+        for part in (value, *remaining):
+            written = [at for at in range(*part.span) if text[at] in "0123456789<=>"]
+            assert [source.place for source in part.sources] in (written, written[::-1])
         for part in place.parts:
             for source in part.sources:
                 assert part.span[0] <= source.place < part.span[1]
                 assert source.spans or (source.role, text[source.place]) in ZEROS
                 for span in source.spans:
                     assert cut(text, span) == text[source.place]
-                    assert span[1] <= part.span[0]
+                    assert span[1] <= part.span[0] or is_joined(text, part.span, source)
         check_roles(line.operation, [fact.sources for fact in facts])
 
 
-# Zeros in front of a number; a remainder less than the divisor, which no multiple fits.
-ZEROS = {("number", "0"), ("multiple", "0")}
-CARRIED = {"+": "carry", "-": "carry", "*": "sum", "/": "remainder", "?": ""}
+def is_joined(text: str, part: Span, source: DigitSource) -> bool:
+    """Whether a source is in the same fact: 252 in 10*25+2=252."""
+    equation = re.search(r":10\*\d+\+\d=(?=\d+$)", cut(text, part))
+    return (
+        equation is not None
+        and source.role == "result"
+        and all(span[1] < part[0] + equation.end() <= source.place for span in source.spans)
+    )
+
+
+# Zeros in front of a number; the remainder before the first digit; no times a divisor.
+ZEROS = {(role, "0") for role in ("number", "partial", "remainder", "multiple")}
+CARRIED = {"+": "carry", "-": "carry", "*": "sum", "?": ""}
+DIVISION = re.compile(  # the roles in a fact of a division, by its kind
+    "(second )+"  # a multiple in the table
+    "|(remainder )+first (result )+"  # the next digit
+    "|(second )+(multiple )+"  # a multiple that is tried
+    "|multiple partial "  # a comparison
+    "|partial multiple (carry )?"  # a column of a difference
+)
 
 
 def check_roles(operation: str, facts: list[tuple[DigitSource, ...]]) -> None:
@@ -90,17 +117,24 @@ def check_roles(operation: str, facts: list[tuple[DigitSource, ...]]) -> None:
     for sources in facts:
         roles = [source.role for source in sources]
         if operation == "/":
-            assert {"second"} <= {*roles} <= {"first", "second", "remainder", "multiple"}
+            assert DIVISION.fullmatch("".join(f"{role} " for role in roles))
         else:
             assert sorted({*roles} - {CARRIED[operation]}) == ["first", "second"]
-    assert not any(source.role == CARRIED[operation] for source in facts[0])
+    if operation != "/":
+        assert not any(source.role == CARRIED[operation] for source in facts[0])
     if operation in "+*":
         assert all(CARRIED[operation] in [source.role for source in one] for one in facts[1:])
 
 
 def sources_of(text: str, places: list[LinePlace], fact: str) -> list[tuple[str, str, list[int]]]:
-    """Role, digit and places of the sources of a fact."""
+    """Role, digit and places of the sources of a part, which is found by its text."""
     (part,) = (part for line in places for part in line.parts if cut(text, part.span) == fact)
+    return sources_at(text, places, part.span[0])
+
+
+def sources_at(text: str, places: list[LinePlace], at: int) -> list[tuple[str, str, list[int]]]:
+    """Role, digit and places of the sources of the part that begins at an offset."""
+    (part,) = (part for line in places for part in line.parts if part.span[0] == at)
     return [(s.role, text[s.place], [span[0] for span in s.spans]) for s in part.sources]
 
 
@@ -117,14 +151,109 @@ def test_sources_of_a_product() -> None:
 
 
 def test_sources_of_a_division() -> None:
-    _, places, text = check_and_locate(*next(one for one in EXAMPLES if one[0] == "30/7"))
-    question, line = text.index("B3A0/A7"), text.index("A0B3/a7")
-    assert sources_of(text, places, "A:30-7*4=2") == [
-        ("remainder", "3", [text.index("=3,A:30") + 1]),
-        ("first", "0", [line + 1, question + 3]),
-        ("second", "7", [line + 6, question + 6]),
-        ("multiple", "4", [text.index("7*4=28") + 2]),
+    one = problem("/", 992, 37)
+    _, places, text = check_and_locate(one.question, one.thought, one.answer)
+    question, line = text.index("C9B9A2/B3A7"), text.index("A2B9C9/a7b3")
+    tens, ones = text.index("B:10*9+9=99"), text.index("A:10*25+2=252")
+    table, tried = text.index("37*6=222"), text.rindex("37*6=222")
+    before = text.rindex("37*7=259")
+    left = text.index("09-4-0=5,09-7-0=2") + 7
+    assert sources_of(text, places, "B:10*9+9=99") == [
+        ("remainder", "9", [text.index("C:10*0+9=9") + 9]),  # 37*0 fits, and nothing is subtracted
+        ("first", "9", [line + 3, question + 3]),
+        ("result", "9", [tens + 5]),
+        ("result", "9", [tens + 7]),
     ]
+    assert sources_of(text, places, "A:10*25+2=252") == [
+        ("remainder", "2", [left + 9]),
+        ("remainder", "5", [left]),
+        ("first", "2", [line + 1, question + 5]),
+        *(("result", digit, [ones + at]) for digit, at in (("2", 5), ("5", 6), ("2", 8))),
+    ]
+    assert sources_at(text, places, tried) == [
+        ("second", "3", [line + 10, question + 8, before]),
+        ("second", "7", [line + 8, question + 10, before + 1]),
+        *(("multiple", "2", [table + at]) for at in (5, 6, 7)),
+    ]
+    assert sources_at(text, places, text.index("2<5")) == [
+        ("multiple", "2", [tried + 6, table + 6]),
+        ("partial", "5", [ones + 11, ones + 6]),
+    ]
+    assert sources_at(text, places, text.index("02-2-0=0,05")) == [
+        ("partial", "2", [ones + 12, ones + 8]),
+        ("multiple", "2", [tried + 7, table + 7]),
+    ]
+    assert sources_at(text, places, text.index("05-2-0=3")) == [
+        ("partial", "5", [ones + 11, ones + 6]),
+        ("multiple", "2", [tried + 6, table + 6]),
+        ("carry", "0", [text.index("02-2-0=0,05")]),
+    ]
+    assert sources_of(text, places, "B2A6 R 30") == [
+        ("result", "2", [text.rindex("37*2=74") + 3]),
+        ("result", "6", [tried + 3]),
+        ("result", "3", [text.index("05-2-0=3") + 7]),
+        ("result", "0", [text.index("02-2-0=0,05") + 7]),
+    ]
+
+
+def test_sources_of_what_remains() -> None:
+    """The value of a line takes the place of its operands; the other numbers are copied again."""
+    question = "12-(3+40)*5"
+    calculation = parse_calculation(question)
+    assert calculation
+    thought = "\n".join(step.text for step in evaluate(calculation))
+    _, places, text = check_and_locate(question, thought, "-203")
+    asked = text.index("B1A2-(A3+B4A0)*A5")
+    first, second = text.index("B1A2-B4A3*A5"), text.index("B1A2-C2B1A5")
+    sum_, product = text.index("B4A3:=") + 1, text.index("C2B1A5:=") + 1
+    assert sources_of(text, places, "B1A2-B4A3*A5") == [
+        ("number", "1", [asked + 1]),
+        ("number", "2", [asked + 3]),
+        ("number", "4", [sum_]),
+        ("number", "3", [sum_ + 2]),
+        ("number", "5", [asked + 16]),
+    ]
+    assert sources_of(text, places, "A3B4*a5") == [
+        ("number", "3", [sum_ + 2, first + 8]),
+        ("number", "4", [sum_, first + 6]),
+        ("number", "5", [asked + 16, first + 11]),
+    ]
+    assert sources_of(text, places, "B1A2-C2B1A5") == [
+        ("number", "1", [asked + 1, first + 1]),
+        ("number", "2", [asked + 3, first + 3]),
+        *(("number", digit, [product + at]) for digit, at in (("2", 0), ("1", 2), ("5", 4))),
+    ]
+    assert sources_of(text, places, "A2B1C0-a5b1c2") == [
+        ("number", "2", [asked + 3, second + 3]),
+        ("number", "1", [asked + 1, second + 1]),
+        ("number", "0", []),
+        *(("number", "512"[at], [product + 4 - 2 * at, second + 10 - 2 * at]) for at in range(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("remaining", "sources"),
+    [
+        ("B6A3*A7", [["B6A3", 1], ["B6A3", 3], ["A5", 1]]),  # a wrong digit
+        ("B6A3", [["B6A3", 1], ["B6A3", 3]]),  # another calculation: by the number
+        ("A5*(B6A3-A9)", [["A5", 1], ["B6A3", 1], ["B6A3", 3]]),  # the 9 comes from nowhere
+        ("A8", []),
+    ],
+)
+def test_sources_of_what_does_not_remain(remaining: str, sources: list[tuple[str, int]]) -> None:
+    line = f"A1B2+a2b4:A:1+2+0=03,B:2+4+0=06:B6A3:={remaining}"
+    _, (place,), text = check_and_locate("(21+42)*5", line, "315")
+    last = place.parts[-1]
+    assert (last.kind, cut(text, last.span)) == ("remaining", remaining)
+    found = [source.spans[0][0] for source in last.sources]
+    assert found == [text.index(number) + at for number, at in sources]
+
+
+def test_equal_numbers_that_remain_keep_their_sources() -> None:
+    line = "A2+a3:A:2+3+0=05:A5:=A5*A5+A1"
+    _, (place,), text = check_and_locate("(2+3)*5+1", line, "26")
+    value, factor = text.index("A5:=") + 1, text.index("A5+A1") + 1
+    assert [source.spans[0][0] for source in place.parts[-1].sources][:2] == [value, factor]
 
 
 def test_the_larger_number_of_a_negative_difference_comes_first() -> None:
@@ -142,7 +271,18 @@ LINES = st.sampled_from([line for _, thought, _ in EXAMPLES for line in thought.
 @given(
     st.lists(LINES, min_size=1, max_size=4).map("\n".join),
     st.lists(st.tuples(st.integers(0, 250), st.text("0123456789+-*/?<=>:,;()aAbB \n", max_size=2))),
-    st.sampled_from(["347*86", "478-5003", "Hello", "3 and 47 and 86", f"{'9' * 41}+6", "A5+B"]),
+    st.sampled_from(
+        [
+            "347*86",
+            "5-12+3",
+            "(1-5)*3",
+            "478-5003",
+            "Hello",
+            "3 and 47 and 86",
+            f"{'9' * 41}+6",
+            "A5+B",
+        ]
+    ),
 )
 def test_any_thought_is_located(
     thought: str, changes: list[tuple[int, str]], question: str
@@ -154,9 +294,10 @@ def test_any_thought_is_located(
     assert len(places) == len(report.lines)
     for line, place in zip(report.lines, places):
         assert cut(text, place.span) == line.text
-        assert len(place.parts) == (len(line.facts) + 2 if line.operation else 0)
+        parts = len(line.facts) + 2 + bool(split_remaining(line.text)[1])
+        assert len(place.parts) == (parts if line.operation else 0)
         for part in place.parts:
             for source in part.sources:
                 assert part.span[0] <= source.place < part.span[1]
                 for first, stop in source.spans:
-                    assert stop == first + 1 <= part.span[0]
+                    assert stop == first + 1 <= source.place

@@ -19,7 +19,7 @@ from anexa.thinking.checker import parse_value
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem
 from anexa.thinking.questions import Question, analyze
-from anexa.thinking.thoughts import write_step
+from anexa.thinking.thoughts import REMAINS, split_remaining, write_step
 
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
@@ -108,15 +108,35 @@ def thinks(problem: Problem, said: str) -> str:
     if not closed and problem.thought.startswith(thought):
         return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"
     asked = analyze(problem.question)
-    lines = thought.split("\n") if closed else thought.split("\n")[:-1]
-    given = {number: parse_value(line.rpartition(":")[2]) for number, line in enumerate(lines)}
-    lines += write_lines(asked, given)[len(lines) :]
-    answer = asked.conclude(*parse_value(lines[-1].rpartition(":")[2]))
+    *lines, last = thought.split("\n")
+    if closed or REMAINS in last:  # the last line has its value
+        lines.append(last)
+    lines = [split_remaining(line)[0] for line in lines]
+    if not closed and lines:  # the model may have begun to write what remains
+        lines[-1] = lines[-1].removesuffix(REMAINS)
+    given = {number: value_of(line) for number, line in enumerate(lines)}
+    written = write_lines(asked, given)
+    for number in range(len(lines)):
+        _, remaining = split_remaining(written[number])
+        lines[number] += f"{REMAINS}{remaining}" if remaining else ""
+    lines += written[len(lines) :]
+    answer = asked.conclude(*value_of(lines[-1]))
     return f"{THINK}{chr(10).join(lines)}{END_THINK}{answer}"
 
 
 def write_lines(asked: Question, given: Mapping[int, tuple[int, int]]) -> list[str]:
     """Write the lines of a thought, with given results of some of its steps."""
     values = asked.compute(given).values
-    operands = (asked.operands(step, values) for step in asked.steps)
-    return [write_step(step.operation, *pair).text for step, pair in zip(asked.steps, operands)]
+    lines = []
+    for number, step in enumerate(asked.steps):
+        line = write_step(step.operation, *asked.operands(step, values))
+        known = {place: value for place, value in values.items() if place <= number}
+        remaining = asked.remaining(known)
+        is_whole = remaining is None or line.remainder
+        lines.append(line if is_whole else line.add_remaining(str(remaining)))
+    return [line.text for line in lines]
+
+
+def value_of(line: str) -> tuple[int, int]:
+    """Read the value of a line, and the remainder."""
+    return parse_value(split_remaining(line)[0].rpartition(":")[2])

@@ -66,7 +66,7 @@ def test_prompt_leaves_room_for_the_answer(parrot: Path, max_tokens: int | None)
 def test_last_turn_is_kept_even_if_it_is_too_long(parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
     hello = {"role": "user", "content": "hello"}
-    long = {"role": "user", "content": "9" * 1000}  # a longer question becomes "?"
+    long = {"role": "user", "content": "9" * 1000}  # a longer question is refused
     assert model.truncate([hello, long]) == ([long], 1)
     assert model.truncate([long, hello]) == ([hello], 1)
     begun = {"role": "assistant", "content": "I wo"}

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anexa.errors import AnexaError
 from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
-from anexa.model.question import UNREADABLE, normalize_question
+from anexa.model.question import MAX_QUESTION, UNREADABLE, normalize_question
 from anexa.thinking.examples import Examples, draw_any
 from anexa.thinking.phrasings import rephrase
 
@@ -93,6 +94,16 @@ def test_questions_of_the_training_stay_as_they_are() -> None:
         assert normalize_question(question) == question
     for example in Examples(2560, 1).batch(0, 20_000):
         assert normalize_question(example.question) == example.question
+
+
+def test_a_question_that_is_too_long_is_refused_and_not_replaced() -> None:
+    longest = "7" * MAX_QUESTION
+    [kept] = normalize_messages(CHAT_TEMPLATE, [{"role": "user", "content": longest}])
+    assert kept["content"] == longest
+    too_long = [{"role": "user", "content": longest + "+1"}]
+    with pytest.raises(AnexaError, match=r"has 1,002 characters, .* at most 1,000: shorten it"):
+        normalize_messages(CHAT_TEMPLATE, too_long)
+    assert normalize_messages("{{ messages }}", too_long) == too_long
 
 
 def test_an_earlier_answer_is_kept_however_long_its_thought_is() -> None:

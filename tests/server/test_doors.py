@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import anexa
-from anexa.errors import UsageError
+from anexa.errors import AnexaError, UsageError
 from anexa.thinking.refusals import NOT_ARITHMETIC
 from tests.cli.process import anexa as command
 from tests.cli.process import one_sentence
@@ -50,6 +50,19 @@ def test_questions_by_command_line(tmp_path: Path) -> None:
     [question] = [question for question in QUESTIONS if "\n" in question.strip()]
     result = command("generate", "--json", "--prompt", question, cwd=tmp_path)
     assert json.loads(result.stdout)["samples"][0]["content"] == QUESTIONS[question]
+
+
+def test_a_question_that_is_too_long_is_refused(server: ServerProcess) -> None:
+    sentence = (
+        "a question has 1,204 characters, of which this model reads at most 1,000: shorten it"
+    )
+    messages = [{"role": "user", "content": "9" * 1204}]
+    for more in ({}, {"truncation": "auto"}):  # as the page asks
+        response = server.chat(messages=messages, **more)
+        assert (response.status_code, response.json()["error"]["message"]) == (400, sentence)
+    with pytest.raises(AnexaError) as error:
+        anexa.load().chat(messages)
+    assert str(error.value) == sentence
 
 
 def test_bytes_that_are_no_utf_8_are_unreadable(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from anexa.thinking.expressions import Calculation, evaluate, parse_expression
 from anexa.thinking.problems import TASKS, Problem, draw, problem
 from anexa.thinking.thoughts import write_step
 from tests.server.browser import answered, ask, picture
@@ -25,7 +26,7 @@ CARRY = {
 LONG = problem("*", 987654321, 123456789)
 CHAIN = Problem(
     "(1-5)*30",
-    "\n".join(step.text for step in (write_step("-", 1, 5), write_step("*", -4, 30))),
+    "\n".join(step.text for step in evaluate(Calculation("*", Calculation("-", 1, 5), 30))),
     "-120",
 )
 
@@ -105,24 +106,42 @@ def test_steps_are_explained_as_column_arithmetic(page: Any) -> None:
 
 
 def test_facts_are_explained_in_words(page: Any) -> None:
-    lines = [
-        write_step("*", 347, 86).text,
-        write_step("/", 99, 37).text,
-        CHAIN.thought.split("\n")[1],
-    ]
-    product, division, negative = parsed(page, lines)
+    product, division = parsed(page, [write_step("*", 347, 86).text, write_step("/", 992, 37).text])
     assert [sentence["text"] for sentence in product[1]] == [
         "7 × 6 = 42: write 2, carry 4",
         "7 × 8 + 4 = 60, 4 × 6 + 60 = 84: write 4, carry 8",
         "4 × 8 + 8 = 40, 3 × 6 + 40 = 58: write 8, carry 5",
         "3 × 8 + 5 = 29: write 29",
     ]
-    assert division[1][0]["text"].startswith("37 × 1 = 37, 37 × 2 = 74, 37 × 3 = 111")
+    assert division[1][0]["text"].startswith("1 × 37 = 37, 2 × 37 = 74, 3 × 37 = 111")
     assert [sentence["text"] for sentence in division[1][1:]] == [
-        "9 − 37 × 0 = 9: write 0, 9 left",
-        "99 − 37 × 2 = 25: write 2, 25 left",
+        "begin with 9",
+        "9 is less than 37: write 0, 9 left",
+        "bring down 9: 99",
+        "3 × 37 = 111 is too large",
+        "2 × 37 = 74, 99 − 74 = 25: write 2, 25 left",
+        "bring down 2: 252",
+        "8 × 37 = 296 is too large",
+        "7 × 37 = 259 is too large",
+        "6 × 37 = 222, 252 − 222 = 30: write 6, 30 left",
     ]
-    assert (division[3], negative[3]) == ("so 99 ÷ 37 = 2 R 25", "so −(4 × 30) = −120")
+    assert division[3] == "so 992 ÷ 37 = 26 R 30"
+
+
+def test_what_remains_is_in_the_conclusion(page: Any) -> None:
+    calculation = parse_expression("100-(4-(3*4+5))*2/1", 3)
+    assert calculation
+    steps = parsed(page, [step.text for step in evaluate(calculation)])
+    assert [step[3] for step in steps] == [
+        "so 3 × 4 = 12, and 100 − (4 − (12 + 5)) × 2 ÷ 1 remains",
+        "so 12 + 5 = 17, and 100 − (4 − 17) × 2 ÷ 1 remains",
+        "so 4 − 17 = −13, and 100 − (−13) × 2 ÷ 1 remains",
+        "so −(13 × 2) = −26, and 100 − (−26) ÷ 1 remains",
+        "so −(26 ÷ 1) = −26, and 100 − (−26) remains",
+        "so 100 + 26 = 126",
+    ]
+    equal, chain = parsed(page, ["A6?a6:A:6=6:=", CHAIN.thought.split("\n")[1]])
+    assert (equal[3], chain[3]) == ("so 6 = 6", "so −(4 × 30) = −120")
 
 
 def test_other_text_is_no_step(page: Any) -> None:
@@ -225,6 +244,33 @@ def test_columns_of_a_product(page: Any) -> None:
     page.get_by_role("button", name="Show as column arithmetic").click()
     assert page.locator(".paper-sum div").all_text_contents() == ["  347", "×  86", "29842"]
     picture(page, "page-columns")
+
+
+@pytest.mark.parametrize(
+    ("dividend", "divisor", "rows"),
+    [
+        (992, 37, ["      26 R 30", "37 ) 992", "    −74", "     252", "    −222", "      30"]),
+        # Zeros of the quotient subtract nothing; what is left is shown with all digits after it.
+        (6012, 6, ["    1002", "6 ) 6012", "   −6", "      12", "     −12", "       0"]),
+        (600, 6, ["    100", "6 ) 600", "   −6", "      0"]),
+        (3, 47, ["     0 R 3", "47 ) 3"]),
+    ],
+)
+def test_a_division_is_written_as_on_paper(
+    page: Any, dividend: int, divisor: int, rows: list[str]
+) -> None:
+    show(page, problem("/", dividend, divisor))
+    page.get_by_role("button", name="Show as column arithmetic").click()
+    assert page.locator(".paper-sum div").all_text_contents() == rows
+
+
+def test_what_remains_is_a_piece_of_its_line(page: Any) -> None:
+    """It has its sign in it, also while it is written."""
+    whole, _ = CHAIN.thought.split("\n")
+    show(page, Problem(CHAIN.question, f"{whole}\n{whole.partition('(-A4)')[0]}", "-120"))
+    pieces = ["A1-a5:", "A:1<5,", "A:05-1-0=4:", "-A4"]
+    spans = page.locator(".steps span").all_text_contents()
+    assert spans == [*pieces, ":=(-A4)*B3A0", *pieces, ":="]
 
 
 def test_lines_break_between_facts_and_never_inside_a_number(page: Any) -> None:

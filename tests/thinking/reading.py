@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from anexa.model.place_marks import mark_places
 from anexa.thinking.splits import Split, split_of, split_of_numbers
 from anexa.thinking.stories import Story
 from anexa.thinking.story_templates import TEMPLATES, Template
@@ -22,6 +23,7 @@ class ReadLine(NamedTuple):
     b: int
     facts: list[str]
     value: str
+    remaining: str  # the calculation that remains after the line, without place marks
 
 
 def places(text: str) -> str:
@@ -38,11 +40,11 @@ def read_line(line: str) -> ReadLine:
     """Read a line; assert its form, and that a place has the same letter in all its parts."""
     match = re.fullmatch(
         r"(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)(\))?"
-        r":([^:]\S*):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])",
+        r":([^:]\S*?):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])(?::=(\S+))?",
         line,
     )
     assert match, line
-    opened, left, operation, right, closed, facts, value = match.groups()
+    opened, left, operation, right, closed, facts, value, remaining = match.groups()
     assert bool(opened) == bool(closed)
     first = left[0]
     alphabet = [chr(ord("A") + (ord(first) - ord("A") + i) % 26) for i in range(104)]
@@ -53,7 +55,9 @@ def read_line(line: str) -> ReadLine:
     a, b = (int(plain(number)[::-1]) for number in (left, right))
     if operation in "+-?":
         assert len(left) == len(right)
-    return ReadLine(bool(opened), operation, a, b, facts.split(","), plain(value))
+    assert remaining is None or mark_places(plain(remaining), ord(first) - ord("A")) == remaining
+    left_over = plain(remaining or "")
+    return ReadLine(bool(opened), operation, a, b, facts.split(","), plain(value), left_over)
 
 
 def value_of(line: ReadLine) -> tuple[int, int]:

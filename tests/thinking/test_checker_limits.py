@@ -7,7 +7,7 @@ import time
 import pytest
 
 from anexa.thinking.checker import check
-from anexa.thinking.thoughts import write_facts
+from anexa.thinking.thoughts import write_expression, write_facts
 
 MILLION = 10**6
 WIDE = "".join(f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[i % 26]}9" for i in range(80))
@@ -24,6 +24,9 @@ LONG = {
     "wide divisions": f"{WIDE}/{WIDE.lower()}:1*1=1:A1\n" * (MILLION // 325),
     "facts": "A1+a1:" + "A:1+1+0=02," * (MILLION // 11),
     "facts of a wide product": f"{WIDE}*{WIDE.lower()}:" + "A9*a9+0=81;A1," * (MILLION // 14),
+    "brackets that remain": "A1+a1:A:1+1+0=02:A2:=" + "(" * MILLION,
+    "numbers that remain": "A1+a1:A:1+1+0=02:A2:=" + "A1+" * (MILLION // 3) + "A1",
+    "values that are used": "A1+a1:A:1+1+0=02:A2\n" * 20_000 + "A2+a8::A2\n" * 20_000,
     "commas": "A1+a1:" + "," * MILLION + ":A2",
     "colons": ":" * MILLION,
     "words of a story": "Ada has " + "1" * 40 + " pens, buys " * (MILLION // 12),
@@ -62,6 +65,21 @@ def test_values_do_not_grow_from_line_to_line() -> None:
     thought = f"{WIDE}*{wide}::{'A9' * 160}\n{'A9' * 160}*{wide}::A1"
     report = check("9", thought, "1")
     assert [bool(line.operation) for line in report.lines] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("operation", "a", "b", "fact"),
+    [
+        ("*", 10**80 - 1, 10**80 - 1, "A1*a1+0=01;A1"),
+        ("/", 10**80 - 1, 10**40 + 1, "11-0-0=1"),
+        ("/", 10**80 - 1, 10**40 + 1, "A:10*1+1=11"),
+    ],
+)
+def test_facts_may_spell_thousands_of_digits(operation: str, a: int, b: int, fact: str) -> None:
+    """Python refuses to convert more than 4,300 digits to an integer."""
+    facts = [fact for _ in write_facts(operation, a, b)]
+    report = check("1+1", f"{write_expression(operation, a, b)}:{','.join(facts)}:A1", "1")
+    assert not report.all_true
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from anexa.model.place_marks import LETTERS
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, answer_of, solve
 from anexa.thinking.checker import Report, check
-from anexa.thinking.expressions import Calculation, evaluate
+from anexa.thinking.expressions import Calculation
 from anexa.thinking.phrasings import write_comparison
 from anexa.thinking.problems import TASKS, Problem, Task, draw
-from anexa.thinking.thoughts import compute, write_step
+from anexa.thinking.thoughts import REMAINS, compute, write_step
 from tests.thinking.test_checker import EXAMPLES
 
 seeds = st.integers(0, 2**32)
@@ -65,6 +65,7 @@ small_chains = st.recursive(
 @given(small_chains)
 @example(Calculation("+", Calculation("-", 0, 2), Calculation("-", 7, 5)))
 @example(Calculation("+", 2, Calculation("/", Calculation("-", 1, 4), 3)))
+@example(Calculation("*", Calculation("/", 3, 3), Calculation("+", Calculation("-", 4, 5), 7)))
 def test_true_thoughts_about_questions_of_unknown_phrasing_are_true(chain: Calculation) -> None:
     """With small numbers, a value is often a number of the question too, or its opposite."""
     steps, answer = solve(chain)
@@ -73,6 +74,26 @@ def test_true_thoughts_about_questions_of_unknown_phrasing_are_true(chain: Calcu
     report = check(question, "\n".join(step.text for step in steps), answer)
     assert report.expected is None
     assert agrees(report)
+
+
+@given(small_chains, st.data())
+def test_any_changed_character_of_what_remains_is_detected(
+    chain: Calculation, data: st.DataObject
+) -> None:
+    """Also for a question of unknown phrasing, by the lines after it."""
+    steps, answer = solve(chain)
+    assume(len(steps) > 1 and answer not in (BY_ZERO, INEXACT))
+    thought = "\n".join(step.text for step in steps)
+    written, first, rest = thought.partition(REMAINS)
+    remaining, newline, after = rest.partition("\n")
+    place = data.draw(st.integers(0, len(remaining) - 1))
+    new = data.draw(st.sampled_from(["", *CHARACTERS]))
+    changed = remaining[:place] + new + remaining[place + 1 :]
+    assume(changed != remaining)
+    question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
+    assert agrees(check(question, thought, answer))
+    changed_thought = f"{written}{first}{changed}{newline}{after}"
+    assert not agrees(check(question, changed_thought, answer))
 
 
 @given(numbers, numbers, firsts)
@@ -170,9 +191,20 @@ def test_no_facts_can_be_swapped(one: Problem, data: st.DataObject) -> None:
 @given(st.lists(st.integers(0, 999), min_size=4, max_size=4), st.permutations(range(3)))
 def test_lines_must_follow_the_lines_that_they_use(operands: list[int], order: list[int]) -> None:
     a, b, c, d = operands
+    assume({a, b} != {c, d})  # a line that may be either sum counts as the first one
     chain = Calculation("*", Calculation("+", a, b), Calculation("+", c, d))
-    lines = [step.text for step in evaluate(chain)]
-    thought = "\n".join(lines[line] for line in order)
+    lines = [write_step("+", a, b), write_step("+", c, d), write_step("*", a + b, c + d)]
+    remaining = {
+        (): str(chain),
+        (0,): f"{a + b}*({c}+{d})",
+        (1,): f"({a}+{b})*{c + d}",
+        (0, 1): f"{a + b}*{c + d}",
+    }
+    texts = [
+        lines[line].add_remaining(remaining.get(tuple(sorted(order[: place + 1])), str(chain))).text
+        for place, line in enumerate(order[:-1])
+    ]
+    thought = "\n".join([*texts, lines[order[-1]].text])
     # The sums are as true in another order; their product comes last.
     assert agrees(check(str(chain), thought, str((a + b) * (c + d)))) == (order[-1] == 2)
 

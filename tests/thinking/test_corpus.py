@@ -192,7 +192,11 @@ def test_sequences_fit_the_context_and_fill_the_batch(
 
 def test_no_example_is_longer_than_the_longest() -> None:
     rows = rows_of()
-    longest = max(len(row.ids) for step in range(1500, 1628) for row in rows.batch(step, 2))
+    longest = max(
+        len(row.ids)
+        for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 128)
+        for row in rows.batch(step, 2)
+    )
     assert 1100 < longest <= LONGEST + 1
     assert rows.notes == ()
     assert rows_of(length=LONGEST - 1).notes == ("examples of more than 2047 tokens are not drawn",)
@@ -244,11 +248,11 @@ def thoughts(steps: range) -> list[str]:
 
 
 def test_short_thoughts_come_first() -> None:
-    longest = [max(map(len, thoughts(range(at, at + 32)))) for at in (0, 480, 992, 1600)]
+    longest = [max(map(len, thoughts(range(at, at + 32)))) for at in (0, 1600, 3200, 5040)]
     assert longest[0] <= EASY_THOUGHT_CHARS + HARD_THOUGHT_CHARS * 16 / CURRICULUM_STEPS
     assert longest == sorted(longest)
     assert longest[-1] > 0.85 * HARD_THOUGHT_CHARS
-    early, late = thoughts(range(16)), thoughts(range(1600, 1632))
+    early, late = thoughts(range(16)), thoughts(range(5040, 5072))
     assert max(map(len, early)) <= EASY_THOUGHT_CHARS
     assert any(thought.count("\n") == 2 for thought in late)
     assert min(map(len, late)) < EASY_THOUGHT_CHARS, "short ones stay"

@@ -15,6 +15,7 @@ from anexa.thinking.evaluation import Proportion, TaskResult, change_one_value, 
 from anexa.thinking.expressions import Calculation
 from anexa.thinking.problems import Problem, Task, draw, problem
 from anexa.thinking.refusals import UNSUPPORTED
+from anexa.thinking.thoughts import REMAINS
 from tests.generation.oracle import Answerer, oracle, thinks
 
 
@@ -60,11 +61,11 @@ def changes_of(problem: Problem) -> set[tuple[str, str]]:
 def test_a_changed_value_of_a_story_changes_the_expected_answer() -> None:
     text = "Ada has 12 pens, buys 9 more and gives away 20. How many pens does Ada have now?"
     first = "A2B1+a9b0:A:2+9+0=11,B:1+0+1=02:"
-    thought = f"{first}B2A1\nA1B2-a0b2:B:2=2,A:1>0,A:01-0-0=1,B:02-2-0=0:A1"
+    thought = f"{first}B2A1:=B2A1-B2A0\nA1B2-a0b2:B:2=2,A:1>0,A:01-0-0=1,B:02-2-0=0:A1"
     assert check(text, thought, "1").all_true
     firsts = (20, *range(22, 30), *range(31, 92, 10))
     assert changes_of(Problem(text, thought, "1")) == {
-        *((f"{first}B{n // 10}A{n % 10}\n", str(n - 20)) for n in firsts),
+        *((f"{first}B{n // 10}A{n % 10}:=", str(n - 20)) for n in firsts),
         *((f"{thought[:-1]}{n}{END_THINK}", str(n)) for n in (0, *range(2, 10))),
     }
 
@@ -89,8 +90,8 @@ def test_a_value_in_the_middle_is_changed_to_one_of_as_many_digits() -> None:
     steps, answer = solve(chain)
     thought = "\n".join(step.text for step in steps)
     changes = changes_of(Problem(str(chain), thought, answer))
-    starts = {text.rpartition(":")[2] for text, _ in changes if text.endswith("\n")}
-    assert starts == {f"B{n // 10}A{n % 10}\n" for n in (11, *range(12, 20), *range(20, 91, 10))}
+    starts = {text[:-2].rpartition(":")[2] for text, _ in changes if text.endswith(REMAINS)}
+    assert starts == {f"B{n // 10}A{n % 10}" for n in (11, *range(12, 20), *range(20, 91, 10))}
 
 
 def test_a_refusal_after_a_thought_has_no_value_to_change() -> None:
@@ -166,3 +167,12 @@ def test_model_without_chat_template_is_refused() -> None:
     model.chat_template = None
     with pytest.raises(AnexaError, match="has no chat template"):
         next(evaluate_tasks(model, 3))
+
+
+def test_a_change_that_makes_a_later_division_inexact_is_not_made() -> None:
+    chain = Calculation("*", Calculation("/", Calculation("-", 31, 21), 5), 3)
+    steps, answer = solve(chain)
+    thought = "\n".join(step.text for step in steps)
+    changes = changes_of(Problem(str(chain), thought, answer))
+    firsts = {text[:-2].rpartition(":")[2] for text, _ in changes if "\n" not in text}
+    assert firsts == {f"B{n // 10}A{n % 10}" for n in (15, *range(20, 91, 10))}

@@ -13,7 +13,7 @@ from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, answer_of, solve
 from anexa.thinking.expressions import (
     MAX_NUMBERS_READ,
     Calculation,
-    InexactDivision,
+    RefusedDivision,
     evaluate,
     numbers_of,
     parse_expression,
@@ -124,13 +124,13 @@ def test_steps_lead_to_the_value(calculation: Calculation, first: int) -> None:
     except ZeroDivisionError:
         expected = None
     if expected is None:
-        with pytest.raises(InexactDivision) as stopped:
+        with pytest.raises(RefusedDivision) as stopped:
             evaluate(calculation, first)
         assert stopped.value.by_zero or stopped.value.steps[-1].remainder
         return
     try:
         steps = evaluate(calculation, first)
-    except InexactDivision:
+    except RefusedDivision:
         assert any(value.denominator > 1 for value in values_in(calculation))
         return
     assert all(value.denominator == 1 for value in values_in(calculation)[:-1])
@@ -138,6 +138,8 @@ def test_steps_lead_to_the_value(calculation: Calculation, first: int) -> None:
     for line in lines:
         assert_true(line)
     assert len(steps) == len(calculation.numbers) - 1
+    assert all(calculate(line.remaining) == expected for line in lines[:-1])
+    assert not lines[-1].remaining
     known = [*calculation.numbers]
     for step in steps:  # each operand is a number of the question or an earlier value
         assert step.a in known

@@ -51,13 +51,16 @@ divisors = st.integers(1, 10**4) | st.integers(1, 99)
             992,
             37,
             "A2B9C9/a7b3:37*1=37,37*2=74,37*3=111,37*4=148,37*5=185,37*6=222,37*7=259,"
-            "37*8=296,37*9=333,C:9-37*0=9,B:99-37*2=25,A:252-37*6=30:B2A6 R 30",
+            "37*8=296,37*9=333,C:10*0+9=9,37*0=0,0<9,B:10*9+9=99,37*3=111,1>0,37*2=74,7<9,09-4-0=5,"
+            "09-7-0=2,A:10*25+2=252,37*8=296,2=2,9>5,37*7=259,2=2,5=5,9>2,37*6=222,2=2,2<5,"
+            "02-2-0=0,05-2-0=3,02-2-0=0:B2A6 R 30",
         ),
         (
             "/",
             6,
             3,
-            "A6/a3:3*1=3,3*2=6,3*3=9,3*4=12,3*5=15,3*6=18,3*7=21,3*8=24,3*9=27,A:6-3*2=0:A2",
+            "A6/a3:3*1=3,3*2=6,3*3=9,3*4=12,3*5=15,3*6=18,3*7=21,3*8=24,3*9=27,A:10*0+6=6,3*2=6,"
+            "6=6,06-6-0=0:A2",
         ),
         ("?", 456, 356, "A6B5C4?a6b5c3:C:4>3:>"),
         ("?", 5003, 5009, "A3B0C0D5?a9b0c0d5:D:5=5,C:0=0,B:0=0,A:3<9:<"),
@@ -174,17 +177,27 @@ def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, first: int
 def test_divisions_have_the_multiples_and_a_fact_for_each_digit(a: int, b: int) -> None:
     facts = read_line(write_step("/", a, b).text).facts
     assert facts[: len(MULTIPLES)] == [f"{b}*{digit}={b * digit}" for digit in range(1, 10)]
-    steps = facts[len(MULTIPLES) :]
-    assert len(steps) == len(str(a))
     remainder, quotient = 0, ""
-    for digit, fact in zip(str(a), steps):
-        number, divisor, times, remainder_after = re.fullmatch(  # type: ignore[union-attr]
-            r"[A-Z]:(\d+)-(\d+)\*(\d)=(\d+)", fact
-        ).groups()
-        assert (int(number), int(divisor)) == (10 * remainder + int(digit), b)
-        remainder = int(remainder_after)
+    left = iter(facts[len(MULTIPLES) :])
+    for i, digit in enumerate(str(a)):
+        number = 10 * remainder + int(digit)
+        letter = chr(ord("A") + (len(str(a)) - 1 - i) % 26)
+        assert next(left) == f"{letter}:10*{remainder}+{digit}={number}"
+        while True:
+            times, multiple = re.fullmatch(rf"{b}\*(\d)=(\d+)", next(left)).groups()  # type: ignore[union-attr]
+            width = max(len(str(number)), len(multiple))
+            for m, n in zip(multiple.zfill(width), str(number).zfill(width)):
+                assert next(left) == f"{m}{'<' if m < n else '>' if m > n else '='}{n}"
+                if m != n:
+                    break
+            if int(multiple) <= number:
+                break
+        remainder = number - int(multiple)
         assert remainder < b
+        columns = [next(left) for _ in str(number)] if times != "0" else []
+        assert not columns or int("".join(fact[-1] for fact in reversed(columns))) == remainder
         quotient += times
+    assert not [*left]
     assert (int(quotient), remainder) == divmod(a, b)
 
 

@@ -1,23 +1,21 @@
 """Sources of the digits in a line of a thought: where each digit is looked up.
 
-All locations are offsets in one text that contains the question and, after it, the thought.
+The facts of a division are in `division_sources.py`. All locations are offsets in one text that
+contains the question and, after it, the thought.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from anexa.thinking.facts import COMPARISON, FACTS
+from anexa.thinking.facts import COMPARISON, DIFFERENCE
 
 Span: TypeAlias = tuple[int, int]
 """Part of a text: offset of its first character, and offset after its last character."""
-
-_, DIFFERENCE = FACTS["-"]
-MULTIPLE, QUOTIENT = FACTS["/"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +23,15 @@ class DigitSource:
     """A digit of an expression, a fact or a value, and the places where it was copied from.
 
     Attributes:
-        role: part of the digit: "number" for a digit of an expression; in a fact "first" or
-            "second" for a digit of an operand, "carry" for the carry or the borrow, "sum" for the
-            sum so far of a product, "remainder" for the remainder so far of a division, "multiple"
-            for the factor of a divisor; "result" for a digit of a value, or for its "<", "=" or
-            ">".
+        role: part of the digit: "number" for a digit of an expression or a remaining calculation;
+            in a fact "first" or "second" for a digit of an operand, "carry" for the carry or the
+            borrow, "sum" for the sum so far of a product; in a division "remainder" for the
+            remainder so far, "partial" for the partial dividend (the remainder with the next digit
+            after it), "multiple" for a multiple of the divisor; "result" for a digit of a value,
+            or for its "<", "=" or ">".
         place: offset of the digit.
-        spans: locations of its sources. For a digit of an operand: in the expression of the line,
-            and in the operand's own source, which a leading zero does not have.
+        spans: locations of its sources. For a digit of an operand, those in `NumberDigits.places`;
+            a leading zero has none but the one in the expression.
     """
 
     role: str
@@ -42,25 +41,29 @@ class DigitSource:
 
 @dataclass(frozen=True)
 class NumberDigits:
-    """The digits of an operand in the expression of a line, and in its source; ones first.
+    """The digits of a number, at each place where it stands.
 
     Attributes:
-        own: offsets of the digits in the expression.
-        origin: offsets of the digits in the question or in an earlier value; empty if the operand
-            has no source.
+        places: offsets of the digits at each place, ones first. For an operand: its place in the
+            expression of the line, in the question or an earlier value, and in the calculation that
+            remained after the line before.
     """
 
-    own: Sequence[int]
-    origin: Sequence[int]
+    places: Sequence[Sequence[int]]
+
+    @property
+    def own(self) -> Sequence[int]:
+        """Offsets of the digits at the first place."""
+        return self.places[0]
 
     def spans(self, power: int) -> tuple[Span, ...]:
-        """Locate the digit of 10^power in the expression and in the source."""
-        return _spans(digits[power] for digits in (self.own, self.origin) if power < len(digits))
+        """Locate the digit of 10^power at each place; leading zeros may be written at some."""
+        return locate_digits(digits[power] for digits in self.places if 0 <= power < len(digits))
 
 
 @dataclass(frozen=True)
 class LineDigits:
-    """The digits of a line.
+    """The digits of a line with any operation but a division.
 
     Attributes:
         operation: operation of the line, as the checker read it.
@@ -117,10 +120,6 @@ class LineDigits:
             i, j = self._pairs[number] if number < len(self._pairs) else (0, 0)
             sources = (*self._digit(match, 1, i), *self._digit(match, 2, j, 1))
             return (*sources, *_carried("sum", match, 3, before, 4))
-        if match.re is MULTIPLE:
-            return tuple(self._divisor(match, 1))
-        if match.re is QUOTIENT:
-            return tuple(self._quotient(match, number, before))
         sources = (*self._digit(match, 1, number), *self._digit(match, 2, number, 1))
         return (*sources, *_carried("carry", match, 3, before, 4))
 
@@ -136,28 +135,21 @@ class LineDigits:
         matches = [match for match in self.matches if match]
         last = matches[-1]
         if self.operation == "?":
-            return (DigitSource("result", start, _spans([last.start(2)])),)
-        value, _, _ = text.partition(" ")
+            return (DigitSource("result", start, locate_digits([last.start(2)])),)
         # The group of the digit of the result in a fact, and the offset of the digit in it.
-        group, shift = {"+": (4, 1), "-": (5, 0), "*": (5, 0), "/": (3, 0)}[self.operation]
-        kind = {"-": DIFFERENCE, "/": QUOTIENT}.get(self.operation)
+        group, shift = {"+": (4, 1), "-": (5, 0), "*": (5, 0)}[self.operation]
         found = [
             match.start(group) + shift
             for match in matches
-            if (kind is None or match.re is kind) and match[group] is not None
+            if match.re is not COMPARISON and match[group] is not None
         ]
-        if self.operation == "/":
-            found.reverse()
-        if self.operation in "+*":  # the carry out of the last place
+        if self.operation != "-":  # the carry out of the last place
             found += reversed(range(last.start(4), last.end(4) - 1))
-        places = [match.start() for match in re.finditer("[0-9]", value)][::-1]
-        sources = [
-            DigitSource("result", start + place, _spans([at])) for place, at in zip(places, found)
-        ]
-        if self.operation == "/":
-            rest = range(start + len(value) + len(" R "), start + len(text))
-            sources += _aligned("result", rest, last, 4)
-        return tuple(sources)
+        value = text.partition(" ")[0]  # without a remainder, which only a division has
+        places = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
+        return tuple(
+            DigitSource("result", place, locate_digits([at])) for place, at in zip(places, found)
+        )
 
     def _digit(
         self, match: re.Match[str], group: int, power: int, operand: int = 0
@@ -166,41 +158,16 @@ class LineDigits:
         role, number = (("first", self.first), ("second", self.second))[operand]
         yield DigitSource(role, match.start(group), number.spans(power))
 
-    def _divisor(self, match: re.Match[str], group: int) -> Iterator[DigitSource]:
-        for power, place in enumerate(reversed(range(*match.span(group)))):
-            yield DigitSource("second", place, self.second.spans(power))
-
-    def _quotient(
-        self, match: re.Match[str], number: int, before: re.Match[str] | None
-    ) -> Iterator[DigitSource]:
-        """Yield the digits of a step of a division: remainder and digit - divisor * digit."""
-        start, stop = match.span(1)
-        if before is not None and before.re is QUOTIENT and stop - start > 1:
-            yield from _aligned("remainder", range(start, stop - 1), before, 4)
-        power = len(self.matches) - 1 - number
-        yield DigitSource("first", stop - 1, self.first.spans(power))
-        yield from self._divisor(match, 2)
-        multiples = [
-            one for one in self.matches if one and one.re is MULTIPLE and one[2] == match[3]
-        ]
-        yield DigitSource("multiple", match.start(3), _spans(one.start(2) for one in multiples))
-
 
 def _carried(
     role: str, match: re.Match[str], group: int, before: re.Match[str] | None, source: int
 ) -> Iterator[DigitSource]:
     """Yield digits that are copied from the fact before, if there is one."""
     if before is not None:
-        yield from _aligned(role, range(*match.span(group)), before, source)
+        for place, at in zip(range(*match.span(group)), range(*before.span(source))):
+            yield DigitSource(role, place, locate_digits([at]))
 
 
-def _aligned(
-    role: str, places: Sequence[int], before: re.Match[str], group: int
-) -> Iterator[DigitSource]:
-    """Yield digits that are copied, from the left, from a group of a fact."""
-    for place, at in zip(places, range(*before.span(group))):
-        yield DigitSource(role, place, _spans([at]))
-
-
-def _spans(offsets: Iterator[int] | list[int]) -> tuple[Span, ...]:
+def locate_digits(offsets: Iterable[int]) -> tuple[Span, ...]:
+    """Locate digits, of one character each, by their offsets."""
     return tuple((offset, offset + 1) for offset in offsets)

@@ -136,7 +136,7 @@ class Write(JobRequest):
                 options = {"temperature": self.temperature, "seed": self.seed + i}
                 options = {key: value for key, value in options.items() if value is not None}
                 texts[name].append(model.generate(self.prompt, max_tokens=MAX_TOKENS, **options))
-            yield begin + (1 - begin) * (i + 1) / self.count
+            yield begin + (1 - begin) * ((i + 1) / self.count)
         return {"after": texts["before"]} | texts
 
 

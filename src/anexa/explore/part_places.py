@@ -12,10 +12,13 @@ from itertools import accumulate
 from typing import Literal
 
 from anexa.explore.digit_sources import DigitSource, LineDigits, NumberDigits, Span
+from anexa.explore.division_sources import DivisionDigits
+from anexa.explore.remaining import RemainingCalculation, Source
 from anexa.thinking.checker import Line, Report
 from anexa.thinking.facts import FACTS
-from anexa.thinking.questions import MAX_DIGITS_READ
+from anexa.thinking.questions import MAX_DIGITS_READ, Question
 from anexa.thinking.sources import Operand
+from anexa.thinking.thoughts import REMAINS, split_remaining
 
 # A number, with or without the letters of the places of its digits.
 NUMBER = re.compile("(?:[A-Z][0-9])+|[0-9]+")
@@ -25,18 +28,21 @@ DIGIT = re.compile("[0-9]")
 
 @dataclass(frozen=True)
 class OperandPlace:
-    """Location of an operand of a line, and of the number that it was copied from.
+    """Location of an operand of a line, and of the numbers that it was copied from.
 
     Attributes:
         operand: operand, as the checker read it.
         span: location of the operand in the expression of the line.
         origin: location of its source: a number of the question, or the value of an earlier line;
             None if the operand has no source.
+        copy: location of the same number in the calculation that remained after the line before;
+            None if it is not in one.
     """
 
     operand: Operand
     span: Span
     origin: Span | None
+    copy: Span | None
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,14 @@ class PartPlace:
 
     Attributes:
         line: index of the line.
-        kind: "expression", "fact" or "value".
+        kind: "expression", "fact", "value" or "remaining" (calculation).
         index: index of the fact in its line; 0 for another part.
         span: location of the part.
         sources: sources of its digits; empty if the part cannot be parsed.
     """
 
     line: int
-    kind: Literal["expression", "fact", "value"]
+    kind: Literal["expression", "fact", "value", "remaining"]
     index: int
     span: Span
     sources: tuple[DigitSource, ...]
@@ -65,8 +71,8 @@ class LinePlace:
     Attributes:
         span: location of the line.
         operands: locations of the operands; empty if the line cannot be parsed.
-        parts: locations of the expression, the facts and the value, in this order; empty if the
-            line cannot be parsed.
+        parts: locations of the expression, the facts, the value and the remaining calculation, in
+            this order; empty if the line cannot be parsed.
     """
 
     span: Span
@@ -74,23 +80,70 @@ class LinePlace:
     parts: tuple[PartPlace, ...]
 
 
-def locate(report: Report, numbers: Sequence[Span], text: str, start: int) -> list[LinePlace]:
+def locate(
+    question: Question, report: Report, numbers: Sequence[Span], text: str, start: int
+) -> list[LinePlace]:
     """Locate the parts of a checked thought and their sources.
 
     Args:
+        question: the question, as `analyze` parses it.
         report: result of checking the thought.
         numbers: locations of the numbers of the question, from `locate_numbers`.
         text: text that contains the question and the thought.
         start: offset of the first line of the thought.
     """
-    places: list[LinePlace] = []
+    places = []
+    located = LocatedNumbers(numbers, text)
+    calculation = RemainingCalculation(question)
     for number, line in enumerate(report.lines):
         end = start + len(line.text)
-        operands = _operands(line, start, numbers, places)
-        parts = tuple(_parts(line, number, start, operands, text)) if operands else ()
-        places.append(LinePlace((start, end), operands, parts))
+        operands = _operands(line, start, located)
+        parts: list[PartPlace] = []
+        if operands:
+            parts += _parts(line, number, start, operands, text)
+            located.add_value(number, parts[-1].span)
+            calculation.add(number, line)
+            parts += _remaining(line, number, start, calculation.sources(), located)
+        places.append(LinePlace((start, end), operands, tuple(parts)))
         start = end + 1
     return places
+
+
+class LocatedNumbers:
+    """Locations of the numbers that a line can be copied from.
+
+    Args:
+        numbers: locations of the numbers of the question.
+        text: text that contains the question and the thought.
+
+    Attributes:
+        origins: locations of the numbers of the question, and of the values of earlier lines.
+        copies: locations of the same numbers in the calculation that remained after the last line.
+    """
+
+    def __init__(self, numbers: Sequence[Span], text: str) -> None:
+        self.text = text
+        self.origins: dict[Source, Span] = {}
+        self.copies: dict[Source, Span] = {}
+        self._sources: dict[str, Source] = {}  # by the digits of the number
+        for place, span in reversed([*enumerate(numbers)]):
+            self._add(("question", place), span)
+
+    def add_value(self, line: int, span: Span) -> None:
+        """Add the value of a line."""
+        self._add(("line", line), span)
+
+    def find(self, span: Span) -> Source | None:
+        """Find the source of a number: the latest value, or else the first number, equal to it."""
+        return self._sources.get(self._digits(span))
+
+    def _add(self, source: Source, span: Span) -> None:
+        self.origins[source] = span
+        self._sources[self._digits(span)] = source
+
+    def _digits(self, span: Span) -> str:
+        digits = "".join(self.text[at] for at in _digits(self.text, span)[::-1])
+        return digits.lstrip("0") or "0"
 
 
 def locate_numbers(question: str, start: int) -> list[Span]:
@@ -107,19 +160,14 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     ]
 
 
-def _operands(
-    line: Line, start: int, numbers: Sequence[Span], places: Sequence[LinePlace]
-) -> tuple[OperandPlace, ...]:
-    """Locate the operands of a line; `places` has the locations of the earlier lines."""
+def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandPlace, ...]:
+    """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
     for operand, match in zip(line.operands, OPERAND.finditer(line.text)):
-        origin = None
-        if operand.source == "line":
-            origin = places[operand.place].parts[-1].span
-        elif operand.source == "question" and operand.place < len(numbers):
-            origin = numbers[operand.place]
+        source = operand.source, operand.place
         span = start + match.start(), start + match.end()
-        found.append(OperandPlace(operand, span, origin))
+        origin, copy = located.origins.get(source), located.copies.get(source)
+        found.append(OperandPlace(operand, span, origin, copy))
     return tuple(found)
 
 
@@ -127,13 +175,17 @@ def _parts(
     line: Line, number: int, start: int, operands: Sequence[OperandPlace], text: str
 ) -> Iterator[PartPlace]:
     """Locate the expression, the facts and the value of a line."""
-    first, second = (_digits(operand, text) for operand in operands)
+    first, second = (
+        NumberDigits(
+            [_digits(text, operand.span)[::-1], *_all_digits(text, operand.origin, operand.copy)]
+        )
+        for operand in operands
+    )
     colon = start + line.text.index(":")
     sources = tuple(
-        DigitSource("number", place, found[1:])
+        DigitSource("number", place, digits.spans(power)[1:])
         for digits in (first, second)
         for power, place in enumerate(digits.own)
-        if (found := digits.spans(power))
     )
     yield PartPlace(number, "expression", 0, (start, colon), sources)
     starts = accumulate((len(fact.text) + 1 for fact in line.facts), initial=colon + 1)
@@ -142,21 +194,59 @@ def _parts(
         next(filter(None, (kind.fullmatch(text, *span) for kind in FACTS[line.operation])), None)
         for span in spans
     ]
-    digits = LineDigits(line.operation, first, second, matches)
+    digits = (
+        DivisionDigits(first, second, matches)
+        if line.operation == "/"
+        else LineDigits(line.operation, first, second, matches)
+    )
     for index, span in enumerate(spans):
         yield PartPlace(number, "fact", index, span, digits.sources_of_fact(index))
-    value = start + line.text.rindex(":") + 1
-    end = start + len(line.text)
+    written, _ = split_remaining(line.text)
+    value, end = start + written.rindex(":") + 1, start + len(written)
     yield PartPlace(
         number, "value", 0, (value, end), digits.sources_of_value(text[value:end], value)
     )
 
 
-def _digits(operand: OperandPlace, text: str) -> NumberDigits:
-    """Locate the digits of an operand and of its source, ones first."""
-    own = [match.start() for match in DIGIT.finditer(text, *operand.span)]
-    if operand.origin is None:
-        return NumberDigits(own, ())
-    start, stop = operand.origin
-    stop = text.find(" ", start, stop) if " " in text[start:stop] else stop  # B2A6 R 30
-    return NumberDigits(own, [match.start() for match in DIGIT.finditer(text, start, stop)][::-1])
+def _remaining(
+    line: Line, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
+) -> Iterator[PartPlace]:
+    """Locate the remaining calculation of a line; its numbers are those that the next line copies.
+
+    Args:
+        line: the line.
+        number: its index.
+        start: its offset.
+        sources: sources of the numbers that remain, from left to right.
+        located: locations of the numbers so far.
+    """
+    written, remaining = split_remaining(line.text)
+    span = start + len(written) + len(REMAINS), start + len(line.text)
+    spans = [match.span() for match in NUMBER.finditer(located.text, *span)] if remaining else []
+    is_known = len(spans) == len(sources)
+    copies: dict[Source, Span] = {}
+    found: list[DigitSource] = []
+    for one, source in zip(spans, sources if is_known else map(located.find, spans)):
+        if source is None:
+            continue
+        copies[source] = one
+        before = located.origins.get(source), located.copies.get(source)
+        digits = NumberDigits(_all_digits(located.text, *before))
+        for power, at in enumerate(_digits(located.text, one)):
+            found.append(DigitSource("number", at, digits.spans(power)))
+    located.copies = copies
+    if remaining:
+        found.sort(key=lambda source: source.place)
+        yield PartPlace(number, "remaining", 0, span, tuple(found))
+
+
+def _all_digits(text: str, *spans: Span | None) -> list[list[int]]:
+    """Locate the digits of a number at each place where it stands, ones first."""
+    return [_digits(text, span) for span in spans if span]
+
+
+def _digits(text: str, span: Span) -> list[int]:
+    """Locate the digits of a number, ones first; without its remainder, as in B2A6 R 30."""
+    start, stop = span
+    stop = text.find(" ", start, stop) if " " in text[start:stop] else stop
+    return [match.start() for match in DIGIT.finditer(text, start, stop)][::-1]

@@ -97,11 +97,12 @@ class PartView:
 
     Attributes:
         line: index of the line.
-        kind: "expression", "fact" or "value".
+        kind: "expression", "fact", "value" or "remaining" (calculation).
         text: the part.
         tokens: tokens of the part: index of the first, and index after the last.
         true: whether the equation of a fact holds; whether all operands of an expression have a
-            source; whether a value is the result of its expression.
+            source; whether a value is the result of its expression; whether a remaining calculation
+            is the one that remains.
         fits: whether a fact belongs at its place; whether a value has the digits of the facts.
         sources: the digits that have a source; empty if the part cannot be parsed.
         loss: sum of −log p of its tokens, in nats.

@@ -1,9 +1,10 @@
 """Analysis of a chain of thought: where each part was copied from, and by which attention heads.
 
-The parts of a line are its expression, its facts and its value. A fact is an equation about one or
-two digits, such as A:8+6+0=14 (digit + digit + carry). The sources of a part are the earlier tokens
-that its digits were copied from. The attention heads that attend most to these sources are switched
-off one at a time, to measure how the loss of each part changes.
+The parts of a line are its expression, its facts, its value and, in a calculation with several
+operations, the calculation that remains. A fact is an equation about one or two digits, such as
+A:8+6+0=14 (digit + digit + carry). The sources of a part are the earlier tokens that its digits
+were copied from. The attention heads that attend most to these sources are switched off one at a
+time, to measure how the loss of each part changes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
 from anexa.thinking.checker import Line, Report, check
+from anexa.thinking.questions import analyze
 
 STRONGEST = 3  # attention heads per part that are switched off, those with the largest mass
 ANSWERS = 6  # heads for which the answer is also generated again, with the head switched off
@@ -79,7 +81,8 @@ def read_thought(
     written = _Written(tokenizer, prompt, _write(config, weights, tokenizer, prompt))
     yield 0.1
     report = check(question, written.thought, written.answer)
-    lines = locate(report, written.locate_numbers(question), written.text, written.start)
+    numbers = written.locate_numbers(question)
+    lines = locate(analyze(question), report, numbers, written.text, written.start)
     places = [part for line in lines for part in line.parts]
     trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
     yield 0.2
@@ -98,7 +101,7 @@ def read_thought(
             edited_texts = (_decode(other.thought), _decode(other.answer))
         part_losses = tuple(_losses(logits_TV, written, places))
         without.append(HeadOff(str(edit), layer, head, part_losses, edited_texts))
-        yield 0.2 + 0.8 * len(without) / len(strongest)
+        yield 0.2 + 0.8 * (len(without) / len(strongest))  # ends at 1 exactly
     return ThoughtView(
         question,
         _decode(written.thought),
@@ -246,6 +249,8 @@ def _judge(line: Line, place: PartPlace) -> tuple[bool, bool]:
         return all(operand.source != "nowhere" for operand in line.operands), True
     if place.kind == "value":
         return line.equal, line.spelled
+    if place.kind == "remaining":
+        return line.goes_on, True
     return line.facts[place.index].true, line.facts[place.index].fits
 
 

@@ -8,7 +8,8 @@ import unicodedata
 UNREADABLE = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
 MAX_QUESTION = 1000
-"""Characters of a question; a longer one, of which training has none, becomes `UNREADABLE`."""
+"""Characters of a question; a longer one, of which training has none, is refused in a chat, and
+`UNREADABLE` for the checker."""
 
 _SAME = {
     character: spelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anexa.thinking.expressions import Calculation, InexactDivision, evaluate
+from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate
 from anexa.thinking.thoughts import ThoughtStep
 
 EQUAL = "They are equal."
@@ -40,6 +40,6 @@ def solve(calculation: Calculation, first: int = 0) -> tuple[list[ThoughtStep], 
     """
     try:
         steps = evaluate(calculation, first)
-    except InexactDivision as error:
+    except RefusedDivision as error:
         return error.steps, BY_ZERO if error.by_zero else INEXACT
     return steps, answer_of(steps[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from anexa.thinking.expressions import Calculation, InexactDivision, evaluate
+from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate
 from anexa.thinking.operands import draw_number
 from anexa.thinking.splits import Split, split_of_numbers
 from anexa.thinking.thoughts import ThoughtStep
@@ -39,7 +39,7 @@ def draw_chain(
             continue
         try:
             steps = evaluate(chain)
-        except InexactDivision as error:
+        except RefusedDivision as error:
             if not exact and all(map(_is_small, error.steps)):
                 return chain
             continue

@@ -8,14 +8,21 @@ fact that belongs at its place. Time and memory grow linearly with the length of
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anexa.model.place_marks import LETTERS
+from anexa.model.place_marks import LETTERS, mark_places
 from anexa.thinking.answers import EQUAL
 from anexa.thinking.facts import MAX_DIGITS_WRITTEN, Fact, check_facts, excerpt
 from anexa.thinking.questions import Question, analyze
 from anexa.thinking.sources import Operand, SingleUseSources, Sources
-from anexa.thinking.thoughts import compute, relation, write_expression, write_facts, write_value
+from anexa.thinking.thoughts import (
+    compute,
+    relation,
+    split_remaining,
+    write_expression,
+    write_facts,
+)
 
 __all__ = ["Fact", "Line", "Operand", "Report", "check"]
 
@@ -31,7 +38,7 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A checked line of a thought: one step, `expression:facts:value`.
+    """A checked line of a thought: one step, `expression:facts:value` or `…:value:=remaining`.
 
     Attributes:
         text: the line.
@@ -42,7 +49,9 @@ class Line:
         remainder: the remainder of a division; otherwise 0.
         spelled: whether the value has the digits that result from the facts.
         equal: whether the value is the result of the expression.
-        true: whether every fact is true and fits its place, and `spelled` and `equal` hold.
+        goes_on: whether the line ends with what remains of the calculation, if something does.
+        true: whether every fact is true and fits its place, and `spelled`, `equal` and `goes_on`
+            hold.
         error: the first mistake, as a sentence; None if there is none. An operand without a source
             is a mistake too, although `true` does not depend on it.
     """
@@ -55,6 +64,7 @@ class Line:
     remainder: int
     spelled: bool
     equal: bool
+    goes_on: bool
     true: bool
     error: str | None
 
@@ -177,13 +187,14 @@ def _conclude(asked: Question, last: Line) -> list[str]:
 
 def _line(number: int, text: str, sources: Sources) -> Line:
     """Check line `number`, and record its value in `sources`."""
-    expression, _, rest = text.partition(":")
+    written, remaining = split_remaining(text)
+    expression, _, rest = written.partition(":")
     facts_text, _, said = rest.rpartition(":")
     match = _EXPRESSION.fullmatch(expression)
     if not match or not _VALUE.fullmatch(said):
         return _unparsable(text, "is not of the form expression:facts:value")
     minus, left, operation, right, bracket = match.groups()
-    if (operation == "?") != (said in "<=>"):
+    if (operation == "?") != (said in "<=>") or (operation == "?" and remaining):
         return _unparsable(text, "is not of the form expression:facts:value")
     a, b = int(left[::-2]), int(right[::-2])
     first = LETTERS.index(left[0])
@@ -214,6 +225,11 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     value, remainder = parse_value(said)
     if operation != "?":
         sources.add_value(number, value)
+    calculation = re.sub("[A-Z]", "", remaining)
+    fitting = sources.remaining((negated, operation, a, b), value, remainder, calculation)
+    goes_on = calculation in fitting and mark_places(calculation, first) == remaining
+    if not goes_on:
+        errors.append(_wrong_remaining(expression, remaining, fitting))
     return Line(
         text=text,
         operation=operation,
@@ -223,7 +239,8 @@ def _line(number: int, text: str, sources: Sources) -> Line:
         remainder=remainder,
         spelled=spelled == said,
         equal=result == said,
-        true=facts.error is None and spelled == said == result,
+        goes_on=goes_on,
+        true=facts.error is None and spelled == said == result and goes_on,
         error=errors[0] if errors else None,
     )
 
@@ -260,9 +277,10 @@ def _write_result(digits: str, remainder: int, negated: bool, first: int) -> str
     """
     if digits in "<=>":
         return digits
-    number = int(digits) * (-1 if negated else 1)
-    sign = "-" if number < 0 else ""
-    return f"{sign}{write_value(abs(number), first)}{f' R {remainder}' if remainder else ''}"
+    is_negative = digits.startswith("-") != negated
+    digits = digits.lstrip("-")
+    sign = "-" if is_negative and digits != "0" else ""
+    return f"{sign}{mark_places(digits, first)}{f' R {remainder}' if remainder else ''}"
 
 
 def _unfaithful(answer: str, conclusion: list[str]) -> str:
@@ -271,6 +289,28 @@ def _unfaithful(answer: str, conclusion: list[str]) -> str:
     return f'the answer "{excerpt(answer)}" is not {excerpt(conclusion[0])}, the last value'
 
 
+def _wrong_remaining(expression: str, said: str, fitting: Sequence[str]) -> str:
+    """Say what is wrong about the calculation that remains after a line."""
+    after = f'after "{excerpt(expression)}"'
+    if said:
+        return f'"{excerpt(said)}" is not what remains {after}'
+    if not fitting:
+        return f'"{excerpt(expression)}" is no step of what remains after the line before'
+    return f'"{excerpt(fitting[0])}" remains {after}, and the line does not say so'
+
+
 def _unparsable(text: str, why: str) -> Line:
     error = f'"{excerpt(text)}" {why}'
-    return Line(text, "", (), (), None, 0, spelled=False, equal=False, true=False, error=error)
+    return Line(
+        text,
+        "",
+        (),
+        (),
+        None,
+        0,
+        spelled=False,
+        equal=False,
+        goes_on=False,
+        true=False,
+        error=error,
+    )

@@ -20,7 +20,7 @@ from anexa.model.chat_format import (
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
-from anexa.thinking.examples import ALPHABET, Example, Examples
+from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, Example, Examples
 from anexa.thinking.splits import Split
 
 LONGEST = 2047  # predicted tokens, of which no example has more
@@ -33,12 +33,19 @@ def _sample_hash() -> str:
 
 
 class ArithmeticCorpus:
-    """The arithmetic corpus; implements `anexa.training.corpus.Corpus`."""
+    """The arithmetic corpus; implements `anexa.training.corpus.Corpus`.
+
+    Args:
+        curriculum_steps: training steps from easy to hard; 0 begins with the hardest.
+    """
+
+    def __init__(self, curriculum_steps: int = CURRICULUM_STEPS) -> None:
+        self._curriculum_steps = curriculum_steps
 
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
-    max_new_tokens: int | None = 2530  # for 13 by 13 digits
+    max_new_tokens: int | None = 2048  # for 11 by 11 digits; the rest of the context is for history
     notes: tuple[str, ...] = ()
     size = 0
     prompt = render_question(CHAT_TEMPLATE, "347*86")
@@ -65,7 +72,7 @@ class ArithmeticCorpus:
         tokenizer: Tokenizer,
         chat_template: str | None,  # noqa: ARG002 (the examples are of one form)
     ) -> ArithmeticCorpus:
-        """Return the corpus for a model that was trained on it.
+        """Return the corpus for a model that was trained on it, which begins with the hardest.
 
         Raises:
             AnexaError: if the tokenizer lacks characters or tokens of the corpus.
@@ -77,7 +84,7 @@ class ArithmeticCorpus:
                 "the corpus arithmetic is for models that were trained on it, and this model's "
                 f"tokenizer has no {absent[0]!r}: start without --from"
             )
-        return self
+        return ArithmeticCorpus(curriculum_steps=0)
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
         """Return no unknown characters: `tokenizer` is this corpus's own."""
@@ -109,7 +116,7 @@ class ArithmeticCorpus:
 
     def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
         """Return the source of the examples, none longer than `max_tokens` tokens."""
-        return Examples(max_tokens, seed, split)
+        return Examples(max_tokens, seed, split, self._curriculum_steps)
 
 
 class ChatDataset:

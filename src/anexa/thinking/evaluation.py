@@ -26,6 +26,7 @@ from anexa.thinking.checker import check, parse_value
 from anexa.thinking.problems import Problem
 from anexa.thinking.questions import analyze
 from anexa.thinking.tasks import distinct_problems, task_names
+from anexa.thinking.thoughts import REMAINS, split_remaining
 
 
 @dataclass(frozen=True)
@@ -222,19 +223,21 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
     numbers = [*range(len(texts))]
     rng.shuffle(numbers)
     for number in numbers:
-        rest, _, value = texts[number].rpartition(":")
+        before, _, value = split_remaining(texts[number])[0].rpartition(":")
         changes = list(_changes(value))
         rng.shuffle(changes)
         for changed in changes:
             values, remainder, refusal = asked.compute({number: parse_value(changed)})
+            if refusal:  # no values from there on
+                continue
             is_negative = any(values[place] < 0 <= true for place, true in true_values.items())
-            if refusal or (is_negative and number < len(texts) - 1):
+            if is_negative and number < len(texts) - 1:
                 continue  # training has no negative values in stories
             answer = asked.conclude(values[len(texts) - 1], remainder)
             if answer != problem.answer:
-                thought = "\n".join([*texts[:number], f"{rest}:{changed}"])
+                thought = "\n".join([*texts[:number], f"{before}:{changed}"])
                 is_last = number == len(texts) - 1
-                return thought + (END_THINK if is_last else "\n"), answer
+                return thought + (END_THINK if is_last else REMAINS), answer
     return None
 
 

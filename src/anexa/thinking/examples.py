@@ -19,19 +19,20 @@ from anexa.thinking.splits import Split
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 # Shares of the tokens of problems, by operation.
-TOKEN_SHARES = {"+": 10, "-": 15, "*": 40, "/": 10, "chain": 8, "story": 10, "?": 5}
+TOKEN_SHARES = {"+": 8, "-": 12, "*": 34, "/": 16, "chain": 15, "story": 7, "?": 8}
 # Within the products, small and square ones are drawn more often than long by short ones.
 LONG_FACTOR_DIGITS, LONG_FACTOR_WEIGHT = 9, 0.35
 # Fractions of the examples that …
 DIRECT_FRACTION = 0.08  # … are answered without a thought
-MULTI_TURN_FRACTION = 0.07  # … have earlier turns before the question
+MULTI_TURN_FRACTION = 0.07  # … have earlier turns before the question, as many as one of these:
+EARLIER_TURNS = (1, 1, 1, 2, 2, 3, 4, 6)
 REFUSAL_FRACTION = 0.08  # … are requests that the model cannot answer, with a refusal
 FIRST_LETTER_FRACTION = 0.5  # … have an A at the place of ones for certain, others any letter
 REPHRASED_FRACTION = 0.3  # … have a calculation phrased in words, or with spaces and signs
 
 # Curriculum: the maximum length of a thought, in characters, grows from easy to hard.
 EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 1300
-CURRICULUM_STEPS = 1500  # training steps from easy to hard
+CURRICULUM_STEPS = 5000  # training steps from easy to hard, for a model that knows nothing yet
 GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
 
 _MEASURED = 12  # problems of each task whose lengths are measured, for its sampling weight
@@ -75,10 +76,18 @@ class Examples:
         max_tokens: maximum length of an example, in tokens.
         seed: random seed.
         split: split that the problems are drawn from.
+        curriculum_steps: training steps from easy to hard; 0 begins with the hardest.
     """
 
-    def __init__(self, max_tokens: int, seed: int, split: Split = "training") -> None:
+    def __init__(
+        self,
+        max_tokens: int,
+        seed: int,
+        split: Split = "training",
+        curriculum_steps: int = CURRICULUM_STEPS,
+    ) -> None:
         self._max_tokens, self._seed, self._split = max_tokens, seed, split
+        self._curriculum_steps = curriculum_steps
         self._hardest = min(HARD_THOUGHT_CHARS, max_tokens)
         self._group = lru_cache(maxsize=1)(self._draw_group)
         self._sample_rng = random.Random(f"{seed} sample")
@@ -102,7 +111,7 @@ class Examples:
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
         rng = random.Random(f"{self._seed} {number}")
-        hardness = min(1.0, number * GROUP_STEPS / CURRICULUM_STEPS)
+        hardness = min(1.0, number * GROUP_STEPS / max(1, self._curriculum_steps))
         longest = round(EASY_THOUGHT_CHARS + hardness * (self._hardest - EASY_THOUGHT_CHARS))
         examples, total = [], 0
         while total < GROUP_STEPS * tokens:
@@ -137,7 +146,7 @@ class Examples:
         first = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
-            for _ in range(rng.randint(1, 2)):
+            for _ in range(rng.choice(EARLIER_TURNS)):
                 turn = draw_any(rng, longest)  # context, without a loss
                 earlier.append((turn.question, turn.answer))
         direct = rng.random() < DIRECT_FRACTION

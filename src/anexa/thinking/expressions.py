@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anexa.thinking.thoughts import ThoughtStep, write_step
+from anexa.thinking.thoughts import ThoughtStep, is_inexact, write_step
 
 MAX_NUMBERS_READ = 16  # a longer calculation is not parsed, so its brackets cannot nest deeply
 
@@ -35,8 +36,8 @@ class Calculation:
         return f"{_bracketed(self, self.left)}{self.operation}{_bracketed(self, self.right, True)}"
 
 
-class InexactDivision(Exception):
-    """Raised if a division has no value to go on with.
+class RefusedDivision(Exception):
+    """Raised if a calculation is refused because of a division: its value cannot be used.
 
     Attributes:
         steps: steps up to the division, which is the last of them if it leaves a remainder.
@@ -53,12 +54,15 @@ def numbers_of(node: Calculation | int) -> tuple[int, ...]:
     return (node,) if isinstance(node, int) else node.numbers
 
 
-def parse_expression(text: str, max_digits: int) -> Calculation | None:
+def parse_expression(
+    text: str, max_digits: int, *, has_negatives: bool = False
+) -> Calculation | None:
     """Parse a calculation with +, -, *, / and brackets; * and / are stronger than + and -.
 
     Args:
         text: the calculation, with at most one space between its signs and numbers.
         max_digits: maximum number of digits of a number.
+        has_negatives: whether a number may be negative, in brackets: (-7)+3.
 
     Returns:
         The calculation; None for any other text, or if it has more than `MAX_NUMBERS_READ` numbers.
@@ -73,7 +77,7 @@ def parse_expression(text: str, max_digits: int) -> Calculation | None:
         position = match.end()
     if sum(token.isdigit() for token in tokens) > MAX_NUMBERS_READ:
         return None
-    parser = _Parser(tokens)
+    parser = _Parser(tokens, has_negatives)
     try:
         result = parser.parse_sum()
     except ValueError:
@@ -84,37 +88,54 @@ def parse_expression(text: str, max_digits: int) -> Calculation | None:
 def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
     """Write the steps of a calculation: the operands of each operation before the operation.
 
+    A line ends with what remains to be calculated, if there is something.
+
     Args:
         calculation: the calculation.
         first: index of the letter of the ones, 0 for A.
 
     Raises:
-        InexactDivision: if a division leaves a remainder and is not the last step or has a negative
-            operand; if a divisor is 0 (without steps if the 0 is a number of the calculation).
+        RefusedDivision: if a division `is_inexact`; if a divisor is 0 (without steps if the 0 is a
+            number of the calculation).
     """
     if _divides_by_zero(calculation):
-        raise InexactDivision([], by_zero=True)
+        raise RefusedDivision([], by_zero=True)
     steps: list[ThoughtStep] = []
-    _evaluate(calculation, steps, first)
-    last = steps[-1]
-    if last.remainder and min(last.a, last.b) < 0:
-        raise InexactDivision(steps)
+    remaining: Calculation | int = calculation
+    while isinstance(remaining, Calculation):
+        operation, a, b, _ = next(reductions(remaining))
+        if operation == "/" and b == 0:
+            raise RefusedDivision(steps, by_zero=True)
+        step = write_step(operation, a, b, first)
+        *_, remaining = next(reductions(remaining, step.value))
+        is_last = isinstance(remaining, int)
+        if is_inexact(a, b, step.remainder, is_last=is_last):
+            raise RefusedDivision([*steps, step])
+        steps.append(step if is_last else step.add_remaining(str(remaining), first))
     return steps
 
 
-def _evaluate(node: Calculation | int, steps: list[ThoughtStep], first: int) -> int:
-    if isinstance(node, int):
-        return node
-    operands = []
-    for operand in (node.left, node.right):
-        operands.append(_evaluate(operand, steps, first))
-        if isinstance(operand, Calculation) and steps[-1].remainder:
-            raise InexactDivision(steps)
-    a, b = operands
-    if node.operation == "/" and b == 0:
-        raise InexactDivision(steps, by_zero=True)
-    steps.append(write_step(node.operation, a, b, first))
-    return steps[-1].value
+def reductions(
+    node: Calculation, value: int = 0
+) -> Iterator[tuple[str, int, int, Calculation | int]]:
+    """Yield the operations of a calculation whose operands are both numbers, from the left.
+
+    Args:
+        node: the calculation.
+        value: what replaces an operation.
+
+    Yields:
+        The sign of an operation, its operands, and the calculation with `value` in its place.
+    """
+    operation, left, right = node.operation, node.left, node.right
+    if isinstance(left, int) and isinstance(right, int):
+        yield operation, left, right, value
+    if isinstance(left, Calculation):
+        for sign, a, b, reduced in reductions(left, value):
+            yield sign, a, b, Calculation(operation, reduced, right)
+    if isinstance(right, Calculation):
+        for sign, a, b, reduced in reductions(right, value):
+            yield sign, a, b, Calculation(operation, left, reduced)
 
 
 def _divides_by_zero(node: Calculation | int) -> bool:
@@ -127,9 +148,9 @@ def _divides_by_zero(node: Calculation | int) -> bool:
 
 
 def _bracketed(parent: Calculation, operand: Calculation | int, is_right: bool = False) -> str:
-    """Write an operand, in brackets if it would be parsed otherwise without them."""
+    """Write an operand, in brackets if it is negative or would be parsed otherwise without them."""
     if isinstance(operand, int):
-        return str(operand)
+        return f"({operand})" if operand < 0 else str(operand)
     weaker = _is_product(parent) > _is_product(operand)
     equal = _is_product(parent) == _is_product(operand)
     return f"({operand})" if weaker or (is_right and equal) else str(operand)
@@ -142,8 +163,8 @@ def _is_product(node: Calculation) -> bool:
 class _Parser:
     """Recursive-descent parser; raises ValueError for what is no calculation."""
 
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens, self._position = tokens, 0
+    def __init__(self, tokens: list[str], has_negatives: bool) -> None:
+        self._tokens, self._position, self._has_negatives = tokens, 0, has_negatives
 
     @property
     def at_end(self) -> bool:
@@ -165,10 +186,14 @@ class _Parser:
 
     def _parse_operand(self) -> Calculation | int:
         if self._take("("):
-            node = self.parse_sum()
+            is_negative = self._has_negatives and self._take("-")
+            node = -self._parse_number() if is_negative else self.parse_sum()
             if not self._take(")"):
                 raise ValueError
             return node
+        return self._parse_number()
+
+    def _parse_number(self) -> int:
         if self.at_end or not self._tokens[self._position].isdigit():
             raise ValueError
         self._position += 1

@@ -11,15 +11,16 @@ from anexa.thinking.thoughts import relation
 MAX_DIGITS_WRITTEN = 80  # of an operand of a line; int() takes quadratic time
 
 _NUMBER = f"([0-9]{{1,{MAX_DIGITS_WRITTEN + 2}}})"
-COMPARISON = re.compile("[A-Z]:([0-9])([<=>])([0-9])")
+# In a division, digits are compared and subtracted without the letters of their places.
+COMPARISON = re.compile("(?:[A-Z]:)?([0-9])([<=>])([0-9])")
+DIFFERENCE = re.compile("(?:[A-Z]:)?([01])([0-9])-([0-9])-([01])=([0-9])")
+MULTIPLE = re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}")
+NEXT_DIGIT = re.compile(rf"[A-Z]:10\*{_NUMBER}\+([0-9])={_NUMBER}")
 FACTS = {
     "+": (re.compile(r"[A-Z]:([0-9])\+([0-9])\+([0-9])=([0-9]{2})"),),
-    "-": (COMPARISON, re.compile(r"[A-Z]:([01])([0-9])-([0-9])-([01])=([0-9])")),
+    "-": (COMPARISON, DIFFERENCE),
     "*": (re.compile(rf"[A-Z]([0-9])\*[a-z]([0-9])\+{_NUMBER}={_NUMBER}(?:;[A-Z]([0-9]))?"),),
-    "/": (
-        re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}"),
-        re.compile(rf"[A-Z]:{_NUMBER}-{_NUMBER}\*([0-9])={_NUMBER}"),
-    ),
+    "/": (MULTIPLE, NEXT_DIGIT, COMPARISON, DIFFERENCE),
     "?": (COMPARISON,),
 }
 """The kinds of facts in a line of each operation. Their letters, the names of places, are no part
@@ -112,15 +113,15 @@ def _falsehood(operation: str, match: re.Match[str]) -> str | None:
     numbers = [int(group) for group in groups if group is not None]
     if operation == "+":
         result, said = numbers[0] + numbers[1] + numbers[2], numbers[3]
-    elif operation == "-":
+    elif match.re is DIFFERENCE:
         borrow, first_digit, second_digit, borrowed, said = numbers
         result = 10 * borrow + first_digit - second_digit - borrowed
     elif operation == "*":
         result, said = numbers[0] * numbers[1] + numbers[2], numbers[3]
-    elif len(numbers) == 3:
+    elif match.re is MULTIPLE:
         result, said = numbers[0] * numbers[1], numbers[2]
     else:
-        result, said = numbers[0] - numbers[1] * numbers[2], numbers[3]
+        result, said = 10 * numbers[0] + numbers[1], numbers[2]
     if result != said:
         equation = text.partition(";")[0]
         left, _, right = re.sub("[A-Za-z]:?", "", equation).partition("=")
@@ -135,7 +136,6 @@ class _Spelled:
 
     Attributes:
         is_whole: whether no fact was malformed.
-        remainder: the remainder of a division; otherwise 0.
     """
 
     def __init__(self, operation: str) -> None:
@@ -143,12 +143,16 @@ class _Spelled:
         self._found: list[str] = []  # digits in the order of the facts
         self._sign = ""  # of the last comparison
         self._front = ""  # digits carried beyond the last place
-        self.is_whole, self.remainder = True, 0
+        self._rest = ""  # digits that are left of a dividend, ones first, …
+        self._columns = 0  # … of which so many have been subtracted from
+        self.is_whole = True
 
     def add(self, match: re.Match[str] | None) -> None:
         """Add a fact; None for a malformed one."""
         if match is None:
             self.is_whole = False
+        elif self._operation == "/":
+            self._divide(match)
         elif match.re is COMPARISON:
             self._sign = match[2]
         elif self._operation == "+":
@@ -156,13 +160,27 @@ class _Spelled:
             self._found.append(match[4][1])
         elif self._operation == "-":
             self._found.append(match[5])
-        elif self._operation == "*":
+        else:
             self._front = match[4][:-1]
             if match[5] is not None:
                 self._found.append(match[5])
-        elif match.re is FACTS["/"][1]:
-            self._found.append(match[3])
-            self.remainder = int(match[4])
+
+    def _divide(self, match: re.Match[str]) -> None:
+        """Add a fact of a division: the last multiple that a digit tries is the one that fits."""
+        if match.re is NEXT_DIGIT:
+            self._found.append("0")
+            self._rest = match[3][::-1]
+        elif match.re is MULTIPLE and self._found:
+            self._found[-1] = match[2]
+            self._columns = 0
+        elif match.re is DIFFERENCE and self._columns < len(self._rest):
+            self._rest = self._rest[: self._columns] + match[5] + self._rest[self._columns + 1 :]
+            self._columns += 1
+
+    @property
+    def remainder(self) -> int:
+        """The remainder of a division; otherwise 0."""
+        return int(self._rest[::-1] or 0)
 
     @property
     def digits(self) -> str:

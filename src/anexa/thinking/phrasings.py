@@ -14,6 +14,7 @@ from dataclasses import dataclass
 FRAMES = (
     "{}",
     "{}?",
+    "{}.",
     "{}=",
     "{} =",
     "{}=?",
@@ -28,6 +29,8 @@ FRAMES = (
     "Please calculate {}.",
     "Can you calculate {}?",
     "Tell me {}.",
+    "{} please.",
+    "What is {} please?",
 )
 """Frames around an expression with signs or with `WORDS`, such as `12+30` or `12 plus 30`."""
 
@@ -57,6 +60,7 @@ class Phrasing:
 COMPARISONS = (
     Phrasing("Which is larger, {a} or {b}?", "larger"),
     Phrasing("Which is larger: {a} or {b}?", "larger"),
+    Phrasing("Which is larger {a} or {b}?", "larger"),
     Phrasing("Which number is larger, {a} or {b}?", "larger"),
     Phrasing("Which is bigger, {a} or {b}?", "larger"),
     Phrasing("Which is greater, {a} or {b}?", "larger"),
@@ -64,6 +68,7 @@ COMPARISONS = (
     Phrasing("What is larger, {a} or {b}?", "larger"),
     Phrasing("Which is smaller, {a} or {b}?", "smaller"),
     Phrasing("Which is smaller: {a} or {b}?", "smaller"),
+    Phrasing("Which is smaller {a} or {b}?", "smaller"),
     Phrasing("Which number is smaller, {a} or {b}?", "smaller"),
     Phrasing("Which is less, {a} or {b}?", "smaller"),
 )

@@ -14,7 +14,7 @@ from anexa.thinking.expressions import Calculation, numbers_of, parse_expression
 from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, WORDS
 from anexa.thinking.refusals import MAX_LISTED, question_back
 from anexa.thinking.story_templates import TEMPLATES
-from anexa.thinking.thoughts import compute
+from anexa.thinking.thoughts import compute, is_inexact
 
 MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
 
@@ -64,8 +64,8 @@ class Results(NamedTuple):
     Attributes:
         values: values of the steps, by their index.
         remainder: the remainder of the last one.
-        refusal: the answer if a division cannot be continued: it is by zero, or leaves a remainder
-            and is not the last step or has a negative operand; otherwise "".
+        refusal: the answer if a division cannot be continued: it is by zero, or `is_inexact`;
+            otherwise "".
     """
 
     values: Mapping[int, int]
@@ -82,6 +82,8 @@ class Question:
         steps: the steps that lead to the answer, in the order of their computation; empty if the
             phrasing of the question is not known, or the answer needs no thought.
         expected: correct answer; None if the phrasing of the question is not known.
+        operations: all operations of a calculation or a story, also those after a division that
+            cannot be continued, which are no steps; empty for another question.
         comparison: "larger" or "smaller" for the number that is asked for; otherwise "".
         is_refused: whether the answer is a refusal, because of a division.
     """
@@ -89,6 +91,7 @@ class Question:
     numbers: tuple[int, ...]
     steps: tuple[AskedStep, ...] = ()
     expected: str | None = None
+    operations: tuple[AskedStep, ...] = ()
     comparison: str = ""
     is_refused: bool = False
 
@@ -119,9 +122,33 @@ class Question:
                 return Results(values, 0, BY_ZERO)
             given = fixed.get(number) if fixed else None
             values[number], remainder = given or compute(step.operation, a, b)
-            if remainder and (number < len(self.steps) - 1 or min(a, b) < 0):
+            if is_inexact(a, b, remainder, is_last=number == len(self.steps) - 1):
                 return Results(values, remainder, INEXACT)
         return Results(values, remainder)
+
+    def remaining(self, values: Mapping[int, int]) -> Calculation | None:
+        """Build what remains of a calculation.
+
+        Args:
+            values: values of operations that have been calculated, by their index.
+
+        Returns:
+            The calculation with these values; None if nothing remains, or for another question.
+        """
+
+        def build(reference: Reference) -> Calculation | int:
+            kind, place = reference
+            if kind == "number":
+                return self.numbers[place]
+            if place in values:
+                return values[place]
+            operation, left, right = self.operations[place]
+            return Calculation(operation, build(left), build(right))
+
+        if not self.operations:
+            return None
+        root = build(Reference("step", len(self.operations) - 1))
+        return root if isinstance(root, Calculation) else None
 
     def conclude(self, value: int, remainder: int = 0) -> str:
         """Write the answer that follows from the result of the last step, as in `compute`."""
@@ -144,7 +171,7 @@ def analyze(text: str) -> Question:
     calculation = parse_calculation(text)
     if calculation:
         steps = _steps(calculation, iter(range(len(numbers))).__next__)
-        return _solve(Question(numbers, steps))
+        return _solve(Question(numbers, steps, operations=steps))
     if _LISTED.fullmatch(text):
         return Question(numbers, expected=question_back(numbers))
     places = {match.start(): place for place, match in enumerate(found)}
@@ -154,7 +181,8 @@ def analyze(text: str) -> Question:
             letters = (_LETTERS[number] for number in numbers_of(formula))
             order = [places[match.start(letter)] for letter in letters]
             steps = _steps(formula, iter(order).__next__)
-            return _solve(Question(numbers, steps, comparison=comparison))
+            operations = () if comparison else steps
+            return _solve(Question(numbers, steps, None, operations, comparison))
     return Question(numbers)
 
 
@@ -198,8 +226,8 @@ def _steps(calculation: Calculation, next_place: Callable[[], int]) -> tuple[Ask
 def _solve(asked: Question) -> Question:
     """Add the correct answer to a question.
 
-    Its steps end at a division that cannot be continued: by zero, or with a remainder before the
-    last step or of negative numbers. If a number of the question divides by zero, it has no steps.
+    Its steps end at a division that cannot be continued: it is by zero, or `is_inexact`. If a
+    number of the question is 0 and a divisor, there are no steps.
     """
     divisors = [step.right for step in asked.steps if step.operation == "/"]
     if any(kind == "number" and asked.numbers[place] == 0 for kind, place in divisors):

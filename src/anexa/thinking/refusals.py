@@ -24,7 +24,7 @@ TOO_LARGE = (
 
 # Numbers of digits from which a calculation is refused: well above those that `anexa eval` measures
 # beyond training.
-TOO_MANY_DIGITS = {"+": 26, "-": 26, "/": 14, "?": 31}
+TOO_MANY_DIGITS = {"+": 36, "-": 36, "/": 20, "?": 40}
 TOO_MANY_FACTS = 201  # digits of one factor times digits of the other
 TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operations
 MAX_LISTED = 4  # numbers without an operation that get a question back
@@ -103,7 +103,7 @@ def _unsupported(rng: random.Random) -> tuple[str, str]:
 
 def _too_large(rng: random.Random) -> tuple[str, str]:
     sign = rng.choice("+-*/?c")
-    most = rng.choice((40, 40, 100, 400))
+    most = rng.choice((50, 50, 100, 400))
     if sign == "*":
         short = rng.randint(1, 40)
         least = -(-TOO_MANY_FACTS // short)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+from anexa.thinking.expressions import Calculation, parse_expression, reductions
+from anexa.thinking.facts import MAX_DIGITS_WRITTEN, excerpt
 from anexa.thinking.questions import AskedStep, Question, Reference
 from anexa.thinking.thoughts import unsigned
 
@@ -47,16 +49,21 @@ class Sources:
         self._places: dict[int, int] = {}
         for place, number in enumerate(numbers):
             self._places.setdefault(number, place)
-        self._lines: dict[int, list[int]] = {}  # value: lines that have it
+        self._lines: dict[int, dict[int, None]] = {}  # value: lines that have it, as a set in order
         self._values: dict[int, int] = {}
         self._unused: dict[int, int] = {}  # line: its value, which no later line has used yet
+        self._remaining: Calculation | None = None  # what remains, as the last line says
         self.wrong_line: int | None = None
 
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:  # noqa: ARG002
         """Find the sources of both operands of a line."""
         _, _, x, y = written
         signed = self._signed(x), self._signed(y)
-        if all(signed):
+        expected = [] if self._remaining is None else _steps(self._remaining, written)
+        if expected:
+            (a, b), _ = expected[0]
+            pair = (a, b) if (abs(a), abs(b)) == (x, y) else (b, a)
+        elif all(signed):
             fitting = [pair for pair in product(*signed) if _has_signs(written, *pair)]
             if not fitting:
                 return Operand(x, "nowhere"), Operand(y, "nowhere")
@@ -72,11 +79,40 @@ class Sources:
 
     def add_value(self, line: int, value: int) -> None:
         """Record the value of a line."""
-        self._lines.setdefault(value, []).append(line)
+        self._lines.setdefault(value, {})[line] = None
         self._values[line] = self._unused[line] = value
 
+    def remaining(
+        self, written: Written, value: int, remainder: int, calculation: str
+    ) -> tuple[str, ...]:
+        """List what may remain after a line: calculations, or "" for none.
+
+        For a question of unknown phrasing, any calculation with numbers that have a source may
+        remain after the first line, or none. The next lines must work that calculation out.
+
+        Args:
+            written: the expression of the line.
+            value: the value of the line.
+            remainder: the remainder of the line, if it is a division.
+            calculation: what the line says that remains, without place marks; or "".
+        """
+        before, self._remaining = self._remaining, _parse_remaining(calculation)
+        if before is not None:
+            rests = (rest for _, rest in _steps(before, written, value))
+            return tuple("" if isinstance(rest, int) else str(rest) for rest in rests)
+        said = self._remaining
+        if said is None or remainder or not all(map(self._has_source, said.numbers)):
+            return ("",)
+        return calculation, ""
+
     def find_unused(self, last: int) -> str | None:
-        """Describe a value before line `last` that no later line uses; None if all are used."""
+        """Describe what no line uses: a value before line `last`, or what remains after it.
+
+        Returns:
+            The beginning of a sentence; None if all is used.
+        """
+        if self._remaining is not None:
+            return f'"{excerpt(str(self._remaining))}", which remains after the last line,'
         for line, value in self._unused.items():
             if line != last:
                 return f"{value}, the value of line {line + 1},"
@@ -87,9 +123,13 @@ class Sources:
         values = [value for value in (number, -number) if value in self._lines]
         return [*values, number] if self._has_number(number) else values
 
+    def _has_source(self, signed: int) -> bool:
+        """Return whether a signed number is the value of a line, or a number of the question."""
+        return signed in self._lines or self._has_number(signed)
+
     def _is_unused(self, value: int) -> bool:
         """Return whether a value is that of a line that no later line has used yet."""
-        return value in self._lines and self._lines[value][-1] in self._unused
+        return value in self._lines and next(reversed(self._lines[value])) in self._unused
 
     def _operand(self, signed: int) -> Operand:
         """Use the source of a signed number; earlier values come before numbers of the question."""
@@ -100,7 +140,9 @@ class Sources:
         lines = self._lines.get(value)
         if not lines:
             return None
-        line = lines.pop() if len(lines) > 1 else lines[0]
+        line = next(reversed(lines))
+        if len(lines) > 1:
+            del lines[line]
         self._unused.pop(line, None)
         return Operand(abs(value), "line", line)
 
@@ -135,11 +177,7 @@ class SingleUseSources(Sources):
 
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:
         """Find the step that a line computes, and the sources of both operands."""
-        values = {
-            step: self._values[its_line]
-            for step, its_line in self._line_of.items()
-            if its_line in self._values
-        }
+        values = self._values_of_steps()
         for number, step in self._pending.items():
             if not step.steps <= values.keys():
                 continue
@@ -158,6 +196,18 @@ class SingleUseSources(Sources):
         """Whether the lines are the steps that the question asks for."""
         return self.wrong_line is None and not self._pending
 
+    def remaining(
+        self, written: Written, value: int, remainder: int, calculation: str
+    ) -> tuple[str, ...]:
+        """List the one calculation that remains of the question after a line, or "" for none.
+
+        After a line that is no step of the question, what remains is as in `Sources`.
+        """
+        if self.wrong_line is not None:
+            return super().remaining(written, value, remainder, calculation)
+        remaining = self._asked.remaining(self._values_of_steps())
+        return ("" if remainder or remaining is None else str(remaining),)
+
     def find_unused(self, last: int) -> str | None:
         """Describe an unused number of the question, or unused value; None if all are used."""
         for number in self._numbers.values():
@@ -165,6 +215,11 @@ class SingleUseSources(Sources):
         if self._asked.is_refused and not self._pending:
             return None  # the step that would use the values cannot be computed
         return super().find_unused(last)
+
+    def _values_of_steps(self) -> dict[int, int]:
+        """Look up the values that the lines give to the steps, by index of the step."""
+        lines = self._line_of.items()
+        return {step: self._values[line] for step, line in lines if line in self._values}
 
     def _use(self, reference: Reference, number: int) -> Operand:
         """Return a source of a step as an operand, which no later line can use."""
@@ -185,9 +240,8 @@ class SingleUseSources(Sources):
 
     def _forget(self, line: int) -> None:
         """Remove a line from those whose value can be used."""
-        lines = self._lines.get(self._values[line], [])
-        if line in lines:
-            lines.remove(line)
+        lines = self._lines.get(self._values[line], {})
+        lines.pop(line, None)
         if not lines:
             self._lines.pop(self._values[line], None)
 
@@ -225,6 +279,28 @@ def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[R
     if operation in "+*" and (negated, operation, y, x) == written:
         return sides[::-1]
     return None
+
+
+def _parse_remaining(calculation: str) -> Calculation | None:
+    """Parse what a line says that remains; None if it is not written as `Calculation` writes it."""
+    parsed = parse_expression(calculation, 2 * MAX_DIGITS_WRITTEN, has_negatives=True)
+    return parsed if str(parsed) == calculation else None
+
+
+def _steps(
+    calculation: Calculation, written: Written, value: int = 0
+) -> list[tuple[tuple[int, int], Calculation | int]]:
+    """List the operations of a calculation that the expression of a line computes.
+
+    Returns:
+        For each operation its operands, and the calculation with `value` in its place.
+    """
+    return [
+        ((a, b), rest)
+        for operation, a, b, rest in reductions(calculation, value)
+        if unsigned(operation, a, b) == written
+        or (operation in "+*" and unsigned(operation, b, a) == written)
+    ]
 
 
 def _has_signs(written: Written, a: int, b: int) -> bool:

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from anexa.thinking.expressions import Calculation, InexactDivision, evaluate, parse_expression
+from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate, parse_expression
 from anexa.thinking.splits import Split, split_at, split_of_numbers
-from anexa.thinking.story_templates import TEMPLATES
+from anexa.thinking.story_templates import TEMPLATES, Template
 
 NAMES = (
     "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
@@ -20,7 +20,9 @@ THINGS = (
     "lamps leaves marbles nuts oranges pages pears pencils pens plates shells spoons stamps stars "
     "stickers stones tickets toys"
 ).split()
-LIMITS = (10, 100, 100, 1000, 1000, 1000)  # numbers of a story are below one of them
+LIMITS = (10, 100, 100, 1000, 1000, 1000)  # numbers of a story are below one of them, but …
+SMALL_LIMITS = (10,)  # … multipliers and divisors below this, and …
+UNNEEDED_LIMITS = (100,)  # … numbers that are not needed, such as an age, below this
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
     """
     number, name = rng.choice(_settings(operations, split))
     template, things = TEMPLATES[number], rng.choice(THINGS)
-    limits = [(10,) if letter in template.small else LIMITS for letter in template.letters]
+    limits = [_limits(template, letter) for letter in template.letters]
     while True:
         numbers = tuple(rng.randrange(2, rng.choice(below)) for below in limits)
         if split_of_numbers("story", [numbers[i] for i in template.needed]) == split:
@@ -101,10 +103,17 @@ def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
                 return story
 
 
+def _limits(template: Template, letter: str) -> tuple[int, ...]:
+    """Return the limits that a number of a story is below one of."""
+    if letter in template.small:
+        return SMALL_LIMITS
+    return LIMITS if letter in template.formula else UNNEEDED_LIMITS
+
+
 def _is_natural(calculation: Calculation) -> bool:
     """Whether all values are whole numbers and none is negative."""
     try:
         steps = evaluate(calculation)
-    except InexactDivision:
+    except RefusedDivision:
         return False
     return not steps[-1].remainder and min(step.value for step in steps) >= 0

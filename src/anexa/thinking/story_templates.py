@@ -82,7 +82,7 @@ TEMPLATES = (
         "(a-b)*c",
     ),
     Template(
-        "On a bus there are {a} {things}. {name} brings {b} of them in and puts {c} out. "
+        "On a bus there are {a} {things}. {name} brings {b} more in and takes {c} out. "
         "How many {things} are on the bus?",
         "a+b-c",
     ),
@@ -138,7 +138,7 @@ TEMPLATES = (
     ),
     Template(
         "{name} spreads {a} {things} equally over {b} tables and adds {c} to every table. "
-        "How many {things} are on {d} of these tables?",
+        "How many {things} are on {d} such tables?",
         "(a/b+c)*d",
     ),
     Template(

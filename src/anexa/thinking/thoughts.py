@@ -13,10 +13,18 @@ letters for the second. Each fact is an equation about one or two digits:
     A7B4C3*a6b8:A7*a6+0=42;A2,A7*b8+4=60,B4*a6+60=84;B4,B4*b8+8=40,C3*a6+40=58;C8,…:E2D9C8B4A2
         347*86; the digits of each place of the result: digit * digit + sum so far = new sum, whose
         last digit (;B4) is the digit of that place, and whose other digits are carried
-    A2B9C9/a7b3:37*1=37,…,37*9=333,C:9-37*0=9,B:99-37*2=25,A:252-37*6=30:B2A6 R 30
-        992/37; the multiples, then for each digit from the left: remainder and digit - multiple
+    A2B9C9/a7b3:37*1=37,…,37*9=333,C:10*0+9=9,37*0=0,0<9,B:10*9+9=99,37*3=111,1>0,37*2=74,7<9,
+    09-4-0=5,09-7-0=2,A:10*25+2=252,37*8=296,2=2,9>5,…,37*6=222,2=2,2<5,02-2-0=0,…:B2A6 R 30
+        992/37; the multiples, then for each digit from the left: the remainder and the next digit,
+        which the multiples are compared with as in a comparison, the first one estimated from the
+        first digits (9/3 is 3), until one is not too large; it is subtracted as in a difference
     A6B5A4?a6b5a3:C:4>3:>
         a comparison, from the left up to the first digits that differ
+
+In a calculation with several operations a line ends with what remains to be calculated:
+
+    A1B2+a2b4:A:1+2+0=03,B:2+4+0=06:B6A3:=B6A3*A5
+        the first line of (21+42)*5
 
 So every number is looked up by the name of its place, not by its distance, and a line of any length
 is written by the same rules. After the letter Z comes A again.
@@ -27,9 +35,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.model.place_marks import place
+from anexa.model.place_marks import mark_places, place
 
 MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
+REMAINS = ":="  # stands before the calculation that remains
 
 
 class ThoughtStep(NamedTuple):
@@ -50,6 +59,10 @@ class ThoughtStep(NamedTuple):
     b: int
     value: int
     remainder: int = 0
+
+    def add_remaining(self, calculation: str, first: int = 0) -> ThoughtStep:
+        """Return the step with the calculation that remains after it at the end of its line."""
+        return self._replace(text=f"{self.text}{REMAINS}{mark_places(calculation, first)}")
 
 
 def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
@@ -77,6 +90,12 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
     return ThoughtStep(f"{expression}:{facts}:{said}", operation, a, b, value, remainder)
 
 
+def split_remaining(line: str) -> tuple[str, str]:
+    """Split a line into `expression:facts:value` and the calculation that remains, if one does."""
+    written, _, remaining = line.partition(REMAINS)
+    return (written, remaining) if remaining else (line, "")  # the value "=" is no sign of one
+
+
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
     """Compute `a` operation `b`: the result, as in `ThoughtStep`, and the remainder.
 
@@ -89,6 +108,20 @@ def compute(operation: str, a: int, b: int) -> tuple[int, int]:
     if operation == "?":
         return "<=>".index(relation(a, b)) - 1, 0
     return {"+": a + b, "-": a - b, "*": a * b}[operation], 0
+
+
+def is_inexact(a: int, b: int, remainder: int, *, is_last: bool) -> bool:
+    """Whether a division has no value to go on with, or to answer with.
+
+    A remainder is allowed in the last operation of a calculation, of numbers that are not negative.
+
+    Args:
+        a: the dividend.
+        b: the divisor.
+        remainder: the remainder; 0 for another operation.
+        is_last: whether the division is the last operation.
+    """
+    return remainder != 0 and not (is_last and min(a, b) >= 0)
 
 
 def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
@@ -160,19 +193,31 @@ def _sum_facts(x: str, y: str, first: int) -> Iterator[str]:
 
 
 def _comparison_facts(x: str, y: str, first: int) -> Iterator[str]:
-    for i in reversed(range(len(x))):
-        yield f"{place(i, first)}:{x[i]}{relation(int(x[i]), int(y[i]))}{y[i]}"
-        if x[i] != y[i]:
+    for i, fact in enumerate(_compare(x, y)):
+        yield f"{place(len(x) - 1 - i, first)}:{fact}"
+
+
+def _compare(x: str, y: str) -> Iterator[str]:
+    """Compare digits from the left up to the first that differ, without letters of places."""
+    for p, q in zip(reversed(x), reversed(y)):
+        yield f"{p}{relation(int(p), int(q))}{q}"
+        if p != q:
             return
 
 
 def _difference_facts(x: str, y: str, swapped: bool, first: int) -> Iterator[str]:
     yield from _comparison_facts(x, y, first)
+    for i, fact in enumerate(_subtract(y, x) if swapped else _subtract(x, y)):
+        yield f"{place(i, first)}:{fact}"
+
+
+def _subtract(x: str, y: str) -> Iterator[str]:
+    """Subtract column by column, without the letters of the places."""
     borrowed = 0
-    for i, (p, q) in enumerate(zip(y, x) if swapped else zip(x, y)):
+    for p, q in zip(x, y):
         borrows = int(int(p) < int(q) + borrowed)
         digit = 10 * borrows + int(p) - int(q) - borrowed
-        yield f"{place(i, first)}:{borrows}{p}-{q}-{borrowed}={digit}"
+        yield f"{borrows}{p}-{q}-{borrowed}={digit}"
         borrowed = borrows
 
 
@@ -191,8 +236,19 @@ def _product_facts(x: str, y: str, first: int) -> Iterator[str]:
 def _division_facts(x: str, divisor: int, first: int) -> Iterator[str]:
     for digit in MULTIPLES:
         yield f"{divisor}*{digit}={divisor * digit}"
+    unit = 10 ** (len(str(divisor)) - 1)  # of the divisor's first digit
     remainder = 0
     for i in reversed(range(len(x))):
         number = 10 * remainder + int(x[i])
-        digit, remainder = divmod(number, divisor)
-        yield f"{place(i, first)}:{number}-{divisor}*{digit}={remainder}"
+        yield f"{place(i, first)}:10*{remainder}+{x[i]}={number}"
+        digit = min(9, number // unit // (divisor // unit))  # never too small
+        while True:
+            yield f"{divisor}*{digit}={divisor * digit}"
+            minuend, subtrahend = _columns("-", number, divisor * digit)
+            yield from _compare(subtrahend, minuend)
+            if divisor * digit <= number:
+                break
+            digit -= 1
+        if digit:
+            yield from _subtract(minuend, subtrahend)
+        remainder = number - divisor * digit

@@ -15,12 +15,16 @@ const ROLES = {
   carry: "carry",
   sum: "sum so far",
   remainder: "remainder so far",
-  multiple: "the multiple that fits",
+  partial: "digit of the remainder with the next digit",
+  multiple: "digit of a multiple of the divisor",
   result: "result",
 };
+const ZERO = "a zero in front of the number, which stands nowhere before.";
 const NOWHERE = {
-  number: "a zero in front of the number, which stands nowhere before.",
-  multiple: "no multiple is as small.",
+  number: ZERO,
+  partial: ZERO,
+  remainder: "nothing is left before the first digit.",
+  multiple: "a zero: one in front of the number, or 0 times the divisor, which is not among its multiples.",
 };
 
 /** The letter of a source; after z comes aa. */

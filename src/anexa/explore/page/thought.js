@@ -25,7 +25,7 @@ export async function show(root, state, info, signal) {
     make(
       "p",
       { className: "lead" },
-      "Before its answer, the model writes its calculation down: in each line an expression, small facts and the value. Choose one of these parts to see where its digits come from, and which heads of attention look there.",
+      "Before its answer, the model writes its calculation down: in each line an expression, small facts and the value, and what then remains of a longer calculation. Choose one of these parts to see where its digits come from, and which heads of attention look there.",
     ),
   );
   listen(root, signal);
@@ -197,6 +197,7 @@ const judge = ({ kind, true: holds, fits }) => {
     expression: ["a number comes from nowhere", ""],
     fact: ["false", "true, but another fact belongs here"],
     value: ["not the result", "the result, but not what the facts say"],
+    remaining: ["not what remains", ""],
   }[kind];
   return holds ? (fits ? "true" : unfit) : not;
 };

@@ -1,10 +1,12 @@
 // A step of a thought as column arithmetic, as on paper: the digits under each other, the carries
 // above them, and the facts in words. The format of a step is that of anexa/thinking/thoughts.py.
 
+import { divisionRows, explainDivision } from "./division.js";
 import { element } from "./dom.js";
 
 /**
- * A step: `expression:facts:value`, with its numbers as they are usually written.
+ * A step: `expression:facts:value` or `…:value:=remaining`, with its numbers as they are usually
+ * written.
  * @typedef {object} ThoughtStep
  * @property {boolean} negated whether the expression stands in -(…)
  * @property {string} left first operand
@@ -12,6 +14,7 @@ import { element } from "./dom.js";
  * @property {string} right second operand
  * @property {string[]} facts equations about one or two digits
  * @property {string} value such as "-4525", "26 R 30" or "<"
+ * @property {string} remaining calculation that remains, such as "63 × 5"; empty if none does
  */
 
 /**
@@ -20,13 +23,11 @@ import { element } from "./dom.js";
  */
 
 const STEP =
-  /^(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)\)?:([-+*/<=>:;,\dA-Za-z]*):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])$/;
+  /^(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)\)?:([-+*/<=>:;,\dA-Za-z]*):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])(?::=([-+*/()\dA-Z]+))?$/;
 const COMPARED = /^[A-Z]:(\d)([<=>])(\d)$/;
 const ADDED = /^[A-Z]:(\d)\+(\d)\+(\d)=(\d)(\d)$/;
 const SUBTRACTED = /^[A-Z]:(\d)(\d)-(\d)-(\d)=(\d)$/;
 const MULTIPLIED = /^[A-Z](\d)\*[a-z](\d)\+(\d+)=(\d+)(;[A-Z]\d)?$/;
-const MULTIPLE = /^(\d+)\*(\d)=(\d+)$/;
-const DIVIDED = /^[A-Z]:(\d+)-(\d+)\*(\d)=(\d+)$/;
 const SIGNS = { "+": "+", "-": "−", "*": "×", "/": "÷", "?": "?" };
 
 /**
@@ -37,19 +38,24 @@ const SIGNS = { "+": "+", "-": "−", "*": "×", "/": "÷", "?": "?" };
 export function parseStep(line) {
   const match = STEP.exec(line);
   if (!match) return null;
-  const [, negated, left, operation, right, facts, value] = match;
+  const [, negated, left, operation, right, facts, value, remaining = ""] = match;
   return {
     negated: negated !== undefined,
     left: [...digitsOf(left)].reverse().join(""),
     operation: /** @type {ThoughtStep["operation"]} */ (operation),
     right: [...digitsOf(right)].reverse().join(""),
     facts: facts.split(","),
-    value: value.replace(/[A-Z](?=\d)/g, ""),
+    value: digitsOf(value),
+    remaining: usual(digitsOf(remaining)),
   };
 }
 
-const digitsOf = (number) => number.replace(/[A-Za-z]/g, "");
+const digitsOf = (number) => number.replace(/[A-Za-z](?=\d)/g, "");
 const withoutZeros = (number) => number.replace(/^0+(?=\d)/, "");
+
+/** A calculation with the usual signs, and spaces around those between two numbers. */
+const usual = (calculation) =>
+  calculation.replace(/([\d)])([-+*/])/g, (_, before, sign) => `${before} ${SIGNS[sign]} `).replaceAll("-", "−");
 
 /**
  * The facts in words: what is written and what is carried.
@@ -57,6 +63,7 @@ const withoutZeros = (number) => number.replace(/^0+(?=\d)/, "");
  * @returns {Sentence[]} facts of another format stand as they are
  */
 export function explain({ operation, facts }) {
+  if (operation === "/") return explainDivision(facts);
   /** @type {Sentence[]} */
   const sentences = [];
   let parts = [];
@@ -73,8 +80,6 @@ export function explain({ operation, facts }) {
     let match;
     if ((match = COMPARED.exec(fact))) {
       add(index, match.slice(1).join(" "), !COMPARED.test(next));
-    } else if ((match = MULTIPLE.exec(fact))) {
-      add(index, `${match[1]} × ${match[2]} = ${match[3]}`, !MULTIPLE.test(next));
     } else if (operation === "*" && (match = MULTIPLIED.exec(fact))) {
       add(index, explainProduct(match, isLast), match[5] !== undefined || isLast);
     } else {
@@ -106,10 +111,6 @@ function explainColumn(operation, fact, isLast) {
     const [borrow, x, y, borrowed, digit] = match.slice(1).map(Number);
     const terms = [10 * borrow + x, y, ...(borrowed ? [borrowed] : [])].join(" − ");
     return `${terms} = ${digit}: write ${digit}${borrow ? ", borrow 1" : ""}`;
-  }
-  if (operation === "/" && (match = DIVIDED.exec(fact))) {
-    const [, number, divisor, digit, rest] = match;
-    return `${number} − ${divisor} × ${digit} = ${rest}: write ${digit}, ${rest} left`;
   }
   return fact;
 }
@@ -152,20 +153,27 @@ export function renderColumns(line, checked) {
 }
 
 /**
- * Say what a step finds.
+ * Say what a step finds, and what remains to be calculated.
  * @param {ThoughtStep} step
  * @returns {string}
  */
-export function conclude({ negated, left, operation, right, value }) {
+export function conclude({ negated, left, operation, right, value, remaining }) {
   const [first, second] = [withoutZeros(left), withoutZeros(right)];
   if (operation === "?") return `so ${first} ${value} ${second}`;
   const expression = `${first} ${SIGNS[operation]} ${second}`;
-  return `so ${negated ? `−(${expression})` : expression} = ${value.replace("-", "−")}`;
+  const equation = `${negated ? `−(${expression})` : expression} = ${value.replace("-", "−")}`;
+  return `so ${equation}${remaining ? `, and ${remaining} remains` : ""}`;
 }
 
 /** The digits under each other; screen readers are told the facts instead. */
 function renderPaper(step) {
   const { operation } = step;
+  const paper = element("div", { className: "paper-sum" });
+  paper.setAttribute("aria-hidden", "true");
+  if (operation === "/") {
+    paper.append(...divisionRows(step).map(([className, text]) => element("div", { className, text })));
+    return paper;
+  }
   const value = step.value.replace("-", "");
   // A negative difference is calculated the other way round.
   const isSwapped = operation === "-" && step.value.startsWith("-");
@@ -173,8 +181,6 @@ function renderPaper(step) {
   const width = Math.max(left.length, right.length + 2, value.length);
   const row = (className, text) => element("div", { className, text: text.padStart(width) });
   const second = SIGNS[operation] + right.padStart(width - 1);
-  const paper = element("div", { className: "paper-sum" });
-  paper.setAttribute("aria-hidden", "true");
   if (operation === "+" || operation === "-") paper.append(row("carries", carries(step)));
   paper.append(row("", left), row("", second), row("value", value));
   return paper;

@@ -5,6 +5,7 @@ import { element } from "./dom.js";
 
 // A step of the arithmetic that Anexa's own models write, or its beginning.
 const ARITHMETIC = /^(?:-\()?[A-Z]\d[-+*/?<>=(),:;0-9A-Za-z]*(?: R? ?\d*)?$/;
+const WITH_REMAINING = /^(.*:-?(?:[A-Z]\d)+(?: R \d+)?)(:=?.*)$/; // the step, what remains after it
 const LONG_THOUGHT = 400; // characters from which a thought is folded at first
 
 /**
@@ -87,8 +88,10 @@ function title(turn) {
 function setLine(item, line) {
   if (item.textContent === line) return;
   const isStep = ARITHMETIC.test(line);
+  const [, step, remaining] = WITH_REMAINING.exec(line) ?? [line, line, ""];
   // The expression and its colon; each fact and its comma; the last fact and its colon; the value.
-  const pieces = isStep ? line.match(/^[^:]*:?|[^,]+?(?:,|:(?=[^:,]*$)|$)/g) : [line];
+  const pieces = isStep ? step.match(/^[^:]*:?|[^,]+?(?:,|:(?=[^:,]*$)|$)/g) : [line];
+  if (isStep && remaining) pieces.push(remaining);
   const className = isStep ? "unbroken" : "";
   item.replaceChildren(...pieces.map((text) => element("span", { className, text })));
 }
