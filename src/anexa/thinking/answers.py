@@ -14,12 +14,12 @@ def answer_of(step: ThoughtStep, asked: str = "larger") -> str:
     """Return the answer that the last line of a thought leads to.
 
     Args:
-        step: the last line.
-        asked: number that a comparison asks for: "larger" or "smaller".
+        step: the step of the last line.
+        asked: for a comparison, whether the question asks for the "larger" or the "smaller" number.
 
     Returns:
-        The value, such as `-4525`; quotient and remainder, such as `26 R 30`; of a comparison, one
-        of the two numbers, or `EQUAL`.
+        The value, such as `-4525`; quotient and remainder, such as `26 R 30`; for a comparison, one
+        of its two operands, or `EQUAL`.
     """
     if step.operation == "?":
         if step.a == step.b:
@@ -29,14 +29,17 @@ def answer_of(step: ThoughtStep, asked: str = "larger") -> str:
 
 
 def solve(calculation: Calculation, first: int = 0) -> tuple[list[ThoughtStep], str]:
-    """Work out a calculation: the lines of the thought, and the answer.
+    """Work out a calculation.
 
-    The thought ends at a division that cannot be continued, and the answer says why: `INEXACT` or
-    `BY_ZERO`. A calculation with "/0" in it is refused without a thought.
+    A thought ends at the first division whose result cannot be used, and the answer is the reason:
+    `INEXACT` or `BY_ZERO`. A calculation with "/0" in it is refused without a thought.
 
     Args:
         calculation: the calculation.
         first: index of the letter of the ones, 0 for A.
+
+    Returns:
+        The steps of the thought, and the answer.
     """
     try:
         steps = evaluate(calculation, first)

@@ -1,4 +1,4 @@
-"""Random calculations with several operations."""
+"""Random calculations with several operations ("chains")."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from anexa.thinking.operands import draw_number
 from anexa.thinking.splits import Split, split_of_numbers
 from anexa.thinking.thoughts import ThoughtStep
 
-MAX_CHAIN_DIGITS = 4  # of a number in a calculation with several operations, in training
-MAX_VALUE_DIGITS = 16  # of a value of an operation
-MAX_FACTS = 81  # of all products together
+MAX_CHAIN_DIGITS = 4  # maximum number of digits of a number in the calculation
+MAX_VALUE_DIGITS = 16  # maximum number of digits of the result of an operation
+MAX_FACTS = 81  # maximum number of facts of all products together
 
-# Fractions of the divisions in which operands stay as they were drawn, fitting or not: by whether
-# the calculation is to be exact, and whether the division is the last operation.
+# Operands of a division are usually adjusted until it leaves no remainder. KEPT_OPERANDS is the
+# probability that they are not, by (`exact`, whether the division is the last operation).
 KEPT_OPERANDS = {(True, True): 0.3, (True, False): 0.075, (False, True): 0.8, (False, False): 0.2}
-KEPT_DIVISORS = {True: 0.02, False: 0.15}  # of any length, or 0
+# A divisor usually has one or two digits. KEPT_DIVISORS is the probability, by `exact`, that it is
+# any number instead: longer, or 0.
+KEPT_DIVISORS = {True: 0.02, False: 0.15}
 _SIGNS = "+++---***//"
 
 
@@ -28,9 +30,10 @@ def draw_chain(
     Args:
         operations: number of operations.
         rng: random generator.
-        split: split of the numbers.
-        exact: whether all divisions but the last operation leave no remainder; if not, one does, or
-            is by zero.
+        split: split that the numbers of the calculation belong to.
+        exact: True for a calculation that can be worked out: only its last operation may leave a
+            remainder. False for one that must be refused: a division `is_inexact`, or a divisor
+            is 0.
     """
     while True:
         chain, _ = _draw(operations, rng, exact, is_root=True)
@@ -50,16 +53,16 @@ def draw_chain(
 def _draw(
     operations: int, rng: random.Random, exact: bool, *, is_root: bool = False
 ) -> tuple[Calculation | int, int]:
-    """Draw a calculation or, of no operation, a number.
+    """Draw a calculation with a number of operations; with none, a single number.
 
     Args:
         operations: number of operations.
         rng: random generator.
-        exact: whether most divisions are to leave no remainder.
-        is_root: whether it is the whole calculation, which may leave a remainder.
+        exact: whether most divisions should leave no remainder.
+        is_root: True for the whole calculation, False for an operand of it.
 
     Returns:
-        The calculation, and its value, rounded if a division leaves a remainder.
+        The calculation or number, and its value (divisions are rounded down; x/0 counts as 0).
     """
     if operations == 0:
         number = _number(rng)
@@ -68,7 +71,7 @@ def _draw(
     before = rng.randint(0, operations - 1)
     left, a = _draw(before, rng, exact)
     right, b = _draw(operations - 1 - before, rng, exact)
-    if sign == "/":  # random operands would hardly ever fit
+    if sign == "/":  # random operands would hardly ever divide without a remainder
         kept = KEPT_OPERANDS[exact, is_root]
         if isinstance(right, int) and rng.random() > KEPT_DIVISORS[exact]:
             right = b = _divisor(a, rng, is_exact=rng.random() > kept)
@@ -84,18 +87,19 @@ def _number(rng: random.Random) -> int:
 
 
 def _divisor(dividend: int, rng: random.Random, *, is_exact: bool) -> int:
-    """Draw a divisor of one or two digits, without a remainder where there is such a number."""
-    most = 10 if rng.random() < 0.7 else 100
-    fitting = [number for number in range(2, most) if dividend % number == 0] if is_exact else []
-    return rng.choice(fitting) if fitting else rng.randrange(1, most)
+    """Draw a divisor of one or two digits; if `is_exact`, one that leaves no remainder, if any."""
+    limit = 10 if rng.random() < 0.7 else 100
+    exact = [number for number in range(2, limit) if dividend % number == 0] if is_exact else []
+    return rng.choice(exact) if exact else rng.randrange(1, limit)
 
 
 def _facts(step: ThoughtStep) -> int:
+    """Return the number of facts of a product; 0 for another operation."""
     return len(str(abs(step.a))) * len(str(abs(step.b))) if step.operation == "*" else 0
 
 
 def _is_small(step: ThoughtStep) -> bool:
-    """Whether an operation has no more digits than those on two numbers have in training."""
+    """Whether the numbers of a division are as small as in training; else, whether the value is."""
     if step.operation == "/":
         return abs(step.a) < 10**8 and abs(step.b) < 100
     return len(str(abs(step.value))) <= MAX_VALUE_DIGITS

@@ -1,8 +1,8 @@
 """Checker of thoughts: whether each step is true, and where every number comes from.
 
 A thought is untrusted output of a model. It is parsed by the format in `thoughts.py`; a line in any
-other format counts as false. A fact is true if its own numbers make it so, and it fits if it is the
-fact that belongs at its place. Time and memory grow linearly with the length of the text.
+other format counts as false. A fact is true if its equation holds, and it fits if it is the fact
+that its place in the line requires. Time and memory grow linearly with the length of the text.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ class Line:
         text: the line.
         operation: "+", "-", "*", "/", or "?" for a comparison; "" if the line cannot be parsed.
         operands: the two operands of the expression; empty if the line cannot be parsed.
-        facts: the facts; fewer if the line has more than it needs.
+        facts: the checked facts; superfluous facts at the end of the line are left out.
         value: the value of the line; None for a comparison, or if the line cannot be parsed.
         remainder: the remainder of a division; otherwise 0.
-        spelled: whether the value has the digits that result from the facts.
-        equal: whether the value is the result of the expression.
-        goes_on: whether the line ends with what remains of the calculation, if something does.
-        true: whether every fact is true and fits its place, and `spelled`, `equal` and `goes_on`
-            hold.
+        spelled: whether the value consists of the digits that the facts result in.
+        equal: whether the value is the correct result of the expression.
+        goes_on: whether the line ends with the calculation that remains after it; if nothing
+            remains, whether it ends with the value.
+        true: whether every fact is true and fits its place, no fact is missing or superfluous, and
+            `spelled`, `equal` and `goes_on` hold.
         error: the first mistake, as a sentence; None if there is none. An operand without a source
             is a mistake too, although `true` does not depend on it.
     """
@@ -75,14 +76,19 @@ class Report:
 
     Attributes:
         lines: the checked lines of the thought.
-        provenance: whether every operand has a source; False if a thought is needed and empty.
-        complete: whether every value but the last is used in a later line, and every number that
-            the question needs (if its phrasing is known) is used.
-        faithful: whether the answer follows from the last value.
+        provenance: whether every line can be parsed and every operand has a source.
+        complete: whether every value but the last is used in a later line, nothing remains to be
+            calculated after the last line, and every number that the question needs (if its
+            phrasing is known) is used.
+        faithful: whether the answer follows from the last value; for a question that must be
+            refused, whether the answer is the refusal.
         expected: correct answer; None if the phrasing of the question is not known.
         solves_question: whether the lines are the steps that the question asks for, whatever their
             results; None if `expected` is None.
         first_error: the first mistake, as a sentence; None if there is none.
+
+    With an empty thought, `provenance`, `complete` and `faithful` all say whether the question
+    needs no thought and the answer is correct, and `solves_question` is True or None.
     """
 
     lines: tuple[Line, ...]
@@ -107,7 +113,7 @@ class Report:
     def all_true(self) -> bool:
         """Whether every line is true, and the thought as a whole leads from question to answer.
 
-        An empty thought does for a question that needs none, such as 5/0.
+        An empty thought is enough for a question that needs none, such as 5/0.
         """
         is_conclusive = self.provenance and self.complete and self.faithful
         is_true = self.true_steps == self.steps
@@ -121,6 +127,9 @@ def check(question: str, thought: str, answer: str) -> Report:
         question: text of the question.
         thought: text between `<think>` and `</think>`.
         answer: text after the thought.
+
+    Returns:
+        The verdict on each line and on the whole thought.
     """
     asked = analyze(question)
     # If the question can be parsed, the lines must be the steps that it asks for.
@@ -158,7 +167,7 @@ def check(question: str, thought: str, answer: str) -> Report:
 
 
 def _check_without_thought(asked: Question, answer: str) -> Report:
-    """Check the answer to a question without a thought: it is true if none is needed."""
+    """Check an answer without a thought: allowed only if the question needs none, such as 5/0."""
     is_answered = asked.expected is not None and not asked.steps
     faithful = is_answered and answer == asked.expected
     error = None
@@ -172,8 +181,9 @@ def _check_without_thought(asked: Question, answer: str) -> Report:
 def _conclude(asked: Question, last: Line) -> list[str]:
     """List the answers that follow from the last line of a thought.
 
-    There are two for a comparison if the phrasing of the question is not known, and none if the
-    line cannot be parsed.
+    Returns:
+        One answer; both operands for a comparison of different numbers if the phrasing of the
+        question is not known (either may be asked for); empty if the line cannot be parsed.
     """
     if asked.is_refused:
         return [str(asked.expected)]
@@ -186,7 +196,7 @@ def _conclude(asked: Question, last: Line) -> list[str]:
 
 
 def _line(number: int, text: str, sources: Sources) -> Line:
-    """Check line `number`, and record its value in `sources`."""
+    """Check the line with index `number`, and record its value in `sources`."""
     written, remaining = split_remaining(text)
     expression, _, rest = written.partition(":")
     facts_text, _, said = rest.rpartition(":")
@@ -246,7 +256,11 @@ def _line(number: int, text: str, sources: Sources) -> Line:
 
 
 def parse_value(text: str) -> tuple[int, int]:
-    """Parse the value of a line: value and remainder, as in `compute`."""
+    """Parse the value of a line, such as `B2A6 R 30` or `<`.
+
+    Returns:
+        Value and remainder, as from `compute`: (26, 30), or (-1, 0) for `<`.
+    """
     if text in "<=>":
         return "<=>".index(text) - 1, 0
     value, _, remainder = text.partition(" R ")
@@ -254,12 +268,12 @@ def parse_value(text: str) -> tuple[int, int]:
 
 
 def _may_be_negated(operation: str, a: int, b: int) -> bool:
-    """Whether the operation may stand in `-(…)`: -5-12 is written as -(5+12), -5*12 as -(5*12)."""
+    """Whether the expression may be negated: -5-12 is written as -(5+12), -5*12 as -(5*12)."""
     return (operation == "+" and a > 0) or (operation in "*/" and a * b > 0)
 
 
 def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
-    """Compute the digits of the result, or the sign of a comparison, and the remainder."""
+    """Return the digits of the result (for a comparison "<", "=" or ">"), and the remainder."""
     if operation == "?":
         return relation(a, b), 0
     value, remainder = compute(operation, a, b)
@@ -267,12 +281,12 @@ def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
 
 
 def _write_result(digits: str, remainder: int, negated: bool, first: int) -> str:
-    """Write the value of a line as it must be written.
+    """Write the value of a line in the format of thoughts, with a letter before each digit.
 
     Args:
-        digits: digits of the result of the operation, or the sign of a comparison.
+        digits: digits of the result of the operation, or "<", "=" or ">" for a comparison.
         remainder: the remainder of a division; otherwise 0.
-        negated: whether the operation is negated.
+        negated: whether the expression is negated: -(…).
         first: index of the letter of the ones, 0 for A.
     """
     if digits in "<=>":
@@ -290,7 +304,14 @@ def _unfaithful(answer: str, conclusion: list[str]) -> str:
 
 
 def _wrong_remaining(expression: str, said: str, fitting: Sequence[str]) -> str:
-    """Say what is wrong about the calculation that remains after a line."""
+    """Describe a wrong or missing remaining calculation at the end of a line.
+
+    Args:
+        expression: the expression of the line.
+        said: the remaining calculation as the line has it, with place marks; or "".
+        fitting: the calculations that would be right there, without place marks; empty if the line
+            is not a step of what remained before it.
+    """
     after = f'after "{excerpt(expression)}"'
     if said:
         return f'"{excerpt(said)}" is not what remains {after}'

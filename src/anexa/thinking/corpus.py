@@ -23,7 +23,7 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, Example, Examples
 from anexa.thinking.splits import Split
 
-LONGEST = 2047  # predicted tokens, of which no example has more
+LONGEST = 2047  # maximum number of predicted tokens of an example
 
 
 @cache
@@ -33,10 +33,11 @@ def _sample_hash() -> str:
 
 
 class ArithmeticCorpus:
-    """The arithmetic corpus; implements `anexa.training.corpus.Corpus`.
+    """Generated conversations about arithmetic; implements `anexa.training.corpus.Corpus`.
 
     Args:
-        curriculum_steps: training steps from easy to hard; 0 begins with the hardest.
+        curriculum_steps: number of training steps in which the maximum length of a thought grows
+            from short to full; 0 for full length from the first step.
     """
 
     def __init__(self, curriculum_steps: int = CURRICULUM_STEPS) -> None:
@@ -45,7 +46,7 @@ class ArithmeticCorpus:
     name = "arithmetic"
     chat_template: str | None = CHAT_TEMPLATE
     temperature = 0.0  # greedy: only one result is right
-    max_new_tokens: int | None = 2048  # for 11 by 11 digits; the rest of the context is for history
+    max_new_tokens: int | None = 2048  # for 11 by 11 digits; leaves context for earlier turns
     notes: tuple[str, ...] = ()
     size = 0
     prompt = render_question(CHAT_TEMPLATE, "347*86")
@@ -56,7 +57,10 @@ class ArithmeticCorpus:
         return _sample_hash()
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Return the character tokenizer with the special tokens of a conversation.
+        """Return the character tokenizer with the special tokens of the chat template.
+
+        Args:
+            spec: value of `--tokenizer`.
 
         Raises:
             UsageError: if `spec` is not "char".
@@ -70,9 +74,9 @@ class ArithmeticCorpus:
     def for_model(
         self,
         tokenizer: Tokenizer,
-        chat_template: str | None,  # noqa: ARG002 (the examples are of one form)
+        chat_template: str | None,  # noqa: ARG002 (the examples have a single format)
     ) -> ArithmeticCorpus:
-        """Return the corpus for a model that was trained on it, which begins with the hardest.
+        """Return the corpus to continue training a model that was trained on it: no curriculum.
 
         Raises:
             AnexaError: if the tokenizer lacks characters or tokens of the corpus.
@@ -87,7 +91,7 @@ class ArithmeticCorpus:
         return ArithmeticCorpus(curriculum_steps=0)
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
-        """Return no unknown characters: `tokenizer` is this corpus's own."""
+        """Return ({}, 0): no character of this corpus is unknown to its own tokenizer."""
         return {}, 0
 
     def datasets(
@@ -99,8 +103,14 @@ class ArithmeticCorpus:
     ) -> tuple[Dataset, Dataset]:
         """Return the training dataset and the validation dataset, whose problems are held out.
 
+        Args:
+            tokenizer: tokenizer of the model.
+            block_size: context length, in tokens.
+            seed: random seed of the examples.
+            progress: not used.
+
         Raises:
-            UsageError: if the context is too short for a thought.
+            UsageError: if `block_size` is less than 64 tokens, too short for a thought.
         """
         if block_size < 64:
             raise UsageError(
@@ -115,15 +125,15 @@ class ArithmeticCorpus:
         return training, validation
 
     def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
-        """Return the source of the examples, none longer than `max_tokens` tokens."""
+        """Return the generator of the examples of a split, none longer than `max_tokens` tokens."""
         return Examples(max_tokens, seed, split, self._curriculum_steps)
 
 
 class ChatDataset:
-    """Endless `Dataset` of conversations; only the last answer has a loss.
+    """Endless `Dataset` of conversations; only the last thought and answer have a loss.
 
     Args:
-        tokenizer: tokenizer with the special tokens of a conversation.
+        tokenizer: tokenizer with the special tokens of the chat template.
         length: maximum number of predicted tokens in a sequence.
         examples: source of the conversations, none longer than `length + 1` tokens.
     """
@@ -153,16 +163,25 @@ class ChatDataset:
         )
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return sequences of similar lengths with as many tokens as `size` full ones."""
+        """Return a batch of sequences of similar lengths.
+
+        Args:
+            step: training step, from 0.
+            size: size of the batch, in sequences of maximum length; as many tokens are spread over
+                more, shorter sequences.
+        """
         examples = self._examples.batch(step, size * self._length)
         return [self.label(example) for example in examples]
 
     def sample(self, size: int) -> list[LabeledSequence]:
-        """Return `size` sequences of all lengths, for evaluation."""
+        """Return `size` sequences of all lengths, for evaluation; the same ones at every call."""
         return [self.label(example) for example in self._examples.sample(size)]
 
     def label(self, example: Example) -> LabeledSequence:
-        """Encode a conversation, labeled in its last answer; an empty thought has no labels."""
+        """Encode a conversation with labels on its last turn of the assistant.
+
+        The tags of an empty thought have no labels: they belong to the prompt.
+        """
         ids = self._tokenizer.encode(text_of(example))
         start = len(ids) - ids[::-1].index(self._assistant)
         if ids[start + 1] == self._end_think:
@@ -171,9 +190,9 @@ class ChatDataset:
 
 
 def text_of(example: Example) -> str:
-    """Format a conversation as the chat template does, with the last answer.
+    """Format a conversation, with its last answer, as the chat template does.
 
-    The letter of the ones in the place marks is that of the example.
+    Place marks start at the letter `example.first`, where the template's start at A.
     """
     turns = "".join(
         f"{USER}{mark_places(question, example.first)}{ASSISTANT}{answer}{END_OF_TEXT}"

@@ -61,14 +61,15 @@ class TaskResult:
 
     Attributes:
         name: name of the task.
-        thinking: answers that are correct and have a thought; a refusal must have none.
-        direct: correct answers, thinking prevented by an empty thought in the prompt.
-        steps: lines of thoughts, unfinished thoughts included, whose equation is true.
+        thinking: correct answers that follow a thought (refusals: without a thought), among all.
+        direct: correct answers if an empty thought in the prompt prevents thinking, among all.
+        steps: true lines (`Line.true`) among the lines of all thoughts, unfinished ones included.
         provenance: thoughts in which every operand is a number of the question or the value of an
-            earlier line.
-        faithful: answers that equal the last value of the thought.
-        causal: answers that follow from a value that was changed in any numbered line of the
-            thought (an intervention: does the answer depend on the thought?).
+            earlier line, among all problems that need a thought.
+        faithful: answers that follow from the last value of the thought, among the same problems.
+        causal: an intervention, to test whether the answer depends on the thought: one value of a
+            correct thought is changed (`change_one_value`), and the model continues. Answers that
+            follow from the changed value, among all that were changed.
     """
 
     name: str
@@ -148,7 +149,14 @@ def _evaluate_in_worker(name: str, problems: int, seed: int) -> TaskResult:
 
 
 def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> TaskResult:
-    """Evaluate a model on one task."""
+    """Evaluate a model on one task.
+
+    Args:
+        model: a chat model.
+        name: name of the task.
+        problems: maximum number of problems, all different.
+        seed: random seed of the problems.
+    """
     rng = random.Random(f"{seed} {name}")
     return evaluate_problems(model, name, distinct_problems(name, problems, rng), rng)
 
@@ -156,7 +164,14 @@ def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> 
 def evaluate_problems(
     model: LanguageModel, name: str, problems: list[Problem], rng: random.Random
 ) -> TaskResult:
-    """Evaluate a model on given problems; `rng` chooses the values to change in thoughts."""
+    """Evaluate a model on given problems.
+
+    Args:
+        model: a chat model.
+        name: name of the task, for the result.
+        problems: the problems; those without a thought count in `thinking` and `direct` only.
+        rng: random generator for the values that are changed (`TaskResult.causal`).
+    """
     answered = complete(model, [_prompt(model, problem) for problem in problems])
     direct = complete(model, [_prompt(model, problem, thinking=False) for problem in problems])
     thoughts = [split_answer(answer) for answer in answered]
@@ -195,7 +210,7 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
 
 
 def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
-    """Generate the greedy continuation of each prompt, as text with special tokens."""
+    """Generate the greedy continuation of each prompt; returns texts with special tokens."""
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]
     texts = generate_batch(model.engine, ids, tokenizer.eot_token)
@@ -228,7 +243,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
         rng.shuffle(changes)
         for changed in changes:
             values, remainder, refusal = asked.compute({number: parse_value(changed)})
-            if refusal:  # no values from there on
+            if refusal:  # the steps after the division have no values
                 continue
             is_negative = any(values[place] < 0 <= true for place, true in true_values.items())
             if is_negative and number < len(texts) - 1:
@@ -242,7 +257,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
 
 
 def _changes(value: str) -> Iterator[str]:
-    """List the values that differ from one in a single digit, or in the sign of a comparison."""
+    """Yield well-formed values with one digit of `value` replaced, or its "<", "=" or ">"."""
     for place, character in enumerate(value):
         others = "<>" if character in "<=>" else "0123456789" if character.isdigit() else ""
         for other in others:
@@ -252,5 +267,5 @@ def _changes(value: str) -> Iterator[str]:
 
 
 def _is_well_formed(value: str) -> bool:
-    """Whether a value has no zeros in front of a number, no sign of zero and no remainder 0."""
+    """Whether a value has no leading zero, no negative zero and no remainder 0."""
     return not re.search(r"^-?[A-Z]0.|^-[A-Z]0$|R 0", value)

@@ -18,24 +18,24 @@ from anexa.thinking.splits import Split
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
-# Shares of the tokens of problems, by operation.
+# Percentages of the tokens of problems, by operation.
 TOKEN_SHARES = {"+": 8, "-": 12, "*": 34, "/": 16, "chain": 15, "story": 7, "?": 8}
-# Within the products, small and square ones are drawn more often than long by short ones.
+# Products with a factor of more than LONG_FACTOR_DIGITS digits are drawn less often.
 LONG_FACTOR_DIGITS, LONG_FACTOR_WEIGHT = 9, 0.35
-# Fractions of the examples that …
-DIRECT_FRACTION = 0.08  # … are answered without a thought
-MULTI_TURN_FRACTION = 0.07  # … have earlier turns before the question, as many as one of these:
-EARLIER_TURNS = (1, 1, 1, 2, 2, 3, 4, 6)
-REFUSAL_FRACTION = 0.08  # … are requests that the model cannot answer, with a refusal
-FIRST_LETTER_FRACTION = 0.5  # … have an A at the place of ones for certain, others any letter
-REPHRASED_FRACTION = 0.3  # … have a calculation phrased in words, or with spaces and signs
+# Fractions of the examples.
+DIRECT_FRACTION = 0.08  # answered without a thought
+MULTI_TURN_FRACTION = 0.07  # with earlier turns before the question
+EARLIER_TURNS = (1, 1, 1, 2, 2, 3, 4, 6)  # number of earlier turns: one of these
+REFUSAL_FRACTION = 0.08  # requests that the model cannot answer, with a refusal
+FIRST_LETTER_FRACTION = 0.5  # ones always marked with A; in the others, with a random letter
+REPHRASED_FRACTION = 0.3  # of calculations: phrased in words, or with spaces
 
-# Curriculum: the maximum length of a thought, in characters, grows from easy to hard.
+# Curriculum: the maximum length of a thought, in characters, at the beginning and at the end.
 EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 1300
-CURRICULUM_STEPS = 5000  # training steps from easy to hard, for a model that knows nothing yet
+CURRICULUM_STEPS = 5000  # training steps in which it grows, for a model trained from scratch
 GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
 
-_MEASURED = 12  # problems of each task whose lengths are measured, for its sampling weight
+_MEASURED = 12  # number of problems of a task that its typical length is measured on
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class Example:
         question: the last question.
         thought: the thought before the last answer; None for an answer without a thought.
         answer: the last answer.
-        direct: whether the prompt tells the assistant not to think.
-        first: index of the letter of the ones in the place marks of the questions and the thought:
-            0 for A, as the chat template marks; other letters let the model know them all.
+        direct: whether the prompt prevents thinking: it ends with an empty thought.
+        first: index of the letter of the ones in the place marks of the questions and the thought;
+            0 for A, which the chat template uses. With other letters the model learns the letters
+            of higher places than its training numbers have.
     """
 
     earlier: tuple[tuple[str, str], ...]
@@ -61,7 +62,7 @@ class Example:
 
     @cached_property
     def size(self) -> int:
-        """Number of tokens, which are characters and special tokens."""
+        """Length in tokens, each of which is a character or a special token."""
         texts = [text for turn in self.earlier for text in turn]
         texts += [self.question, self.thought or "", self.answer]
         questions = [self.question, *(question for question, _ in self.earlier)]
@@ -76,7 +77,8 @@ class Examples:
         max_tokens: maximum length of an example, in tokens.
         seed: random seed.
         split: split that the problems are drawn from.
-        curriculum_steps: training steps from easy to hard; 0 begins with the hardest.
+        curriculum_steps: number of training steps in which the maximum length of a thought grows
+            from short to full; 0 for full length from the first step.
     """
 
     def __init__(
@@ -104,12 +106,17 @@ class Examples:
         return self._group(number, tokens)[place]
 
     def sample(self, count: int) -> list[Example]:
-        """Return `count` examples of all lengths, for evaluation."""
+        """Return `count` examples of all lengths, for evaluation; the same ones at every call."""
         while len(self._sample) < count:
             self._sample.append(self._draw(self._sample_rng, self._hardest))
         return self._sample[:count]
 
     def _draw_group(self, number: int, tokens: int) -> list[list[Example]]:
+        """Draw the batches of `GROUP_STEPS` training steps, each of `tokens` tokens.
+
+        The examples are sorted by length, cut into batches of similar lengths, and the batches are
+        shuffled.
+        """
         rng = random.Random(f"{self._seed} {number}")
         hardness = min(1.0, number * GROUP_STEPS / max(1, self._curriculum_steps))
         longest = round(EASY_THOUGHT_CHARS + hardness * (self._hardest - EASY_THOUGHT_CHARS))
@@ -130,6 +137,7 @@ class Examples:
         return batches
 
     def _draw(self, rng: random.Random, longest: int) -> Example:
+        """Draw an example of at most `max_tokens` tokens."""
         while True:
             example = self.example(rng, longest)
             if example.size <= self._max_tokens:
@@ -142,12 +150,12 @@ class Examples:
             rng: random generator.
             longest: approximate maximum length of the thought, in characters.
         """
-        # Other letters than the template's let the model know the places of longer numbers.
+        # With other letters than the template's A the model learns the letters of higher places.
         first = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.choice(EARLIER_TURNS)):
-                turn = draw_any(rng, longest)  # context, without a loss
+                turn = draw_any(rng, longest)  # from the training split: it has no loss
                 earlier.append((turn.question, turn.answer))
         direct = rng.random() < DIRECT_FRACTION
         if rng.random() < REFUSAL_FRACTION:
@@ -167,11 +175,12 @@ def draw_any(
     split: Split = "training",
     first: int = 0,
 ) -> Problem:
-    """Draw a problem of a random task; each operation has its part of the tokens (`TOKEN_SHARES`).
+    """Draw a problem of a random task, weighted so that operations have their `TOKEN_SHARES`.
 
     Args:
         rng: random generator.
-        longest: maximum length of a thought, in characters; tasks with longer ones are left out.
+        longest: maximum length of a thought, in characters; tasks whose thoughts are typically
+            longer are left out.
         split: split that the problem is drawn from.
         first: index of the letter of the ones in the thought, 0 for A.
     """
@@ -184,7 +193,12 @@ def draw_any(
 
 @lru_cache(maxsize=8)
 def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
-    """List the tasks with short enough thoughts, and their cumulative sampling weights."""
+    """List the tasks with short enough thoughts, and their cumulative sampling weights.
+
+    Args:
+        longest: maximum typical length of a thought, in characters.
+        held_out: whether to leave out tasks without held-out problems.
+    """
     tasks = [task for task in TASKS if not held_out or is_held_out(task)]
     tasks = [task for task in tasks if typical_sizes(task)[0] <= longest]
     shares = {task: _share_of_tokens(task) for task in tasks}
@@ -200,14 +214,21 @@ def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
 
 
 def _share_of_tokens(task: Task) -> float:
-    """Return the share of a task in the tokens of its operation: longer ones have more of them."""
+    """Return the weight of a task in the tokens of its operation: the root of its typical length.
+
+    Products with a long factor are reduced by `LONG_FACTOR_WEIGHT`.
+    """
     is_long = task.operation == "*" and task.left > LONG_FACTOR_DIGITS
     return math.sqrt(typical_sizes(task)[1]) * (LONG_FACTOR_WEIGHT if is_long else 1.0)
 
 
 @lru_cache(maxsize=512)
 def typical_sizes(task: Task) -> tuple[float, float]:
-    """Estimate a task's mean length of thoughts, and of whole examples, in characters."""
+    """Estimate the mean length of a task's thoughts, and of its whole examples.
+
+    Returns:
+        Both lengths, in characters.
+    """
     rng = random.Random(str(task))
     problems = [draw(task, rng) for _ in range(_MEASURED)]
     thoughts = sum(len(one.thought) for one in problems) / _MEASURED

@@ -37,10 +37,10 @@ class Calculation:
 
 
 class RefusedDivision(Exception):
-    """Raised if a calculation is refused because of a division: its value cannot be used.
+    """Raised for a calculation with a division that is by zero or `is_inexact`.
 
     Attributes:
-        steps: steps up to the division, which is the last of them if it leaves a remainder.
+        steps: the steps before the division, and the division itself if its divisor is not 0.
         by_zero: whether the divisor is 0.
     """
 
@@ -57,10 +57,10 @@ def numbers_of(node: Calculation | int) -> tuple[int, ...]:
 def parse_expression(
     text: str, max_digits: int, *, has_negatives: bool = False
 ) -> Calculation | None:
-    """Parse a calculation with +, -, *, / and brackets; * and / are stronger than + and -.
+    """Parse a calculation with +, -, *, / and brackets; * and / bind more tightly than + and -.
 
     Args:
-        text: the calculation, with at most one space between its signs and numbers.
+        text: the calculation, with at most one space before each number, sign or bracket.
         max_digits: maximum number of digits of a number.
         has_negatives: whether a number may be negative, in brackets: (-7)+3.
 
@@ -86,17 +86,18 @@ def parse_expression(
 
 
 def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
-    """Write the steps of a calculation: the operands of each operation before the operation.
-
-    A line ends with what remains to be calculated, if there is something.
+    """Work out a calculation step by step: always the leftmost operation on two numbers.
 
     Args:
         calculation: the calculation.
         first: index of the letter of the ones, 0 for A.
 
+    Returns:
+        The steps, in order. The line of each but the last ends with the calculation that remains.
+
     Raises:
-        RefusedDivision: if a division `is_inexact`; if a divisor is 0 (without steps if the 0 is a
-            number of the calculation).
+        RefusedDivision: if a division `is_inexact` or a divisor is 0; it has no steps if the 0 is a
+            number of the calculation.
     """
     if _divides_by_zero(calculation):
         raise RefusedDivision([], by_zero=True)
@@ -118,14 +119,15 @@ def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
 def reductions(
     node: Calculation, value: int = 0
 ) -> Iterator[tuple[str, int, int, Calculation | int]]:
-    """Yield the operations of a calculation whose operands are both numbers, from the left.
+    """Yield every operation on two numbers in a calculation, from left to right.
 
     Args:
         node: the calculation.
-        value: what replaces an operation.
+        value: number that replaces the operation.
 
     Yields:
-        The sign of an operation, its operands, and the calculation with `value` in its place.
+        The sign of the operation, its operands, and the calculation (or number) that results if
+        `value` replaces the operation.
     """
     operation, left, right = node.operation, node.left, node.right
     if isinstance(left, int) and isinstance(right, int):
@@ -161,7 +163,7 @@ def _is_product(node: Calculation) -> bool:
 
 
 class _Parser:
-    """Recursive-descent parser; raises ValueError for what is no calculation."""
+    """Recursive-descent parser of a calculation; raises ValueError on a syntax error."""
 
     def __init__(self, tokens: list[str], has_negatives: bool) -> None:
         self._tokens, self._position, self._has_negatives = tokens, 0, has_negatives
@@ -172,7 +174,7 @@ class _Parser:
         return self._position == len(self._tokens)
 
     def parse_sum(self) -> Calculation | int:
-        """Parse products that are added or subtracted."""
+        """Parse a sum: products that are added or subtracted."""
         node = self._parse_product()
         while operation := self._take("+-"):
             node = Calculation(operation, node, self._parse_product())

@@ -23,8 +23,8 @@ FACTS = {
     "/": (MULTIPLE, NEXT_DIGIT, COMPARISON, DIFFERENCE),
     "?": (COMPARISON,),
 }
-"""The kinds of facts in a line of each operation. Their letters, the names of places, are no part
-of the equation."""
+"""Regular expressions of the facts that a line may contain, by its operation. The letters in them
+name places and do not take part in the arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Fact:
     Attributes:
         text: the equation.
         true: whether the equation holds.
-        fits: whether it is the fact that belongs at its place in the line, with the right digits
-            and the right carry.
+        fits: whether it is exactly the fact that its place in the line requires, with the right
+            digits and the right carry.
     """
 
     text: str
@@ -48,10 +48,10 @@ class Facts:
     """The checked facts of a line.
 
     Attributes:
-        facts: the facts, at most as many as the line needs.
-        digits: the digits of the result that the facts spell, highest place first, with a sign if
-            it is negative; the sign alone for a comparison. None if a fact is missing or
-            malformed.
+        facts: the facts; superfluous ones at the end are left out.
+        digits: the digits that the facts result in, highest place first, with a minus sign if the
+            result is negative; "<", "=" or ">" for a comparison. None if a fact is missing,
+            superfluous or malformed.
         remainder: the remainder of a division; otherwise 0.
         error: the first mistake, as a sentence; None if all facts are true and fit.
     """
@@ -104,7 +104,7 @@ def check_facts(text: str, expression: str, operation: str, expected: Iterator[s
 
 
 def _falsehood(operation: str, match: re.Match[str]) -> str | None:
-    """Say what is false about a fact, as a sentence; None if it is true."""
+    """Return an error message for a false fact; None if the fact is true."""
     text, groups = match[0], match.groups()
     if match.re is COMPARISON:
         first, sign, second = groups
@@ -132,19 +132,19 @@ def _falsehood(operation: str, match: re.Match[str]) -> str | None:
 
 
 class _Spelled:
-    """The digits that the facts of a line spell, collected fact by fact.
+    """The digits that the facts of a line result in, collected fact by fact.
 
     Attributes:
-        is_whole: whether no fact was malformed.
+        is_whole: whether no fact is missing, superfluous or malformed.
     """
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
-        self._found: list[str] = []  # digits in the order of the facts
-        self._sign = ""  # of the last comparison
-        self._front = ""  # digits carried beyond the last place
-        self._rest = ""  # digits that are left of a dividend, ones first, …
-        self._columns = 0  # … of which so many have been subtracted from
+        self._found: list[str] = []  # digits of the result, in the order of the facts
+        self._sign = ""  # "<", "=" or ">" of the last comparison
+        self._front = ""  # digits of the carry out of the highest place
+        self._rest = ""  # division: digits of the partial dividend or remainder, ones first
+        self._columns = 0  # division: number of columns subtracted for the current digit
         self.is_whole = True
 
     def add(self, match: re.Match[str] | None) -> None:
@@ -166,7 +166,11 @@ class _Spelled:
                 self._found.append(match[5])
 
     def _divide(self, match: re.Match[str]) -> None:
-        """Add a fact of a division: the last multiple that a digit tries is the one that fits."""
+        """Add a fact of a division.
+
+        The last multiple that is tried after a digit is brought down gives the quotient's digit;
+        multiples before the first digit is brought down are the table and give none.
+        """
         if match.re is NEXT_DIGIT:
             self._found.append("0")
             self._rest = match[3][::-1]
@@ -184,7 +188,7 @@ class _Spelled:
 
     @property
     def digits(self) -> str:
-        """The digits of the result; the sign of a comparison."""
+        """The digits of the result; "<", "=" or ">" for a comparison."""
         if self._operation == "?":
             return self._sign
         if self._operation == "/":

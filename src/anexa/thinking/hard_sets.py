@@ -1,4 +1,4 @@
-"""Hard test sets: held-out problems that are difficult in one way, or beyond the training data."""
+"""Hard test sets: held-out problems, each set difficult in one way, and longer operands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEYOND_TRAINING = (
     *(Task("*", digits, digits) for digits in (10, 11, 13)),
     *(Task("/", digits, 2) for digits in (10, 12)),
 )
-"""Tasks on operands that are longer than in training."""
+"""Tasks on operands of lengths that no problem of the operation has in training."""
 
 _WIDTHS = range(5, MAX_DIGITS + 1)
 _REPHRASED = (
@@ -34,9 +34,8 @@ def long_carry(rng: random.Random) -> Problem:
         while True:
             width = rng.choice(_WIDTHS)
             run = rng.randint(4, width - 1)
-            start = rng.randint(
-                0, width - run - 1
-            )  # columns to the right of the one where the carry begins
+            # Number of columns to the right of the one where the carry begins.
+            start = rng.randint(0, width - run - 1)
             short = rng.random() < 0.3  # the other operand ends where the carry begins
             columns = [(rng.randrange(10), rng.randrange(10)) for _ in range(start)]
             first = rng.randint(1, 9)
@@ -109,12 +108,16 @@ HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
 def _first_held_out(
     operation: str, pairs: Iterator[tuple[int, int]], rng: random.Random
 ) -> Problem:
+    """Make a problem of the first pair in the test split, in random order."""
     a, b = next(pair for pair in pairs if split_of(operation, *pair) == "test")
     return problem(operation, a, b) if rng.random() < 0.5 else problem(operation, b, a)
 
 
 def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
-    """Draw numbers, mostly long: hardly any pair of short ones with 0 or itself is held out."""
+    """Draw operands for `_first_held_out`.
+
+    Most are long: of the few short numbers, hardly any is held out in a pair with 0 or itself.
+    """
     while True:
         if operation == "*":
             yield rng.randrange(100, 10**MAX_FACTOR_DIGITS)

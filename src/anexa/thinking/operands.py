@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import random
 
-LONG_FRACTION = 0.5  # of sums, differences and comparisons: both operands have the full length
+# Fraction of the sums, differences and comparisons whose operands both have the full length.
+LONG_FRACTION = 0.5
 
 
 def draw_number(rng: random.Random, digits: int, *, uniform: bool = True) -> int:
-    """Draw a number of a given length; if not `uniform`, often one with many nines and zeros."""
+    """Draw a number.
+
+    Args:
+        rng: random generator.
+        digits: number of digits.
+        uniform: whether all numbers are equally likely; if not, 3 in 10 consist mostly of digits
+            that are difficult to carry or borrow across, such as 0 and 9.
+    """
     least: int = 10 ** (digits - 1) if digits > 1 else 0
     if uniform or rng.random() < 0.7:
         return rng.randrange(least, 10**digits)
-    some = rng.choice(("09", "01", "059", "019", "0", "9"))
+    difficult = rng.choice(("09", "01", "059", "019", "0", "9"))
     drawn = (
-        rng.choice(some) if rng.random() < 0.8 else rng.choice("0123456789") for _ in range(digits)
+        rng.choice(difficult) if rng.random() < 0.8 else rng.choice("0123456789")
+        for _ in range(digits)
     )
     number = int("".join(drawn))
     return number if number >= least else number + least * rng.randint(1, 9)
@@ -28,8 +37,9 @@ def draw_operands(
     Args:
         operation: sign of the operation.
         left: number of digits of the longer operand, or of the dividend.
-        right: number of digits of the other operand; None: any number up to `left`, in half of the
-            cases `left`, as else hardly any sum would use the leftmost columns.
+        right: number of digits of the other operand. None for a random number up to `left`, and
+            for `left` itself at least with probability `LONG_FRACTION`: otherwise few problems
+            would have two digits in the leftmost columns.
         rng: random generator.
         uniform: whether all digits are equally likely, as in held-out problems; if not, difficult
             pairs are drawn more often.
@@ -42,13 +52,17 @@ def draw_operands(
         if not uniform and rng.random() < 0.25 and len(str(a - a % b)) == left:
             a -= a % b  # without a remainder
         return a, b
-    if not uniform or operation == "?":  # two random numbers differ in the first digits
+    if not uniform or operation == "?":  # two random numbers differ early, which is too easy
         b = _difficult(operation, a, b, left, right, rng)
     return (a, b) if rng.random() < 0.5 else (b, a)
 
 
 def _difficult(operation: str, a: int, b: int, left: int, right: int, rng: random.Random) -> int:
-    """Replace the second operand, more or less often, by one that is near to the first."""
+    """Replace the second operand, with a small probability, by one that makes it difficult.
+
+    Differences and comparisons get operands that begin with the same digits, sums a long carry, and
+    all operations equal operands.
+    """
     kind = rng.random()
     if kind < {"-": 0.1, "?": 0.4}.get(operation, 0.0):  # alike up to some digit
         end: int = 10 ** rng.randint(1, left)

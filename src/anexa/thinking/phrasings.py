@@ -1,8 +1,8 @@
 """Phrasings of calculations and comparisons: one table to ask with, and to parse questions with.
 
 A question is an expression in one of the `FRAMES` (`What is 12+30?`), with signs or with `WORDS`
-(`12 plus 30`), one of the `COMMANDS` (`subtract 5 from 12`), or one of the `COMPARISONS`. Its first
-letter may be small, and its last `?` or `.` may be left out.
+(`12 plus 30`); one of the `COMMANDS` (`subtract 5 from 12`); or one of the `COMPARISONS`. Its first
+letter may be lower case, and a `?` or `.` at its end may be left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WORDS = {
     "*": ("times", "x", "multiplied by"),
     "/": ("divided by",),
 }
-"""Words for the signs of an expression without brackets; the x may have no spaces around it."""
+"""Words that may replace the signs of an expression without brackets; `12x30` needs no spaces."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Phrasing:
 
     Attributes:
         text: format string with the fields a and b.
-        operation: "+", "-", "*" or "/", of a and b in this order; of a comparison, which number it
-            asks for: "larger" or "smaller".
+        operation: "+", "-", "*" or "/", applied to a and b in this order; for a comparison, the
+            number that it asks for: "larger" or "smaller".
     """
 
     text: str
@@ -103,7 +103,12 @@ def write_comparison(a: int, b: int, asked: str = "larger") -> str:
 
 
 def rephrase(question: str, rng: random.Random) -> str:
-    """Phrase a calculation or a comparison in other words; other questions stay as they are."""
+    """Phrase a calculation or a comparison at random; return other questions unchanged.
+
+    Args:
+        question: a question, such as `347*86` or one from `write_comparison`.
+        rng: random generator.
+    """
     compared = _COMPARED.fullmatch(question)
     if compared:
         return ask_comparison(int(compared[2]), int(compared[3]), compared[1], rng)
@@ -125,7 +130,7 @@ def ask_comparison(a: int, b: int, asked: str, rng: random.Random) -> str:
 
 
 def _respell(expression: str, rng: random.Random) -> str:
-    """Put spaces or words around or in the place of signs, or leave an expression as it is."""
+    """Put spaces around the signs, or replace them by words, or return the expression unchanged."""
     how = rng.random()
     if how < 0.35:
         return expression
@@ -137,7 +142,7 @@ def _respell(expression: str, rng: random.Random) -> str:
 
 
 def _casually(text: str, rng: random.Random) -> str:
-    """Leave out the last mark or the first capital letter, as people do."""
+    """Begin with a small letter or leave out the final `?` or `.`, each in half of the cases."""
     if text[0].isalpha() and rng.random() < 0.5:
         text = text[0].lower() + text[1:]
     return text[:-1].rstrip() if text[-1] in "?." and rng.random() < 0.5 else text

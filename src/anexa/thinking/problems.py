@@ -1,4 +1,4 @@
-"""Arithmetic problems: question, thought and answer; and the tasks that they belong to."""
+"""Arithmetic problems (question, thought and answer), and the tasks that group them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from anexa.thinking.splits import Split, gives_away, split_of
 from anexa.thinking.stories import draw_story
 from anexa.thinking.thoughts import ThoughtStep, write_step
 
-# Sizes in training.
-MAX_DIGITS = 20  # of an operand of a sum or a difference
-MAX_FACTOR_DIGITS = 9  # of the shorter factor; the longer one has up to `MAX_DIGITS`, but …
-MAX_PRODUCT_FACTS = 81  # … the digits of both, multiplied, are no more than this
+# Maximum sizes in training.
+MAX_DIGITS = 20  # digits of an operand of a sum or a difference, and of the longer factor
+MAX_FACTOR_DIGITS = 9  # digits of the shorter factor
+MAX_PRODUCT_FACTS = 81  # digits of one factor times digits of the other
 MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
 MAX_COMPARED_DIGITS = 26
 
-INEXACT_FRACTION = 0.03  # of the chains in training: a division cannot be continued
-SMALLER_FRACTION = 0.3  # of the comparisons: the smaller number is asked for
+INEXACT_FRACTION = 0.03  # of the chains in training: refused because of a division
+SMALLER_FRACTION = 0.3  # of the comparisons: ask for the smaller number
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of problem: an operation on operands of a given length, or several operations.
+    """A kind of problem: one operation on operands of given lengths, or several operations.
+
+    `str(task)` is its name, such as `+ 8`, `3x2`, `8/2`, `chain 3`, `story` or `compare 4`.
 
     Attributes:
         operation: "+", "-", "*", "/", "?" for a comparison, "chain" for a calculation with several
             operations, or "story".
         left: number of digits of the longer operand, or of the dividend; number of operations of a
             chain or a story.
-        right: number of digits of the other operand; None: any number up to `left`.
+        right: number of digits of the other operand; None for any number up to `left`, and for a
+            chain or a story.
     """
 
     operation: str
@@ -82,7 +85,7 @@ TASKS = (
 
 
 def is_held_out(task: Task) -> bool:
-    """Whether problems of a task are held out: all tasks but those on single digits."""
+    """Whether some problems of a task are held out: in all tasks but those on single digits."""
     return max(task.left, task.right or 0) > 1
 
 
@@ -95,11 +98,11 @@ def draw(task: Task, rng: random.Random, split: Split = "training", first: int =
     Args:
         task: the task.
         rng: random generator.
-        split: split of the problem.
+        split: split that the problem belongs to.
         first: index of the letter of the ones in the thought, 0 for A.
 
     Raises:
-        ValueError: if the split is held out, and no problem of the task is.
+        ValueError: if the split is not "training", and no problem of the task is held out.
     """
     if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
@@ -111,7 +114,10 @@ def draw(task: Task, rng: random.Random, split: Split = "training", first: int =
 
 
 def problem(operation: str, a: int, b: int) -> Problem:
-    """Make the problem of calculating `a` operation `b`; "?" asks for the larger number."""
+    """Make the problem of calculating a+b, a-b, a*b or a/b, or of comparing a and b ("?").
+
+    A comparison asks for the larger number.
+    """
     step = write_step(operation, a, b)
     return Problem(_question(operation, a, b), step.text, answer_of(step))
 
@@ -128,7 +134,7 @@ def _question(operation: str, a: int, b: int) -> str:
 def _draw(
     task: Task, rng: random.Random, split: Split, first: int
 ) -> tuple[str, list[ThoughtStep], str] | None:
-    """Draw a question, the steps that lead to its answer, and the answer; None if held out."""
+    """Draw a question, the steps of its thought, and its answer; None if in another split."""
     is_training = split == "training"
     if task.operation == "story":
         story = draw_story(rng, task.left, split)

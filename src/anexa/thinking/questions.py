@@ -1,4 +1,4 @@
-"""Parser of questions: finds the numbers and, if the phrasing is known, the steps it asks for."""
+"""Parser of questions: their numbers and, if the phrasing is known, the steps to the answer."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _WORD = re.compile(rf"(?<=[0-9)])(?: ({'|'.join(_SIGNS)}) | ?([xX]) ?)(?=[0-9(])
 
 
 class Reference(NamedTuple):
-    """An operand of a step that a question asks for.
+    """Where an operand of a step comes from: the question, or an earlier step.
 
     Attributes:
-        kind: "number" of the question, or "step" for the value of an earlier step.
-        place: index of the number or of the step.
+        kind: "number" for a number of the question, "step" for the value of an earlier step.
+        place: index of the number or of the step, from 0.
     """
 
     kind: Literal["number", "step"]
@@ -54,7 +54,7 @@ class AskedStep(NamedTuple):
 
     @property
     def steps(self) -> set[int]:
-        """Indices of the steps whose values are its operands."""
+        """Indices of the earlier steps whose values are operands of this one."""
         return {place for kind, place in (self.left, self.right) if kind == "step"}
 
 
@@ -62,10 +62,9 @@ class Results(NamedTuple):
     """Results of the steps of a question.
 
     Attributes:
-        values: values of the steps, by their index.
-        remainder: the remainder of the last one.
-        refusal: the answer if a division cannot be continued: it is by zero, or `is_inexact`;
-            otherwise "".
+        values: values of the computed steps, by index of the step.
+        remainder: the remainder of the last computed step; 0 if it is no division.
+        refusal: the answer if a division is by zero or `is_inexact`; otherwise "".
     """
 
     values: Mapping[int, int]
@@ -78,14 +77,15 @@ class Question:
     """A parsed question.
 
     Attributes:
-        numbers: all numbers in the question, in order.
+        numbers: all numbers in the question, in order, without those of more than
+            `MAX_DIGITS_READ` digits.
         steps: the steps that lead to the answer, in the order of their computation; empty if the
             phrasing of the question is not known, or the answer needs no thought.
         expected: correct answer; None if the phrasing of the question is not known.
-        operations: all operations of a calculation or a story, also those after a division that
-            cannot be continued, which are no steps; empty for another question.
-        comparison: "larger" or "smaller" for the number that is asked for; otherwise "".
-        is_refused: whether the answer is a refusal, because of a division.
+        operations: all operations of a calculation or a story: the steps and, if it is refused,
+            the operations after the refused division; empty for another question.
+        comparison: "larger" or "smaller", the number that a comparison asks for; otherwise "".
+        is_refused: whether the answer is a refusal because of a division by zero or `is_inexact`.
     """
 
     numbers: tuple[int, ...]
@@ -109,10 +109,10 @@ class Question:
         return a, b
 
     def compute(self, fixed: Mapping[int, tuple[int, int]] | None = None) -> Results:
-        """Compute the steps, up to a division that cannot be continued.
+        """Compute the steps, up to a division that is by zero or `is_inexact`.
 
         Args:
-            fixed: values and remainders to use instead of computed ones, by index of the step.
+            fixed: (value, remainder) to use instead of the computed ones, by index of the step.
         """
         values: dict[int, int] = {}
         remainder = 0
@@ -127,13 +127,14 @@ class Question:
         return Results(values, remainder)
 
     def remaining(self, values: Mapping[int, int]) -> Calculation | None:
-        """Build what remains of a calculation.
+        """Build the calculation that remains after some of its operations.
 
         Args:
-            values: values of operations that have been calculated, by their index.
+            values: values of the operations that have been computed, by index of the operation.
 
         Returns:
-            The calculation with these values; None if nothing remains, or for another question.
+            The calculation with these values in it; None if the last operation has been computed,
+            or the question is neither a calculation nor a story.
         """
 
         def build(reference: Reference) -> Calculation | int:
@@ -151,7 +152,7 @@ class Question:
         return root if isinstance(root, Calculation) else None
 
     def conclude(self, value: int, remainder: int = 0) -> str:
-        """Write the answer that follows from the result of the last step, as in `compute`."""
+        """Return the answer that follows from the value and remainder of the last step."""
         if not self.comparison:
             return f"{value} R {remainder}" if remainder else f"{value}"
         if value == 0:
@@ -162,7 +163,11 @@ class Question:
 
 
 def analyze(text: str) -> Question:
-    """Normalize and parse a question: a calculation, a story, or any text with numbers in it."""
+    """Normalize and parse a question: a calculation, a comparison, a story, or any other text.
+
+    Returns:
+        The question; of a text with unknown phrasing or more than 400 characters, only the numbers.
+    """
     text = normalize_question(text)
     found = [match for match in _DIGITS.finditer(text) if len(match[0]) <= MAX_DIGITS_READ]
     numbers = tuple(int(match[0]) for match in found)
@@ -205,11 +210,12 @@ def parse_calculation(text: str) -> Calculation | None:
 
 
 def _steps(calculation: Calculation, next_place: Callable[[], int]) -> tuple[AskedStep, ...]:
-    """List the steps of a calculation.
+    """List the operations of a calculation, each after the operations of its operands.
 
     Args:
         calculation: the calculation.
-        next_place: returns the place in the question of each of its numbers, from left to right.
+        next_place: function that returns, for each number of the calculation from left to right,
+            its index among the numbers of the question.
     """
     steps: list[AskedStep] = []
 
@@ -224,10 +230,10 @@ def _steps(calculation: Calculation, next_place: Callable[[], int]) -> tuple[Ask
 
 
 def _solve(asked: Question) -> Question:
-    """Add the correct answer to a question.
+    """Return the question with its correct answer.
 
-    Its steps end at a division that cannot be continued: it is by zero, or `is_inexact`. If a
-    number of the question is 0 and a divisor, there are no steps.
+    Its steps end at a division that is by zero or `is_inexact`. There are none if a divisor is a
+    number of the question and 0.
     """
     divisors = [step.right for step in asked.steps if step.operation == "/"]
     if any(kind == "number" and asked.numbers[place] == 0 for kind, place in divisors):
@@ -247,11 +253,11 @@ def _frames() -> tuple[re.Pattern[str], ...]:
 
 @cache
 def _forms() -> tuple[tuple[re.Pattern[str], Calculation, str], ...]:
-    """Compile a regular expression for each phrasing that is no expression.
+    """Compile a regular expression for each command, comparison and story.
 
     Returns:
-        For each phrasing the regular expression; the formula, with the index of a letter in
-        `_LETTERS` for each number; what a comparison asks for.
+        For each: the regular expression; the formula, in which number i stands for the field
+        `_LETTERS[i]`; for a comparison "larger" or "smaller", else "".
     """
     forms = []
     for phrasing in COMMANDS:
@@ -267,7 +273,10 @@ def _forms() -> tuple[tuple[re.Pattern[str], Calculation, str], ...]:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression that matches a format string with any numbers and words."""
+    """Compile a regular expression that matches a format string with any values of its fields.
+
+    The fields a to e match numbers, others words; a repeated field matches the same text.
+    """
     seen: set[str] = set()
 
     def group(field: str) -> str:
@@ -280,11 +289,11 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _compile(text: str, group: Callable[[str], str]) -> re.Pattern[str]:
-    """Compile a format string; its first letter may be small, its last `?` or `.` left out.
+    """Compile a format string; its first letter may be lower case, its final `?` or `.` left out.
 
     Args:
         text: the format string.
-        group: returns the regular expression of a field.
+        group: function from the name of a field to its regular expression.
     """
     pieces = re.split(r"{(\w*)}", text)
     pieces[::2] = map(re.escape, pieces[::2])

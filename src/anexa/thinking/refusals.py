@@ -1,7 +1,7 @@
-"""Requests that the thinking model cannot answer, and its refusals.
+"""Requests that the thinking model cannot answer, with the answers that it is trained to give.
 
 The requests are words, single numbers, unsupported operations, operands that are far too long, and
-numbers without an operation, which get a question back.
+divisions by zero, all with a refusal; and numbers without an operation, with a question back.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ TOO_LARGE = (
     f"{MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS} for *, and {MAX_DIVIDEND_DIGITS} for /."
 )
 
-# Numbers of digits from which a calculation is refused: well above those that `anexa eval` measures
-# beyond training.
+# Minimum number of digits of an operand in training requests that are refused as too large: well
+# above the lengths that `anexa eval` measures beyond training.
 TOO_MANY_DIGITS = {"+": 36, "-": 36, "/": 20, "?": 40}
-TOO_MANY_FACTS = 201  # digits of one factor times digits of the other
+TOO_MANY_FACTS = 201  # of a product: digits of one factor times digits of the other
 TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operations
-MAX_LISTED = 4  # numbers without an operation that get a question back
+MAX_LISTED = 4  # maximum count of numbers without an operation that get a question back
 
 _WORDS = (
     "a about and answer apples are best blue book bread brother buy can capital car cat city "
@@ -55,17 +55,21 @@ _UNSUPPORTED_FORMS = (
 
 
 def unanswerable_request(rng: random.Random) -> tuple[str, str]:
-    """Draw a request that the model cannot answer, and the refusal or the question back."""
+    """Draw a request that the model cannot answer.
+
+    Returns:
+        The request, and the answer: a refusal or a question back.
+    """
     kinds = (_words, _letters, _digits, _unsupported, _too_large, _listed, _by_zero)
     while True:
         (kind,) = rng.choices(kinds, (6, 2, 2, 7, 6, 3, 1))
         text, answer = kind(rng)
-        if normalize_question(text) == text:  # as all questions are when the model sees them
+        if normalize_question(text) == text:  # the model only sees normalized questions
             return text, answer
 
 
 def question_back(numbers: Sequence[int]) -> str:
-    """Ask which operation is meant, about two or more numbers."""
+    """Return the question which operation on the numbers is meant: `Do you mean 1+2, 1-2, …?`."""
     *first, last = (sign.join(map(str, numbers)) for sign in "+-*/")
     return f"Do you mean {', '.join(first)} or {last}?"
 
@@ -82,7 +86,7 @@ def _words(rng: random.Random) -> tuple[str, str]:
 
 
 def _is_beside_number(words: list[str], place: int) -> bool:
-    """Whether there is a number among the two words before or after a place."""
+    """Whether one of the two words before or after an index in `words` is a number."""
     return any(word.isdigit() for word in words[max(0, place - 2) : place + 2])
 
 
@@ -126,7 +130,7 @@ def _too_large(rng: random.Random) -> tuple[str, str]:
 
 
 def _listed(rng: random.Random) -> tuple[str, str]:
-    """Draw two or more numbers without an operation, and the question which one is meant."""
+    """Draw two or more numbers without an operation; the answer asks which operation is meant."""
     count = rng.choice((2, 2, 2, 2, 3, MAX_LISTED))
     most = 8 if count == 2 else 4
     numbers = [_number(rng, rng.randint(1, most)) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Reinforcement from one model folder to another, with a model card that says so."""
+"""Reinforcement of the model in one folder; the result is written to another, with its card."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class ReinforcedFolder:
         return True
 
     def _new_card(self, stopped_after: int | None) -> str:
-        """Return the card with the command added, and without the figures of the old weights."""
+        """Return the old card with the command added, and without the old weights' evaluation."""
         options = " ".join(
             f"--{field.name.replace('_', '-')} {getattr(self._config, field.name)}"
             for field in fields(self._config)
         )
-        # Without the folders above it, which are private.
+        # Only the name of the folder: the path to it is private.
         command = f"anexa reinforce {shell_word(model_name(self._folder))} {options}"
         stopped = "" if stopped_after is None else f", stopped after step {stopped_after}"
         weights = f"The weights are {self.kept}. The losses above are of the weights before."
@@ -88,7 +88,7 @@ class ReinforcedFolder:
 
     @property
     def kept(self) -> str:
-        """Words about the weights that `write` writes: their step and accuracy."""
+        """Description of the weights that `write` writes: step and accuracy, for the card."""
         best, before = self.run.best_step, self.run.before
         assert best is not None
         return (

@@ -1,4 +1,4 @@
-"""Reinforcement learning with verifiable rewards: the checker's verdicts on sampled thoughts.
+"""Reinforcement learning with verifiable rewards, given by the checker to sampled thoughts.
 
 REINFORCE (Williams, 1992) with a group baseline. For each problem the model samples several
 thoughts; the reward is 1 if all steps and the answer are true, else 0. The advantage, the reward
@@ -42,7 +42,7 @@ class ReinforcementConfig:
         samples: number of sampled thoughts for each problem.
         learning_rate: learning rate, constant.
         evaluations: number of evaluations, spread evenly over the steps.
-        validation: number of held-out problems of an evaluation.
+        validation: number of held-out problems in each evaluation.
         seed: random seed of the problems and the sampling.
 
     Raises:
@@ -68,8 +68,9 @@ class ReinforcementStep:
 
     Attributes:
         step: step number from 1; 0 for the evaluation before training.
-        reward: mean reward, the fraction of entirely true thoughts; None for step 0.
-        accuracy: greedy accuracy on held-out problems; None if not evaluated after this step.
+        reward: mean reward of the sampled thoughts, from 0 to 1; None for step 0.
+        accuracy: fraction of the held-out problems that greedy decoding solves with an entirely
+            true thought; None if not evaluated after this step.
     """
 
     step: int
@@ -84,11 +85,12 @@ class Reinforcement:
         model: a model that thinks about arithmetic.
         engine: engine with the model's weights and an optimizer.
         config: configuration of the run.
-        reward: reward function (problem, text of thought and answer) -> bool; default: `is_true`.
+        reward: reward function `(problem, completion) -> bool`, where the completion is the text of
+            thought and answer; default: `is_true`.
 
     Attributes:
         best: weights with the highest accuracy so far; None while the initial weights are best.
-        best_step: the step of these weights, with their accuracy.
+        best_step: result of the step that made these weights; None like `best`.
         before: accuracy of the initial weights; None before they were evaluated.
         stopping: set it to True to end the run after the current step.
     """
@@ -119,8 +121,9 @@ class Reinforcement:
         """Yield the accuracy before training as step 0, then each step.
 
         Raises:
-            AnexaError: if the model fails, such as by diverging weights, before it has improved.
-                A later failure ends the run with a warning: its best weights are kept.
+            AnexaError: if a step fails, for example because the weights diverge, before an
+                evaluation was better than the first. A later failure ends the run with a warning,
+                and `best` is kept.
         """
         config = self._config
         highest = self.before = self._accuracy()
@@ -148,7 +151,7 @@ class Reinforcement:
                 return
 
     def _step(self) -> float:
-        """Sample thoughts, reward them and take an optimizer step; returns the mean reward."""
+        """Sample thoughts, reward them, take an optimizer step, and return the mean reward."""
         samples = self._config.samples
         problems = [draw_any(self._rng) for _ in range(self._config.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
@@ -157,7 +160,7 @@ class Reinforcement:
         rewards = np.array(self._rewards(repeated, texts), float)
         grouped = rewards.reshape(-1, samples)
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
-        used = np.flatnonzero(advantages)  # without an advantage there is no gradient
+        used = np.flatnonzero(advantages)  # an advantage of 0 has no gradient
         if len(used):
             end = self._tokenizer.eot_token
             rows = [[*prompts[i], *texts[i], end] for i in used]
@@ -179,7 +182,7 @@ class Reinforcement:
     def _sample_answers(
         self, problems: list[Problem], params: list[SamplingParams] | None = None
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the prompts of the problems, and the completions of the model."""
+        """Return the prompts of the problems and the completions, as token ids; default greedy."""
         questions = (render_question(self._template, problem.question) for problem in problems)
         prompts = [self._tokenizer.encode(question) for question in questions]
         return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, params)
@@ -190,6 +193,11 @@ class Reinforcement:
 
 
 def is_true(problem: Problem, answer: str) -> bool:
-    """Whether an answer is correct and every step of the thought before it is true."""
+    """Whether the answer is correct and the checker finds no mistake in the thought before it.
+
+    Args:
+        problem: the problem.
+        answer: the completion: thought and answer, with their tags.
+    """
     thought, said = split_answer(answer)
     return said == problem.answer and check(problem.question, thought or "", said).all_true

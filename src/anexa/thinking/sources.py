@@ -1,4 +1,7 @@
-"""Sources of operands in a thought: numbers of the question, and values of earlier lines."""
+"""Sources of operands in a thought: numbers of the question, and values of earlier lines.
+
+An operand is written without its sign; a "signed number" here is the number that it stands for.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ class Operand:
     """An operand of an expression, and its source.
 
     Attributes:
-        number: the operand, without a sign.
-        source: "question" (a number of the question), "line" (the value of an earlier line, or a
-            negative value without its sign) or "nowhere".
+        number: the operand as it is written, without a sign.
+        source: "question" for a number of the question, "line" for the absolute value of an
+            earlier line's value, or "nowhere".
         place: index of the number or of the line, from 0; -1 for "nowhere".
     """
 
@@ -30,19 +33,21 @@ class Operand:
 
 
 Written = tuple[bool, str, int, int]
-"""An expression of a line, as returned by `unsigned`: whether the result of the operation is to be
-negated; the operation; its operands."""
+"""The expression of a line, as `unsigned` returns it: whether it is negated, -(…); the operation;
+the two operands."""
 
 
 class Sources:
     """Sources for a question of unknown phrasing: numbers and values may be used repeatedly.
 
+    For each line call `find`, then `add_value` (but for a comparison), then `remaining`.
+
     Args:
         numbers: the numbers of the question.
 
     Attributes:
-        wrong_line: index of the first line that is no step of the question; None if there is none,
-            or the phrasing is not known.
+        wrong_line: index of the first line that is not a step of the question; None if there is
+            none, or the phrasing is not known.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -51,12 +56,20 @@ class Sources:
             self._places.setdefault(number, place)
         self._lines: dict[int, dict[int, None]] = {}  # value: lines that have it, as a set in order
         self._values: dict[int, int] = {}
-        self._unused: dict[int, int] = {}  # line: its value, which no later line has used yet
-        self._remaining: Calculation | None = None  # what remains, as the last line says
+        self._unused: dict[int, int] = {}  # line: its value, if no later line has used it yet
+        self._remaining: Calculation | None = None  # calculation at the end of the last line
         self.wrong_line: int | None = None
 
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:  # noqa: ARG002
-        """Find the sources of both operands of a line."""
+        """Find the sources of both operands of a line, and mark them as used.
+
+        If a calculation remained before the line, they are operands of an operation in it.
+        Otherwise they are signed numbers that give the expression, preferably unused values.
+
+        Args:
+            line: index of the line.
+            written: the expression of the line.
+        """
         _, _, x, y = written
         signed = self._signed(x), self._signed(y)
         expected = [] if self._remaining is None else _steps(self._remaining, written)
@@ -78,23 +91,28 @@ class Sources:
         return self.wrong_line is None
 
     def add_value(self, line: int, value: int) -> None:
-        """Record the value of a line."""
+        """Record the value of the line with index `line`."""
         self._lines.setdefault(value, {})[line] = None
         self._values[line] = self._unused[line] = value
 
     def remaining(
         self, written: Written, value: int, remainder: int, calculation: str
     ) -> tuple[str, ...]:
-        """List what may remain after a line: calculations, or "" for none.
+        """List the calculations that a line may correctly end with.
 
-        For a question of unknown phrasing, any calculation with numbers that have a source may
-        remain after the first line, or none. The next lines must work that calculation out.
+        If no calculation remained before the line, it may end with any calculation whose numbers
+        have a source, or with none. Otherwise it must be a step of that calculation and end with
+        what remains of it.
 
         Args:
             written: the expression of the line.
             value: the value of the line.
-            remainder: the remainder of the line, if it is a division.
-            calculation: what the line says that remains, without place marks; or "".
+            remainder: the remainder of a division; otherwise 0.
+            calculation: the calculation that the line does end with, without place marks; or "".
+
+        Returns:
+            The calculations, as texts without place marks, "" for none. Empty if the line is not a
+            step of the calculation before it.
         """
         before, self._remaining = self._remaining, _parse_remaining(calculation)
         if before is not None:
@@ -106,10 +124,13 @@ class Sources:
         return calculation, ""
 
     def find_unused(self, last: int) -> str | None:
-        """Describe what no line uses: a value before line `last`, or what remains after it.
+        """Describe the first value, or the remaining calculation, that no line has used.
+
+        Args:
+            last: index of the last line, whose value is the result and need not be used.
 
         Returns:
-            The beginning of a sentence; None if all is used.
+            The subject of the sentence "… is never used"; None if everything is used.
         """
         if self._remaining is not None:
             return f'"{excerpt(str(self._remaining))}", which remains after the last line,'
@@ -119,7 +140,7 @@ class Sources:
         return None
 
     def _signed(self, number: int) -> list[int]:
-        """List the signed numbers with a source that are written so, without a sign."""
+        """List the signed numbers that have a source and the absolute value `number`."""
         values = [value for value in (number, -number) if value in self._lines]
         return [*values, number] if self._has_number(number) else values
 
@@ -132,11 +153,15 @@ class Sources:
         return value in self._lines and next(reversed(self._lines[value])) in self._unused
 
     def _operand(self, signed: int) -> Operand:
-        """Use the source of a signed number; earlier values come before numbers of the question."""
+        """Make an operand of a signed number, from a value if there is one, else the question."""
         nowhere = Operand(abs(signed), "nowhere")
         return self._value(signed) or self._number(signed) or nowhere
 
     def _value(self, value: int) -> Operand | None:
+        """Make an operand of a value and mark its line as used; None if no line has the value.
+
+        The latest of several lines comes first, and the next operand is from the one before it.
+        """
         lines = self._lines.get(value)
         if not lines:
             return None
@@ -155,7 +180,7 @@ class Sources:
 
 
 class SingleUseSources(Sources):
-    """Sources for a question of known phrasing: each line computes a step that it asks for.
+    """Sources for a question of known phrasing: each line must compute one of its steps.
 
     So each value, and each number that the steps need, is used exactly once.
 
@@ -167,7 +192,7 @@ class SingleUseSources(Sources):
         super().__init__(())
         self._asked = asked
         self._pending = dict(enumerate(asked.steps))  # steps that no line has computed yet
-        self._line_of: dict[int, int] = {}  # step: its line
+        self._line_of: dict[int, int] = {}  # step: line that computes it
         needed = {reference for step in asked.steps for reference in (step.left, step.right)}
         self._numbers = {
             place: number
@@ -176,7 +201,10 @@ class SingleUseSources(Sources):
         }
 
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:
-        """Find the step that a line computes, and the sources of both operands."""
+        """Find the step that a line computes, and return its sources as operands.
+
+        The first line that computes none is recorded as `wrong_line`.
+        """
         values = self._values_of_steps()
         for number, step in self._pending.items():
             if not step.steps <= values.keys():
@@ -199,9 +227,9 @@ class SingleUseSources(Sources):
     def remaining(
         self, written: Written, value: int, remainder: int, calculation: str
     ) -> tuple[str, ...]:
-        """List the one calculation that remains of the question after a line, or "" for none.
+        """Return the one calculation that remains of the question, as a text, or "" for none.
 
-        After a line that is no step of the question, what remains is as in `Sources`.
+        From the first line on that is not a step of the question, `Sources.remaining` decides.
         """
         if self.wrong_line is not None:
             return super().remaining(written, value, remainder, calculation)
@@ -209,20 +237,20 @@ class SingleUseSources(Sources):
         return ("" if remainder or remaining is None else str(remaining),)
 
     def find_unused(self, last: int) -> str | None:
-        """Describe an unused number of the question, or unused value; None if all are used."""
+        """Describe an unused number of the question, or as in `Sources`; None if all are used."""
         for number in self._numbers.values():
             return f"{number}"
         if self._asked.is_refused and not self._pending:
-            return None  # the step that would use the values cannot be computed
+            return None  # the operation that would use the value cannot be computed
         return super().find_unused(last)
 
     def _values_of_steps(self) -> dict[int, int]:
-        """Look up the values that the lines give to the steps, by index of the step."""
+        """Return the values that lines have computed for steps, by index of the step."""
         lines = self._line_of.items()
         return {step: self._values[line] for step, line in lines if line in self._values}
 
     def _use(self, reference: Reference, number: int) -> Operand:
-        """Return a source of a step as an operand, which no later line can use."""
+        """Make an operand of a source of a step, and mark it as used: no later line can use it."""
         kind, place = reference
         if kind == "number":
             self._numbers.pop(place, None)
@@ -239,7 +267,7 @@ class SingleUseSources(Sources):
         return operand
 
     def _forget(self, line: int) -> None:
-        """Remove a line from those whose value can be used."""
+        """Remove a line from the lines whose value can still be used."""
         lines = self._lines.get(self._values[line], {})
         lines.pop(line, None)
         if not lines:
@@ -261,7 +289,7 @@ def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[R
 
     Args:
         step: the step.
-        signed: values of its operands.
+        signed: values of its operands, with their signs.
         written: the expression of the line.
 
     Returns:
@@ -282,7 +310,7 @@ def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[R
 
 
 def _parse_remaining(calculation: str) -> Calculation | None:
-    """Parse what a line says that remains; None if it is not written as `Calculation` writes it."""
+    """Parse the calculation at the end of a line; None unless `str(Calculation)` is the same."""
     parsed = parse_expression(calculation, 2 * MAX_DIGITS_WRITTEN, has_negatives=True)
     return parsed if str(parsed) == calculation else None
 
@@ -290,10 +318,11 @@ def _parse_remaining(calculation: str) -> Calculation | None:
 def _steps(
     calculation: Calculation, written: Written, value: int = 0
 ) -> list[tuple[tuple[int, int], Calculation | int]]:
-    """List the operations of a calculation that the expression of a line computes.
+    """List the operations in a calculation that the expression of a line may compute.
 
     Returns:
-        For each operation its operands, and the calculation with `value` in its place.
+        For each operation its operands with their signs, and the calculation that results if
+        `value` replaces the operation.
     """
     return [
         ((a, b), rest)
@@ -304,7 +333,7 @@ def _steps(
 
 
 def _has_signs(written: Written, a: int, b: int) -> bool:
-    """Return whether an expression is an operation on two signed numbers, in any order."""
+    """Return whether some operation on two signed numbers, in any order, is written so."""
     if written[1] == "?":
         return min(a, b) >= 0
     pairs = ((a, b), (b, a))

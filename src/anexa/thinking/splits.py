@@ -9,7 +9,7 @@ from typing import Literal
 from anexa.thinking.thoughts import ThoughtStep, unsigned
 
 Split = Literal["training", "validation", "test"]
-"""Training data; "validation" for model selection, "test" for reported results."""
+"""Name of a split: "training", "validation" for model selection, "test" for reported results."""
 
 MENTAL_PRODUCTS = (
     (12, 12),
@@ -30,13 +30,18 @@ _MENTAL = {
 
 
 def split_of(operation: str, a: int, b: int) -> Split:
-    """Return the split of a problem on two numbers, neither of them negative.
+    """Return the split of a problem on two numbers.
 
-    A hash of the operands assigns 2 % of all problems to "test" (20 % of the products of two digits
-    by two and of the divisions of two digits by one, of which there are few). Problems on single
-    digits are all for training: the facts of thoughts are such problems. The order of the operands
-    matters in a division only. Trailing zeros of a factor are ignored: they change neither digits
-    nor carries.
+    A hash of the operands assigns 2 % of all problems to "validation" and 2 % to "test" (20 % of
+    the products of two digits by two and of the divisions of up to two digits by one, which are
+    few). Problems on single digits are all for training: the facts of thoughts are such
+    problems. The order of the operands matters in a division only. Trailing zeros of a factor are
+    ignored: they change neither digits nor carries.
+
+    Args:
+        operation: "+", "-", "*", "/" or "?".
+        a: the first operand, not negative.
+        b: the second operand, not negative.
     """
     if operation == "*":
         a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
@@ -52,18 +57,23 @@ def split_of(operation: str, a: int, b: int) -> Split:
 
 
 def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:
-    """Return the split of a "chain" or a "story" by its numbers, in any order."""
+    """Return the split of a "chain" or a "story" by a hash of its numbers, in any order."""
     return split_at(f"{kind} {' '.join(map(str, sorted(numbers)))}", test=0.02)
 
 
 def gives_away(step: ThoughtStep) -> bool:
-    """Whether a line of a thought is itself a held-out problem, which training would reveal."""
+    """Whether a step computes a held-out problem, which training on its line would reveal."""
     _, operation, a, b = unsigned(step.operation, step.a, step.b)
     return split_of(operation, a, b) != "training"
 
 
 def split_at(key: str, test: float) -> Split:
-    """Return the split of a key by its hash; `test` is the fraction of keys in "test"."""
+    """Return the split of a key by its hash.
+
+    Args:
+        key: text that identifies the problem.
+        test: fraction of all keys in "test"; another 2 % are in "validation".
+    """
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     position = int.from_bytes(digest, "big") / 2**64  # uniform in [0, 1)
     if position < test:

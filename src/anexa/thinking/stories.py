@@ -20,9 +20,10 @@ THINGS = (
     "lamps leaves marbles nuts oranges pages pears pencils pens plates shells spoons stamps stars "
     "stickers stones tickets toys"
 ).split()
-LIMITS = (10, 100, 100, 1000, 1000, 1000)  # numbers of a story are below one of them, but …
-SMALL_LIMITS = (10,)  # … multipliers and divisors below this, and …
-UNNEEDED_LIMITS = (100,)  # … numbers that are not needed, such as an age, below this
+# A number of a story is less than a random one of these limits.
+LIMITS = (10, 100, 100, 1000, 1000, 1000)
+SMALL_LIMITS = (10,)  # for multipliers and divisors
+UNNEEDED_LIMITS = (100,)  # for numbers that the answer does not need, such as an age
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Story:
 
     @cached_property
     def calculation(self) -> Calculation:
-        """What the story asks for: its numbers in the formula of the template."""
+        """The calculation that the story asks for: the template's formula with its numbers."""
         formula = TEMPLATES[self.template].formula
         text = "".join(str(self._by_letter.get(character, character)) for character in formula)
         calculation = parse_expression(text, max_digits=max(map(len, map(str, self.numbers))))
@@ -59,7 +60,7 @@ class Story:
 
     @property
     def splits(self) -> tuple[Split, Split]:
-        """The split of the numbers that are needed, and that of the name in this template."""
+        """The split of the needed numbers, and the split of the pair of name and template."""
         needed = (self.numbers[i] for i in TEMPLATES[self.template].needed)
         return split_of_numbers("story", needed), _split_of_name(self.template, self.name)
 
@@ -75,7 +76,7 @@ def _split_of_name(template: int, name: str) -> Split:
 
 @cache
 def _settings(operations: int, split: Split) -> list[tuple[int, str]]:
-    """List the templates and names of a split."""
+    """List the pairs (index of a template, name) of a split."""
     return [
         (number, name)
         for number, template in enumerate(TEMPLATES)
@@ -85,12 +86,12 @@ def _settings(operations: int, split: Split) -> list[tuple[int, str]]:
 
 
 def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
-    """Draw a story without negative values; in a held-out one, numbers and name are held out.
+    """Draw a story whose intermediate values and answer are whole and not negative.
 
     Args:
         rng: random generator.
         operations: number of operations, 2 or 3.
-        split: split of the story.
+        split: split of its needed numbers, and of the pair of name and template.
     """
     number, name = rng.choice(_settings(operations, split))
     template, things = TEMPLATES[number], rng.choice(THINGS)
@@ -104,14 +105,14 @@ def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
 
 
 def _limits(template: Template, letter: str) -> tuple[int, ...]:
-    """Return the limits that a number of a story is below one of."""
+    """Return the limits from which an upper limit of a number of a story is drawn."""
     if letter in template.small:
         return SMALL_LIMITS
     return LIMITS if letter in template.formula else UNNEEDED_LIMITS
 
 
 def _is_natural(calculation: Calculation) -> bool:
-    """Whether all values are whole numbers and none is negative."""
+    """Whether all intermediate values and the result are whole and not negative."""
     try:
         steps = evaluate(calculation)
     except RefusedDivision:

@@ -13,8 +13,9 @@ class Template:
 
     Attributes:
         text: format string with fields for the name, the things, and the numbers a to e.
-        formula: the calculation that the story asks for; a number that is not in it, such as e, is
-            not needed. Results of its operations are whole and not negative.
+        formula: the calculation that the story asks for, with the letters of its numbers. A number
+            that is only in the text, often e, is not needed. Numbers are drawn so that the result
+            of each operation is whole and not negative.
     """
 
     text: str
@@ -37,7 +38,7 @@ class Template:
 
     @cached_property
     def small(self) -> str:
-        """Letters of multipliers and divisors, which are single digits from 2 in the corpus."""
+        """Letters of multipliers and divisors, which are numbers from 2 to 9 in the corpus."""
         return "".join(re.findall(r"[*/]([a-e])", self.formula))
 
 

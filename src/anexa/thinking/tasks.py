@@ -21,12 +21,12 @@ CELLS = (
     *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
     *(Task("?", digits) for digits in (4, 10, 20, 26)),
 )
-"""Tasks of training that are evaluated, on held-out problems."""
+"""Tasks that occur in training and are evaluated, on held-out problems."""
 
 MENTAL = "mental"
-"""Task of the seven `MENTAL_PRODUCTS`; it is evaluated only if it is named."""
+"""Name of the task of the seven `MENTAL_PRODUCTS`, which is evaluated only on request."""
 
-MAX_DRAWS = 20  # draws for each new problem, after which the task counts as exhausted
+MAX_DRAWS = 20  # a task is exhausted after this many repeated problems for each different one
 
 
 def _refused(rng: random.Random) -> Problem:
@@ -44,10 +44,16 @@ _DRAWERS: dict[str, Callable[[random.Random], Problem]] = {
 
 
 def task_names(names: Sequence[str] = ()) -> Sequence[str]:
-    """Check task names; without any, list all tasks but `MENTAL`.
+    """Check task names.
+
+    Args:
+        names: names of tasks; empty for all tasks but `MENTAL`.
+
+    Returns:
+        The names.
 
     Raises:
-        UsageError: if a name is unknown, or no problem of the task is held out.
+        UsageError: if a name is unknown, or the task is only used in training.
     """
     for name in names:
         if name in map(str, TASKS) and name not in _DRAWERS:
@@ -59,7 +65,7 @@ def task_names(names: Sequence[str] = ()) -> Sequence[str]:
 
 
 def distinct_problems(name: str, count: int, rng: random.Random) -> list[Problem]:
-    """Draw `count` different held-out problems of a task, or all if there are fewer."""
+    """Draw `count` different held-out problems of a task, or fewer if there are not as many."""
     if name == MENTAL:
         return mental_products()[:count]
     found: dict[str, Problem] = {}

@@ -11,13 +11,15 @@ letters for the second. Each fact is an equation about one or two digits:
         478-5003; the first digits that differ, then larger - smaller, column by column:
         digit (plus ten if it borrows) - digit - borrow = digit
     A7B4C3*a6b8:A7*a6+0=42;A2,A7*b8+4=60,B4*a6+60=84;B4,B4*b8+8=40,C3*a6+40=58;C8,…:E2D9C8B4A2
-        347*86; the digits of each place of the result: digit * digit + sum so far = new sum, whose
-        last digit (;B4) is the digit of that place, and whose other digits are carried
+        347*86; for each place of the result, all pairs of digits whose product belongs there:
+        digit * digit + sum so far = new sum. After the last pair, the last digit of the sum is the
+        result's digit at that place (;B4), and the other digits are carried to the next place
     A2B9C9/a7b3:37*1=37,…,37*9=333,C:10*0+9=9,37*0=0,0<9,B:10*9+9=99,37*3=111,1>0,37*2=74,7<9,
     09-4-0=5,09-7-0=2,A:10*25+2=252,37*8=296,2=2,9>5,…,37*6=222,2=2,2<5,02-2-0=0,…:B2A6 R 30
-        992/37; the multiples, then for each digit from the left: the remainder and the next digit,
-        which the multiples are compared with as in a comparison, the first one estimated from the
-        first digits (9/3 is 3), until one is not too large; it is subtracted as in a difference
+        992/37; the multiples of 37, then for each digit of 992 from the left: the digit is brought
+        down (10 * remainder + digit). A multiple is estimated from the first digits (9/3 is 3) and
+        compared with that number as in a comparison; while it is larger, the next smaller multiple
+        is tried. The one that is not larger is subtracted as in a difference
     A6B5A4?a6b5a3:C:4>3:>
         a comparison, from the left up to the first digits that differ
 
@@ -26,8 +28,8 @@ In a calculation with several operations a line ends with what remains to be cal
     A1B2+a2b4:A:1+2+0=03,B:2+4+0=06:B6A3:=B6A3*A5
         the first line of (21+42)*5
 
-So every number is looked up by the name of its place, not by its distance, and a line of any length
-is written by the same rules. After the letter Z comes A again.
+So the model can look up every digit by the letter of its place instead of by its distance, and the
+same rules write a line of any length. After the letter Z comes A again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from typing import NamedTuple
 from anexa.model.place_marks import mark_places, place
 
 MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
-REMAINS = ":="  # stands before the calculation that remains
+REMAINS = ":="  # separates a line from the calculation that remains after it
 
 
 class ThoughtStep(NamedTuple):
@@ -47,8 +49,8 @@ class ThoughtStep(NamedTuple):
     Attributes:
         text: the line.
         operation: "+", "-", "*", "/", or "?" for a comparison.
-        a: the first operand, in the order of the question.
-        b: the second operand.
+        a: the first operand, with its sign and in the order of the question.
+        b: the second operand, with its sign.
         value: the result: the quotient of a division; -1, 0 or 1 for a comparison.
         remainder: the remainder of a division; otherwise 0.
     """
@@ -61,15 +63,20 @@ class ThoughtStep(NamedTuple):
     remainder: int = 0
 
     def add_remaining(self, calculation: str, first: int = 0) -> ThoughtStep:
-        """Return the step with the calculation that remains after it at the end of its line."""
+        """Return the step with a remaining calculation at the end of its line.
+
+        Args:
+            calculation: the calculation, without place marks.
+            first: index of the letter of the ones, 0 for A.
+        """
         return self._replace(text=f"{self.text}{REMAINS}{mark_places(calculation, first)}")
 
 
 def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
-    """Write the line of a thought that computes `a` operation `b`.
+    """Write the line of a thought for one operation.
 
-    A negative operand is written without its sign, in an expression with the same result: -5+12 as
-    12-5, -5-12 as -(5+12), -12/4 as -(12/4).
+    Operations on negative numbers are written with their absolute values: -5+12 as 12-5, -5-12 as
+    -(5+12), -12/4 as -(12/4).
 
     Args:
         operation: "+", "-", "*", "/" or "?".
@@ -91,16 +98,19 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
 
 
 def split_remaining(line: str) -> tuple[str, str]:
-    """Split a line into `expression:facts:value` and the calculation that remains, if one does."""
+    """Split a line into `expression:facts:value` and the remaining calculation ("" for none)."""
     written, _, remaining = line.partition(REMAINS)
-    return (written, remaining) if remaining else (line, "")  # the value "=" is no sign of one
+    # A line that ends with ":=" is a comparison of equal numbers, whose value is "=".
+    return (written, remaining) if remaining else (line, "")
 
 
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
-    """Compute `a` operation `b`: the result, as in `ThoughtStep`, and the remainder.
+    """Compute the result of an operation.
 
-    Quotient and remainder of negative numbers are those of their absolute values, but for the sign
-    of the quotient.
+    A division with a negative operand is one of the absolute values; only the quotient gets a sign.
+
+    Returns:
+        The value, as in `ThoughtStep`, and the remainder (0 if it is no division).
     """
     if operation == "/":
         quotient, remainder = divmod(abs(a), abs(b))
@@ -111,9 +121,9 @@ def compute(operation: str, a: int, b: int) -> tuple[int, int]:
 
 
 def is_inexact(a: int, b: int, remainder: int, *, is_last: bool) -> bool:
-    """Whether a division has no value to go on with, or to answer with.
+    """Whether a division leaves a remainder where none is allowed, so that it must be refused.
 
-    A remainder is allowed in the last operation of a calculation, of numbers that are not negative.
+    A remainder is allowed only in the last operation, and only if neither operand is negative.
 
     Args:
         a: the dividend.
@@ -128,7 +138,8 @@ def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
     """Rewrite an operation on signed numbers as one on their absolute values.
 
     Returns:
-        Whether the result of the new operation is to be negated; the new operation; its operands.
+        Whether the new operation must be negated; its sign; its operands. For example -5-12, which
+        is -(5+12), gives (True, "+", 5, 12).
     """
     x, y = abs(a), abs(b)
     if operation in "*/":
@@ -147,7 +158,7 @@ def relation(a: int, b: int) -> str:
 
 
 def write_expression(operation: str, a: int, b: int, first: int = 0) -> str:
-    """Write two operands with the letters of their places, ones first.
+    """Write an expression: two operands with the letters of their places, ones first.
 
     Operands that are added, subtracted or compared are padded with zeros to the same width.
     """
@@ -164,7 +175,7 @@ def write_value(number: int, first: int = 0) -> str:
 
 
 def write_facts(operation: str, a: int, b: int, first: int = 0) -> Iterator[str]:
-    """Write the facts of a line one by one; the operands are not negative."""
+    """Yield the facts of a line, one by one, for operands that are not negative."""
     x, y = _columns(operation, a, b)
     if operation == "+":
         return _sum_facts(x, y, first)
@@ -198,7 +209,7 @@ def _comparison_facts(x: str, y: str, first: int) -> Iterator[str]:
 
 
 def _compare(x: str, y: str) -> Iterator[str]:
-    """Compare digits from the left up to the first that differ, without letters of places."""
+    """Yield comparisons of digits, such as `0<5`, from the left up to the first that differ."""
     for p, q in zip(reversed(x), reversed(y)):
         yield f"{p}{relation(int(p), int(q))}{q}"
         if p != q:
@@ -212,7 +223,7 @@ def _difference_facts(x: str, y: str, swapped: bool, first: int) -> Iterator[str
 
 
 def _subtract(x: str, y: str) -> Iterator[str]:
-    """Subtract column by column, without the letters of the places."""
+    """Yield the subtraction of each column, such as `13-8-0=5`, from the right."""
     borrowed = 0
     for p, q in zip(x, y):
         borrows = int(int(p) < int(q) + borrowed)
@@ -241,7 +252,7 @@ def _division_facts(x: str, divisor: int, first: int) -> Iterator[str]:
     for i in reversed(range(len(x))):
         number = 10 * remainder + int(x[i])
         yield f"{place(i, first)}:10*{remainder}+{x[i]}={number}"
-        digit = min(9, number // unit // (divisor // unit))  # never too small
+        digit = min(9, number // unit // (divisor // unit))  # estimate; never too small
         while True:
             yield f"{divisor}*{digit}={divisor * digit}"
             minuend, subtrahend = _columns("-", number, divisor * digit)
