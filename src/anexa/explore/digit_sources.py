@@ -1,6 +1,6 @@
-"""Sources of the digits in a line of a thought: where each digit is looked up.
+"""Sources of the digits in a line of a thought: where each digit is copied from.
 
-The facts of a division are in `division_sources.py`. All locations are offsets in one text that
+Lines that divide are in `division_sources.py`. All locations are offsets in one text that
 contains the question and, after it, the thought.
 """
 
@@ -23,15 +23,14 @@ class DigitSource:
     """A digit of an expression, a fact or a value, and the places where it was copied from.
 
     Attributes:
-        role: part of the digit: "number" for a digit of an expression or a remaining calculation;
-            in a fact "first" or "second" for a digit of an operand, "carry" for the carry or the
-            borrow, "sum" for the sum so far of a product; in a division "remainder" for the
-            remainder so far, "partial" for the partial dividend (the remainder with the next digit
-            after it), "multiple" for a multiple of the divisor; "result" for a digit of a value,
-            or for its "<", "=" or ">".
+        role: what the digit belongs to. In an expression or a remaining calculation: "number". In a
+            fact: "first" or "second" operand; "carry", or the borrow; "sum" so far, in a product;
+            and in a division "remainder" so far, "partial" dividend (the remainder followed by the
+            digit that is brought down), "multiple" of the divisor, or "result" for the digits after
+            "=" in 10*25+2=252. In a value: "result", also for "<", "=" or ">".
         place: offset of the digit.
-        spans: locations of its sources. For a digit of an operand, those in `NumberDigits.places`;
-            a leading zero has none but the one in the expression.
+        spans: locations of its sources. For a digit of an operand, its location at each of
+            `NumberDigits.places`; a padding zero is only in the expression.
     """
 
     role: str
@@ -41,29 +40,29 @@ class DigitSource:
 
 @dataclass(frozen=True)
 class NumberDigits:
-    """The digits of a number, at each place where it stands.
+    """The digits of a number that is written at several places in the text.
 
     Attributes:
-        places: offsets of the digits at each place, ones first. For an operand: its place in the
-            expression of the line, in the question or an earlier value, and in the calculation that
-            remained after the line before.
+        places: for each place, the offsets of the digits, ones first. For an operand the places are
+            the expression of the line, the question or an earlier value, and the remaining
+            calculation of the line before.
     """
 
     places: Sequence[Sequence[int]]
 
     @property
     def own(self) -> Sequence[int]:
-        """Offsets of the digits at the first place."""
+        """Offsets of the digits at the first place, ones first."""
         return self.places[0]
 
     def spans(self, power: int) -> tuple[Span, ...]:
-        """Locate the digit of 10^power at each place; leading zeros may be written at some."""
+        """Locate the digit of 10^power at each place; only some places may have padding zeros."""
         return locate_digits(digits[power] for digits in self.places if 0 <= power < len(digits))
 
 
 @dataclass(frozen=True)
 class LineDigits:
-    """The digits of a line with any operation but a division.
+    """The sources of the digits in a line with any operation but a division.
 
     Attributes:
         operation: operation of the line, as the checker read it.
@@ -79,19 +78,19 @@ class LineDigits:
 
     @cached_property
     def _compared(self) -> int:
-        """Number of facts that compare, at the beginning of a difference or a comparison."""
+        """Number of comparisons at the beginning of the facts."""
         flags = [match is not None and match.re is COMPARISON for match in self.matches]
         return flags.index(False) if False in flags else len(flags)
 
     @cached_property
     def _is_swapped(self) -> bool:
-        """Whether a difference is calculated the other way round, as 3-5 is."""
+        """Whether the first operand is subtracted from the second, as for 3-5."""
         last = self.matches[self._compared - 1] if self._compared else None
         return last is not None and last[2] == "<"
 
     @cached_property
     def _pairs(self) -> list[tuple[int, int]]:
-        """Powers of the digits that each fact of a product multiplies."""
+        """For each fact of a product, the powers of ten of the two digits that it multiplies."""
         m, n = len(self.first.own), len(self.second.own)
         return [
             (i, k - i)
@@ -100,7 +99,11 @@ class LineDigits:
         ]
 
     def sources_of_fact(self, number: int) -> tuple[DigitSource, ...]:
-        """List the digits of a fact that are copied from somewhere; none if it is malformed."""
+        """Return the sources of the copied digits of a fact; empty if the fact is malformed.
+
+        Args:
+            number: index of the fact.
+        """
         match = self.matches[number]
         before = self.matches[number - 1] if number else None
         if match is None:
@@ -124,11 +127,14 @@ class LineDigits:
         return (*sources, *_carried("carry", match, 3, before, 4))
 
     def sources_of_value(self, text: str, start: int) -> tuple[DigitSource, ...]:
-        """List the digits of the value of the line, and the facts that they are copied from.
+        """Return the sources of the digits of the value: digits of the result in the facts.
 
         Args:
             text: the value.
-            start: its offset.
+            start: offset of the value.
+
+        Returns:
+            The sources; empty if a fact is malformed or there is none.
         """
         if None in self.matches or not self.matches:
             return ()
@@ -136,14 +142,14 @@ class LineDigits:
         last = matches[-1]
         if self.operation == "?":
             return (DigitSource("result", start, locate_digits([last.start(2)])),)
-        # The group of the digit of the result in a fact, and the offset of the digit in it.
+        # The regular expression's group with the digit of the result, and the digit's index in it.
         group, shift = {"+": (4, 1), "-": (5, 0), "*": (5, 0)}[self.operation]
         found = [
             match.start(group) + shift
             for match in matches
             if match.re is not COMPARISON and match[group] is not None
         ]
-        if self.operation != "-":  # the carry out of the last place
+        if self.operation != "-":  # the carry out of the highest place
             found += reversed(range(last.start(4), last.end(4) - 1))
         value = text.partition(" ")[0]  # without a remainder, which only a division has
         places = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
@@ -154,7 +160,14 @@ class LineDigits:
     def _digit(
         self, match: re.Match[str], group: int, power: int, operand: int = 0
     ) -> Iterator[DigitSource]:
-        """Yield the digit of an operand in a fact; `operand` is 0 for the first one, else 1."""
+        """Yield the source of an operand's digit in a fact.
+
+        Args:
+            match: the fact.
+            group: group of the digit in the match.
+            power: power of ten of the digit.
+            operand: 0 for the first operand, 1 for the second.
+        """
         role, number = (("first", self.first), ("second", self.second))[operand]
         yield DigitSource(role, match.start(group), number.spans(power))
 
@@ -162,12 +175,20 @@ class LineDigits:
 def _carried(
     role: str, match: re.Match[str], group: int, before: re.Match[str] | None, source: int
 ) -> Iterator[DigitSource]:
-    """Yield digits that are copied from the fact before, if there is one."""
+    """Yield the sources of digits that are copied from the fact before, if there is one.
+
+    Args:
+        role: role of the digits.
+        match: the fact.
+        group: group of the digits in the fact.
+        before: the fact before.
+        source: group of the digits in the fact before.
+    """
     if before is not None:
         for place, at in zip(range(*match.span(group)), range(*before.span(source))):
             yield DigitSource(role, place, locate_digits([at]))
 
 
 def locate_digits(offsets: Iterable[int]) -> tuple[Span, ...]:
-    """Locate digits, of one character each, by their offsets."""
+    """Return the spans, of one character each, of digits at the given offsets."""
     return tuple((offset, offset + 1) for offset in offsets)

@@ -1,4 +1,4 @@
-"""Sources of the digits in a line that divides: the table of multiples, and each step on paper.
+"""Sources of the digits in a line of a thought that divides: where each digit is copied from.
 
 All locations are offsets in one text that contains the question and, after it, the thought.
 """
@@ -16,7 +16,11 @@ NO_DIGITS = NumberDigits(())
 
 
 class DivisionDigits:
-    """The digits of a line that divides.
+    """The sources of the digits in a line that divides, as on paper.
+
+    First comes the table of multiples of the divisor, 37*1=37 to 37*9=333. Then for each digit of
+    the dividend: the digit is brought down, which makes the partial dividend (10*25+2=252);
+    multiples are tried and compared with it; the multiple that fits is subtracted from it.
 
     Args:
         first: digits of the dividend.
@@ -28,25 +32,35 @@ class DivisionDigits:
         self, first: NumberDigits, second: NumberDigits, matches: Sequence[re.Match[str] | None]
     ) -> None:
         self._first, self._second, self._matches = first, second, matches
-        self._table: dict[str, re.Match[str]] = {}  # multiples before the first step, by factor
-        self._divisor = second  # with the divisor in the multiple before
-        self._partial = NO_DIGITS  # the partial dividend, in 10*25+2 and in =252
-        self._multiple = NO_DIGITS  # the multiple that was tried last, there and in the table
-        self._columns = 0  # facts that compare the digits of both, or subtract, so far
-        self._left: list[int] = []  # offsets of the digits that are left, ones first
-        self._quotient: list[int | None] = []  # offsets of its digits; None if nothing is tried yet
+        self._table: dict[str, re.Match[str]] = {}  # facts of the table of multiples, by factor
+        self._divisor = second  # the divisor's places, including the latest multiple's fact
+        self._partial = NO_DIGITS  # places of the partial dividend: after "=", and before it
+        self._multiple = (
+            NO_DIGITS  # places of the latest multiple: where it is tried, and the table
+        )
+        self._columns = 0  # number of consecutive facts that compare, or subtract, so far
+        self._left: list[int] = []  # offsets of the digits of the remainder so far, ones first
+        # Offsets of the digits of the quotient, highest first; None while no multiple is tried.
+        self._quotient: list[int | None] = []
         self._sources = [self._read(match, before) for match, before in self._neighbors()]
 
     def sources_of_fact(self, number: int) -> tuple[DigitSource, ...]:
-        """List the digits of a fact that are copied from somewhere; none if it is malformed."""
+        """Return the sources of the copied digits of a fact; empty if the fact is malformed.
+
+        Args:
+            number: index of the fact.
+        """
         return self._sources[number]
 
     def sources_of_value(self, text: str, start: int) -> tuple[DigitSource, ...]:
-        """List the digits of the value of the line, and the facts that they are copied from.
+        """Return the sources of the digits of the value: digits of quotient and remainder in facts.
 
         Args:
             text: the value.
-            start: its offset.
+            start: offset of the value.
+
+        Returns:
+            The sources; empty if a fact is malformed or there is none.
         """
         if None in self._matches or not self._matches:
             return ()
@@ -62,7 +76,7 @@ class DivisionDigits:
         return _in_order(sources)
 
     def _neighbors(self) -> Iterator[tuple[re.Match[str] | None, re.Match[str] | None]]:
-        """Yield each fact with the fact before it."""
+        """Yield each fact with the fact before it (None for the first)."""
         return zip(self._matches, [None, *self._matches])
 
     def _read(
@@ -82,7 +96,7 @@ class DivisionDigits:
         return tuple(self._subtract(match, before))
 
     def _bring_down(self, match: re.Match[str]) -> Iterator[DigitSource]:
-        """Yield the digits of a partial dividend, as in 10*25+2=252."""
+        """Yield the sources in a fact that brings down a digit, such as 10*25+2=252."""
         parts = [match.start(2), *_ones_first(match, 1)]
         remainder = self._left[: len(parts) - 1]
         self._left = [*_ones_first(match, 3)]
@@ -96,7 +110,7 @@ class DivisionDigits:
         self._quotient.append(None)
 
     def _multiply(self, match: re.Match[str]) -> Iterator[DigitSource]:
-        """Yield the digits of a multiple; one that is tried is copied from the table."""
+        """Yield the sources in a multiple; the product of one that is tried is in the table."""
         for power, place in enumerate(_ones_first(match, 1)):
             yield DigitSource("second", place, self._divisor.spans(power))
         self._divisor = NumberDigits([*self._second.places, _ones_first(match, 1)])
@@ -111,7 +125,7 @@ class DivisionDigits:
             yield DigitSource("multiple", place, table.spans(power))
 
     def _compare(self, match: re.Match[str]) -> Iterator[DigitSource]:
-        """Yield a digit of the multiple, and the digit of the partial dividend in its place."""
+        """Yield the sources in a comparison of a digit of the multiple and of the dividend."""
         numbers = self._multiple, self._partial
         width = max(len(number.own) if number.places else 0 for number in numbers)
         power = width - 1 - self._columns
@@ -122,7 +136,7 @@ class DivisionDigits:
     def _subtract(
         self, match: re.Match[str], before: re.Match[str] | None
     ) -> Iterator[DigitSource]:
-        """Yield the digits of a column, as in 15-8-0=7 (with a borrow)."""
+        """Yield the sources in the subtraction of one column, such as 15-8-0=7."""
         power = self._columns
         if not power:
             self._left = []

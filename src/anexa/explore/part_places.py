@@ -1,4 +1,4 @@
-"""Locates the parts of a thought and the sources of their digits: where each digit was copied from.
+"""Locates the parts of a thought, and the sources that each of their digits is copied from.
 
 All locations are offsets in one text that contains the question and, after it, the thought.
 """
@@ -31,12 +31,12 @@ class OperandPlace:
     """Location of an operand of a line, and of the numbers that it was copied from.
 
     Attributes:
-        operand: operand, as the checker read it.
+        operand: the operand and its source, from the checker.
         span: location of the operand in the expression of the line.
         origin: location of its source: a number of the question, or the value of an earlier line;
             None if the operand has no source.
-        copy: location of the same number in the calculation that remained after the line before;
-            None if it is not in one.
+        copy: location of the same number in the remaining calculation at the end of the line
+            before; None if that line has none, or the number is not in it.
     """
 
     operand: Operand
@@ -51,8 +51,8 @@ class PartPlace:
 
     Attributes:
         line: index of the line.
-        kind: "expression", "fact", "value" or "remaining" (calculation).
-        index: index of the fact in its line; 0 for another part.
+        kind: "expression", "fact", "value", or "remaining" for the remaining calculation.
+        index: for a fact, its index in the line; otherwise 0.
         span: location of the part.
         sources: sources of its digits; empty if the part cannot be parsed.
     """
@@ -91,6 +91,9 @@ def locate(
         numbers: locations of the numbers of the question, from `locate_numbers`.
         text: text that contains the question and the thought.
         start: offset of the first line of the thought.
+
+    Returns:
+        The location of each line, in order.
     """
     places = []
     located = LocatedNumbers(numbers, text)
@@ -110,7 +113,7 @@ def locate(
 
 
 class LocatedNumbers:
-    """Locations of the numbers that a line can be copied from.
+    """Locations of the numbers that the next line can copy.
 
     Args:
         numbers: locations of the numbers of the question.
@@ -118,23 +121,27 @@ class LocatedNumbers:
 
     Attributes:
         origins: locations of the numbers of the question, and of the values of earlier lines.
-        copies: locations of the same numbers in the calculation that remained after the last line.
+        copies: locations of the same numbers in the remaining calculation of the last line.
     """
 
     def __init__(self, numbers: Sequence[Span], text: str) -> None:
         self.text = text
         self.origins: dict[Source, Span] = {}
         self.copies: dict[Source, Span] = {}
-        self._sources: dict[str, Source] = {}  # by the digits of the number
+        self._sources: dict[str, Source] = {}  # source by the number's digits
         for place, span in reversed([*enumerate(numbers)]):
             self._add(("question", place), span)
 
     def add_value(self, line: int, span: Span) -> None:
-        """Add the value of a line."""
+        """Add the value of a line at `span`."""
         self._add(("line", line), span)
 
     def find(self, span: Span) -> Source | None:
-        """Find the source of a number: the latest value, or else the first number, equal to it."""
+        """Find the source of the number at `span`.
+
+        Returns:
+            The latest value equal to it, else the first equal number of the question, else None.
+        """
         return self._sources.get(self._digits(span))
 
     def _add(self, source: Source, span: Span) -> None:
@@ -142,6 +149,7 @@ class LocatedNumbers:
         self._sources[self._digits(span)] = source
 
     def _digits(self, span: Span) -> str:
+        """Return the digits of the number at `span`, without letters and leading zeros."""
         digits = "".join(self.text[at] for at in _digits(self.text, span)[::-1])
         return digits.lstrip("0") or "0"
 
@@ -152,6 +160,9 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     Args:
         question: the question as it stands in the prompt, with place marks or without.
         start: offset of the question in the text.
+
+    Returns:
+        The locations, without numbers that the checker skips because they are too long.
     """
     return [
         (start + match.start(), start + match.end())
@@ -211,13 +222,14 @@ def _parts(
 def _remaining(
     line: Line, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
 ) -> Iterator[PartPlace]:
-    """Locate the remaining calculation of a line; its numbers are those that the next line copies.
+    """Locate the remaining calculation of a line, and update `located.copies` for the next line.
 
     Args:
         line: the line.
-        number: its index.
-        start: its offset.
-        sources: sources of the numbers that remain, from left to right.
+        number: index of the line.
+        start: offset of the line.
+        sources: sources of the numbers that should remain, from left to right; if the line has
+            another count of numbers, each one's source is searched by its digits instead.
         located: locations of the numbers so far.
     """
     written, remaining = split_remaining(line.text)
@@ -226,13 +238,13 @@ def _remaining(
     is_known = len(spans) == len(sources)
     copies: dict[Source, Span] = {}
     found: list[DigitSource] = []
-    for one, source in zip(spans, sources if is_known else map(located.find, spans)):
+    for copy, source in zip(spans, sources if is_known else map(located.find, spans)):
         if source is None:
             continue
-        copies[source] = one
+        copies[source] = copy
         before = located.origins.get(source), located.copies.get(source)
         digits = NumberDigits(_all_digits(located.text, *before))
-        for power, at in enumerate(_digits(located.text, one)):
+        for power, at in enumerate(_digits(located.text, copy)):
             found.append(DigitSource("number", at, digits.spans(power)))
     located.copies = copies
     if remaining:
@@ -241,12 +253,12 @@ def _remaining(
 
 
 def _all_digits(text: str, *spans: Span | None) -> list[list[int]]:
-    """Locate the digits of a number at each place where it stands, ones first."""
+    """Return the offsets of a number's digits, ones first, for each of its spans."""
     return [_digits(text, span) for span in spans if span]
 
 
 def _digits(text: str, span: Span) -> list[int]:
-    """Locate the digits of a number, ones first; without its remainder, as in B2A6 R 30."""
+    """Return the offsets of a number's digits, ones first, without a remainder as in B2A6 R 30."""
     start, stop = span
     stop = text.find(" ", start, stop) if " " in text[start:stop] else stop
     return [match.start() for match in DIGIT.finditer(text, start, stop)][::-1]

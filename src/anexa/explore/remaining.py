@@ -1,6 +1,7 @@
-"""Follows the calculation of a question through a thought: which numbers remain after each line.
+"""Tracks a calculation through a thought: which numbers remain after each line.
 
-A number that remains is a number of the question, or the value of a line.
+After the first line of (21+42)*5, for example, 63 (the value of line 0) and 5 remain. Each of them
+is identified by its source, a number of the question or the value of a line.
 """
 
 from __future__ import annotations
@@ -12,23 +13,30 @@ from anexa.thinking.checker import Line
 from anexa.thinking.questions import Question, Reference
 
 Source: TypeAlias = tuple[str, int]
-"""Source of a number, as in `Operand`: "question" or "line", and the index of the number or of the
-line."""
+"""Source of a number, as in `Operand`: ("question", index of the number) or ("line", index of the
+line)."""
 
 
 class RemainingCalculation:
-    """The calculation of a question, and the operations of it that lines have computed.
+    """The part of a question's calculation that no line has computed yet.
 
     Args:
-        question: the question; if it is no calculation and no story, nothing is known to remain.
+        question: the question; if it is neither a calculation nor a story, nothing remains.
     """
 
     def __init__(self, question: Question) -> None:
         self._operations = question.operations
-        self._lines: dict[int, int] = {}  # operation: line that computes it
+        self._lines: dict[
+            int, int
+        ] = {}  # index of an operation: index of the line that computes it
 
     def add(self, number: int, line: Line) -> None:
-        """Record the operation that line `number` computes: one with the same two sources."""
+        """Record that a line computes the first pending operation with the same two sources.
+
+        Args:
+            number: index of the line.
+            line: the checked line.
+        """
         wanted = sorted((operand.source, operand.place) for operand in line.operands)
         for place in range(len(self._operations)):
             if place not in self._lines and sorted(self._operands(place)) == wanted:
@@ -36,17 +44,18 @@ class RemainingCalculation:
                 return
 
     def sources(self) -> list[Source]:
-        """List the sources of the numbers that remain, from left to right; none if all is done."""
+        """List the sources of the numbers that remain, from left to right; empty if none does."""
         last = len(self._operations) - 1
         return [] if last < 0 or last in self._lines else [*self._operands(last)]
 
     def _operands(self, operation: int) -> Iterator[Source]:
-        """Yield the sources of the numbers that remain of an operation."""
+        """Yield the sources of the remaining numbers in the operands of an operation."""
         _, *references = self._operations[operation]
         for reference in references:
             yield from self._sources(reference)
 
     def _sources(self, reference: Reference) -> Iterator[Source]:
+        """Yield the sources of the remaining numbers in one operand."""
         kind, place = reference
         if kind == "number":
             yield "question", place
