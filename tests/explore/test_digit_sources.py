@@ -79,13 +79,13 @@ def check_sources(question: str, thought: str, answer: str, *, marked: bool = Tr
         assert cut(text, value.span) == line.text.removesuffix(end).rpartition(":")[2]
         for part in (value, *remaining):
             written = [at for at in range(*part.span) if text[at] in "0123456789<=>"]
-            assert [source.place for source in part.sources] in (written, written[::-1])
+            assert [source.offset for source in part.sources] in (written, written[::-1])
         for part in place.parts:
             for source in part.sources:
-                assert part.span[0] <= source.place < part.span[1]
-                assert source.spans or (source.role, text[source.place]) in ZEROS
+                assert part.span[0] <= source.offset < part.span[1]
+                assert source.spans or (source.role, text[source.offset]) in ZEROS
                 for span in source.spans:
-                    assert cut(text, span) == text[source.place]
+                    assert cut(text, span) == text[source.offset]
                     assert span[1] <= part.span[0] or is_joined(text, part.span, source)
         check_roles(line.operation, [fact.sources for fact in facts])
 
@@ -96,7 +96,7 @@ def is_joined(text: str, part: Span, source: DigitSource) -> bool:
     return (
         equation is not None
         and source.role == "result"
-        and all(span[1] < part[0] + equation.end() <= source.place for span in source.spans)
+        and all(span[1] < part[0] + equation.end() <= source.offset for span in source.spans)
     )
 
 
@@ -135,7 +135,7 @@ def sources_of(text: str, places: list[LinePlace], fact: str) -> list[tuple[str,
 def sources_at(text: str, places: list[LinePlace], at: int) -> list[tuple[str, str, list[int]]]:
     """Role, digit and places of the sources of the part that begins at an offset."""
     (part,) = (part for line in places for part in line.parts if part.span[0] == at)
-    return [(s.role, text[s.place], [span[0] for span in s.spans]) for s in part.sources]
+    return [(s.role, text[s.offset], [span[0] for span in s.spans]) for s in part.sources]
 
 
 def test_sources_of_a_product() -> None:
@@ -298,6 +298,6 @@ def test_any_thought_is_located(
         assert len(place.parts) == (parts if line.operation else 0)
         for part in place.parts:
             for source in part.sources:
-                assert part.span[0] <= source.place < part.span[1]
+                assert part.span[0] <= source.offset < part.span[1]
                 for first, stop in source.spans:
-                    assert stop == first + 1 <= source.place
+                    assert stop == first + 1 <= source.offset

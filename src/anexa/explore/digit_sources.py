@@ -28,13 +28,13 @@ class DigitSource:
             and in a division "remainder" so far, "partial" dividend (the remainder followed by the
             digit that is brought down), "multiple" of the divisor, or "result" for the digits after
             "=" in 10*25+2=252. In a value: "result", also for "<", "=" or ">".
-        place: offset of the digit.
+        offset: offset of the digit.
         spans: locations of its sources. For a digit of an operand, its location at each of
             `NumberDigits.places`; a padding zero is only in the expression.
     """
 
     role: str
-    place: int
+    offset: int
     spans: tuple[Span, ...]
 
 
@@ -152,9 +152,9 @@ class LineDigits:
         if self.operation != "-":  # the carry out of the highest place
             found += reversed(range(last.start(4), last.end(4) - 1))
         value = text.partition(" ")[0]  # without a remainder, which only a division has
-        places = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
+        offsets = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
         return tuple(
-            DigitSource("result", place, locate_digits([at])) for place, at in zip(places, found)
+            DigitSource("result", offset, locate_digits([at])) for offset, at in zip(offsets, found)
         )
 
     def _digit(
@@ -185,8 +185,8 @@ def _carried(
         source: group of the digits in the fact before.
     """
     if before is not None:
-        for place, at in zip(range(*match.span(group)), range(*before.span(source))):
-            yield DigitSource(role, place, locate_digits([at]))
+        for offset, at in zip(range(*match.span(group)), range(*before.span(source))):
+            yield DigitSource(role, offset, locate_digits([at]))
 
 
 def locate_digits(offsets: Iterable[int]) -> tuple[Span, ...]:

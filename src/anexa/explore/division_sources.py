@@ -66,12 +66,12 @@ class DivisionDigits:
             return ()
         value, _, remainder = text.partition(" R ")
         rest = range(start + len(text) - len(remainder), start + len(text))
-        places = [start + match.start() for match in re.finditer("[0-9]", value)]
+        offsets = [start + match.start() for match in re.finditer("[0-9]", value)]
         found = [at for at in self._quotient if at is not None]
-        quotient = zip(reversed(places), reversed(found))
+        quotient = zip(reversed(offsets), reversed(found))
         sources = [
-            DigitSource("result", place, locate_digits([at]))
-            for place, at in (*quotient, *zip(reversed(rest), self._left))
+            DigitSource("result", offset, locate_digits([at]))
+            for offset, at in (*quotient, *zip(reversed(rest), self._left))
         ]
         return _in_order(sources)
 
@@ -101,18 +101,18 @@ class DivisionDigits:
         remainder = self._left[: len(parts) - 1]
         self._left = [*_ones_first(match, 3)]
         self._partial = NumberDigits([self._left, parts[: len(self._left)]])
-        for place, at in zip_longest(parts[1:], remainder):
-            yield DigitSource("remainder", place, locate_digits([] if at is None else [at]))
+        for offset, at in zip_longest(parts[1:], remainder):
+            yield DigitSource("remainder", offset, locate_digits([] if at is None else [at]))
         power = len(self._first.own) - 1 - len(self._quotient)
         yield DigitSource("first", parts[0], self._first.spans(power))
-        for place, at in zip(self._partial.own, parts):
-            yield DigitSource("result", place, locate_digits([at]))
+        for offset, at in zip(self._partial.own, parts):
+            yield DigitSource("result", offset, locate_digits([at]))
         self._quotient.append(None)
 
     def _multiply(self, match: re.Match[str]) -> Iterator[DigitSource]:
         """Yield the sources in a multiple; the product of one that is tried is in the table."""
-        for power, place in enumerate(_ones_first(match, 1)):
-            yield DigitSource("second", place, self._divisor.spans(power))
+        for power, offset in enumerate(_ones_first(match, 1)):
+            yield DigitSource("second", offset, self._divisor.spans(power))
         self._divisor = NumberDigits([*self._second.places, _ones_first(match, 1)])
         if not self._quotient:
             self._table[match[2]] = match
@@ -121,8 +121,8 @@ class DivisionDigits:
         entry = self._table.get(match[2])
         table = NumberDigits([] if entry is None else [_ones_first(entry, 3)])
         self._multiple = NumberDigits([_ones_first(match, 3), *table.places])
-        for power, place in enumerate(self._multiple.own):
-            yield DigitSource("multiple", place, table.spans(power))
+        for power, offset in enumerate(self._multiple.own):
+            yield DigitSource("multiple", offset, table.spans(power))
 
     def _compare(self, match: re.Match[str]) -> Iterator[DigitSource]:
         """Yield the sources in a comparison of a digit of the multiple and of the dividend."""
@@ -154,4 +154,4 @@ def _ones_first(match: re.Match[str], group: int) -> Sequence[int]:
 
 
 def _in_order(sources: Iterator[DigitSource] | list[DigitSource]) -> tuple[DigitSource, ...]:
-    return tuple(sorted(sources, key=lambda source: source.place))
+    return tuple(sorted(sources, key=lambda source: source.offset))

@@ -194,9 +194,9 @@ def _parts(
     )
     colon = start + line.text.index(":")
     sources = tuple(
-        DigitSource("number", place, digits.spans(power)[1:])
+        DigitSource("number", offset, digits.spans(power)[1:])
         for digits in (first, second)
-        for power, place in enumerate(digits.own)
+        for power, offset in enumerate(digits.own)
     )
     yield PartPlace(number, "expression", 0, (start, colon), sources)
     starts = accumulate((len(fact.text) + 1 for fact in line.facts), initial=colon + 1)
@@ -248,7 +248,7 @@ def _remaining(
             found.append(DigitSource("number", at, digits.spans(power)))
     located.copies = copies
     if remaining:
-        found.sort(key=lambda source: source.place)
+        found.sort(key=lambda source: source.offset)
         yield PartPlace(number, "remaining", 0, span, tuple(found))
 
 

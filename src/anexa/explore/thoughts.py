@@ -225,7 +225,7 @@ def _part(
     sources = tuple(
         SourceView(
             source.role,
-            written.token_at(source.place),
+            written.token_at(source.offset),
             tuple(i for span in source.spans for i in range(*written.token_span(span))),
         )
         for source in place.sources
