@@ -20,7 +20,7 @@ from anexa.thinking.checker import check
 from anexa.thinking.evaluation import complete, evaluate_problems
 from anexa.thinking.problems import Task, draw
 from anexa.thinking.reinforcement import is_true
-from anexa.thinking.tasks import CELLS
+from anexa.thinking.tasks import EVALUATED_TASKS
 from anexa.training import TrainConfig
 from anexa.training.card import model_card
 from anexa.training.checkpoint import Evaluation, TrainerState
@@ -67,7 +67,7 @@ def table() -> dict[str, tuple[float, float]]:
 
 
 def test_the_card_has_every_task() -> None:
-    assert table().keys() >= {str(task) for task in CELLS}
+    assert table().keys() >= {str(task) for task in EVALUATED_TASKS}
 
 
 def test_the_cards_header_is_that_of_a_trained_model() -> None:
@@ -88,14 +88,14 @@ def test_a_sample_is_as_correct_as_the_card_says() -> None:
     """Two problems of each task, with true thoughts; needs no PyTorch."""
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
-    asked = [draw(task, rng, "test") for task in CELLS for _ in range(2)]
+    asked = [draw(task, rng, "test") for task in EVALUATED_TASKS for _ in range(2)]
     said = complete(model, [render_question(model.chat_template, one.question) for one in asked])
     wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
-    expected = sum(2 * (1 - table()[str(task)][0]) for task in CELLS)
+    expected = sum(2 * (1 - table()[str(task)][0]) for task in EVALUATED_TASKS)
     assert len(wrong) <= expected + 3 * math.sqrt(expected) + 1, wrong
 
 
-@pytest.mark.parametrize("task", CELLS, ids=str)
+@pytest.mark.parametrize("task", EVALUATED_TASKS, ids=str)
 @pytest.mark.slow
 def test_accuracy_in_the_card_is_reproduced(task: Task) -> None:
     """Compare with 60 other problems of each task, within their confidence interval."""

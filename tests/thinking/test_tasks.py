@@ -8,7 +8,7 @@ import pytest
 from anexa.errors import UsageError
 from anexa.thinking.problems import TASKS, is_held_out
 from anexa.thinking.refusals import unanswerable_request
-from anexa.thinking.tasks import CELLS, MENTAL, distinct_problems, task_names
+from anexa.thinking.tasks import EVALUATED_TASKS, MENTAL, distinct_problems, task_names
 from tests.thinking.reading import split_asked
 
 
@@ -28,8 +28,8 @@ def test_the_default_tasks_are_those_of_the_table() -> None:
 
 
 def test_cells_are_tasks_of_training_with_held_out_problems() -> None:
-    assert set(CELLS) <= set(TASKS)
-    assert all(map(is_held_out, CELLS))
+    assert set(EVALUATED_TASKS) <= set(TASKS)
+    assert all(map(is_held_out, EVALUATED_TASKS))
 
 
 def test_unknown_tasks_are_refused() -> None:

@@ -11,7 +11,7 @@ from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS, mental_products
 from anexa.thinking.problems import TASKS, Problem, Task, draw
 from anexa.thinking.refusals import unanswerable_request
 
-CELLS = (
+EVALUATED_TASKS = (
     *(Task(sign, digits) for sign in "+-" for digits in (*range(2, 9), *range(10, 21, 2))),
     *(Task("*", m, n) for m in (2, 3, 4) for n in range(1, m + 1)),
     *(Task("*", digits, digits) for digits in (5, 6, 7, 8, 9)),
@@ -36,7 +36,7 @@ def _refused(rng: random.Random) -> Problem:
 
 
 _DRAWERS: dict[str, Callable[[random.Random], Problem]] = {
-    **{str(task): partial(draw, task, split="test") for task in CELLS},
+    **{str(task): partial(draw, task, split="test") for task in EVALUATED_TASKS},
     **HARD_SETS,
     "no sum": _refused,
     **{str(task): partial(draw, task, split="test") for task in BEYOND_TRAINING},
