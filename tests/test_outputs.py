@@ -23,7 +23,7 @@ pytestmark = posix
 
 DATA = b"digraph {}\n" * 20_000  # more than a pipe holds
 CAPTURED = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-EXISTS = r"exists already: choose another --out, or replace it with --force"
+EXISTS = r"exists already: choose another name, or replace it with --force"
 
 
 def names(folder: Path) -> list[str]:
@@ -211,7 +211,7 @@ def test_graph_replaces_a_file_only_with_force(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     refused = draw("file", tmp_path, **CAPTURED)
     assert (refused.returncode, (tmp_path / "file").read_bytes()) == (1, b"mine")
-    assert b"file exists already: choose another --out, or replace it with --force" in (
+    assert b"file exists already: choose another name, or replace it with --force" in (
         refused.stderr
     )
     assert draw("file", tmp_path, "--force").returncode == 0

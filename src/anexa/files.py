@@ -250,7 +250,7 @@ def check_output(
     elif _descriptor(path) is not None:  # its file has been opened, so nothing is replaced
         return
     elif not replace and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        raise AnexaError(f"{path} exists already: choose another --out, or replace it with --force")
+        raise AnexaError(f"{path} exists already: choose another name, or replace it with --force")
     elif not os.access(path, os.W_OK):
         raise AnexaError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
     elif stat.S_ISREG(status.st_mode):

@@ -88,7 +88,7 @@ def test_existing_output_is_kept_without_force(command: str, place: Path) -> Non
     out = place / command.split()[-1]
     out.write_bytes(b"mine")
     result = anexa(*command.split(), cwd=place)
-    assert f"{out.name} exists already: choose another --out, or replace it with --force" in (
+    assert f"{out.name} exists already: choose another name, or replace it with --force" in (
         one_sentence(result)
     )
     assert (result.returncode, out.read_bytes()) == (1, b"mine")

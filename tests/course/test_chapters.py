@@ -70,6 +70,20 @@ def test_form_of_a_chapter(chapter: Chapter) -> None:
 
 
 @each_chapter
+def test_lesson_takes_45_minutes(chapter: Chapter) -> None:
+    notes = chapter.text.partition(TEACHERS)[2]
+    assert sum(map(int, re.findall(r"^- (\d+) minutes: ", notes, flags=re.M))) == 45
+
+
+@each_chapter
+def test_command_of_the_check_has_the_name_of_the_student(chapter: Chapter) -> None:
+    command = f"anexa check {chapter.number} mine.py --student"
+    assert f"{command} Ada\n" in chapter.for_student("Ada")
+    assert f"{command} 'Ada & Bob'\n" in chapter.for_student("Ada & Bob")
+    assert "--student Ada" not in chapter.for_student("")
+
+
+@each_chapter
 def test_references_of_a_chapter(chapter: Chapter) -> None:
     assert broken_references(chapter.path) == []
 
@@ -149,6 +163,8 @@ def test_notebook_has_the_code_of_the_chapter(
     sources = "".join(example.source for example in examples(chapter.text)[0])
     assert "\n".join(cells) == sources.rstrip("\n")
     assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in texts[-1]
+    assert "%%writefile mine.py" in texts[-1]
+    assert "For teachers" not in texts[-1]
     names: dict[str, object] = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and not cell["metadata"]:

@@ -109,7 +109,10 @@ def test_a_wrong_file_ends_with_status_1(tmp_path: Path) -> None:
     found = anexa("check", "1", "mine.py", cwd=tmp_path)
     assert found.returncode == 1
     assert found.stdout.startswith("✗ by_hand: number 1 of the result is 1, and should be ")
+    assert found.stdout.endswith("For yours, add --student NAME.\n")
     assert not found.stderr
+    named = anexa("check", "1", "mine.py", "--student", STUDENT, cwd=tmp_path)
+    assert "add --student" not in named.stdout
 
 
 def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:

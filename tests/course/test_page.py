@@ -180,6 +180,7 @@ def test_every_chapter_fits_on_a_phone_and_its_code_keeps_its_lines(reader: Any)
 
 
 def test_keys_and_notes(page: Any) -> None:
+    assert page.locator("kbd").inner_text() == "p"
     page.locator(".contents a").first.focus()
     page.keyboard.press("Enter")
     page.locator("#chapter h2").first.wait_for()

@@ -22,6 +22,7 @@ def check(
     only files that you would run.
     """
     from anexa.course.checking import check as check_file
+    from anexa.course.exercise import BY_HAND
 
     report = check_file(chapter, file, student)
     for question in report.passed:
@@ -33,4 +34,6 @@ def check(
     echo(escape_controls(f"✗ {report.problem}."))
     if report.why:
         echo(f"  {report.why}")
+    if not student and report.failed and report.failed.call == BY_HAND:
+        echo("  These are the numbers without a name. For yours, add --student NAME.")
     raise typer.Exit(1)

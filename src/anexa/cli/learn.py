@@ -38,7 +38,11 @@ def learn(
     force: common.Force = False,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8100,
 ) -> None:
-    """Learn how a GPT works, from a letter to a thought, in chapters that check you."""
+    """Learn how a GPT works, from a letter to a thought, in chapters that check you.
+
+    For teachers: a chapter is a lesson of 45 minutes, and ends with notes on it. The key p makes
+    the type of the page larger, for a projector.
+    """
     from anexa.course.chapters import chapter, chapters
     from anexa.course.exercise import check_student
 

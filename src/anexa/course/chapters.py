@@ -16,6 +16,7 @@ from pathlib import Path
 from anexa.course.exercise import check_student
 from anexa.course.exercises import EXERCISES
 from anexa.errors import UsageError
+from anexa.names import shell_word
 
 BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
@@ -39,7 +40,7 @@ class Chapter:
     text: str
 
     def for_student(self, student: str) -> str:
-        """Return the text with the numbers of a student.
+        """Return the text with the numbers of a student, and the name in the command of the check.
 
         Args:
             student: name of the student; empty: nobody in particular.
@@ -49,10 +50,15 @@ class Chapter:
         """
         check_student(student)
         numbers = EXERCISES[self.number].numbers(self.number, student)
-        return BLOCK.sub(
-            lambda block: f"```yours\n{numbers}\n```" if block[1] == "yours" else block[0],
-            self.text,
-        )
+        option = f" --student {shell_word(student)}" if student else ""
+        check = f"anexa check {self.number} mine.py"
+
+        def convert(kind: str, block: str) -> str:
+            if kind == "yours":
+                return f"```yours\n{numbers}\n```"
+            return block.replace(check, check + option) if kind == "sh" else block
+
+        return BLOCK.sub(lambda block: convert(block[1], block[0]), self.text)
 
 
 @dataclass(frozen=True)

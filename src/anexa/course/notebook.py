@@ -7,14 +7,20 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from anexa.course.chapters import BLOCK, Chapter
+from anexa.course.chapters import BLOCK, TEACHERS, Chapter
 from anexa.course.terminal import to_terminal
 
 _RAISES = {"tags": ["raises-exception"]}  # running all cells goes on after the exception
+_HINT = (
+    "In this notebook: begin the cell of your solution with the line `%%writefile mine.py`, and "
+    "write `!` before the command."
+)
 
 
 def to_notebook(chapter: Chapter, student: str) -> str:
     """Convert a chapter to a notebook without results: the reader's own Python computes them.
+
+    The notes for teachers are left out, so that a notebook can be handed to a class.
 
     Args:
         chapter: chapter to convert.
@@ -26,12 +32,12 @@ def to_notebook(chapter: Chapter, student: str) -> str:
     Raises:
         UsageError: if the name is too long.
     """
-    text, cells, end = to_terminal(chapter, student), [], 0
+    text, cells, end = to_terminal(chapter, student).partition(TEACHERS)[0], [], 0
     for block in BLOCK.finditer(text):
         if block[1] == "python":
             cells += [_text(text[end : block.start()]), *_code(block[2])]
             end = block.end()
-    cells.append(_text(text[end:]))
+    cells.append(_text(f"{text[end:].rstrip()}\n\n{_HINT}"))
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = {
         "cells": cells,

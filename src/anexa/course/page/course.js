@@ -50,7 +50,29 @@ function makeList(chapters) {
       " says whether your solution of an exercise is right. Read them in any order: each says what it builds on.",
     ),
     make("ol", { className: "contents" }, ...items),
+    make("h2", {}, "For teachers"),
+    makeAdvice(),
   ];
+}
+
+function makeAdvice() {
+  const code = (text) => make("code", {}, text);
+  const items = [
+    ["A chapter is a lesson. It ends with notes: what to do in which minutes, and common errors."],
+    ["The key ", make("kbd", {}, "p"), " makes the type larger, for a projector."],
+    [
+      code("anexa learn --student ANNA"),
+      " gives Anna numbers of her own. ",
+      code("anexa check 3 mine.py --student ANNA"),
+      " expects the results for them, on your computer as on hers.",
+    ],
+    [code("anexa learn --notebook 3 three.ipynb"), " writes a chapter as a Jupyter notebook, without the notes."],
+    [
+      "Each student runs Anexa on a computer of their own. ",
+      "Once it is installed, the course needs no network, no account and no graphics card.",
+    ],
+  ];
+  return make("ul", {}, ...items.map((parts) => make("li", {}, ...parts)));
 }
 
 async function makeChapter(number, signal) {
