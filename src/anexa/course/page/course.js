@@ -59,7 +59,11 @@ function makeAdvice() {
   const code = (text) => make("code", {}, text);
   const items = [
     ["A chapter is a lesson. It ends with notes: what to do in which minutes, and common errors."],
-    ["The key ", make("kbd", {}, "p"), " makes the type larger, for a projector."],
+    [
+      "The key ",
+      make("kbd", {}, "p"),
+      " makes the type larger, for a projector. For the glass box, use the zoom of the browser.",
+    ],
     [
       code("anexa learn --student ANNA"),
       " gives Anna numbers of her own. ",
