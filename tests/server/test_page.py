@@ -62,15 +62,15 @@ def test_conversation_is_shown_saved_and_exported(page: Any) -> None:
 
 
 def test_page_says_how_many_turns_were_dropped(page: Any) -> None:
-    """The longest answer takes most of the context, and long questions the rest."""
-    for number in range(1, 5):
-        ask(page, f"{number}" * 100)
+    """The longest answer takes most of the context, and sums of 20 digits the rest."""
+    for number in range(1, 8):
+        ask(page, f"{number}" * 20 + "+" + "1" * 20)
         answered(page, number)
     notes = page.locator(".dropped")
     said = "dropped, to leave room for the answer"
     assert notes.all_inner_texts() == [f"1 earlier turn was {said}", f"2 earlier turns were {said}"]
     page.reload()
-    answered(page, 4)
+    answered(page, 7)
     assert notes.count() == 2, "the notes are saved"
 
 
