@@ -241,10 +241,15 @@ def test_equal_seeds_and_steps_give_equal_sequences() -> None:
     assert rows.sample(30)[:10] == rows.sample(10)
 
 
-def thoughts(steps: range) -> list[str]:
-    examples = Examples(LENGTH + 1, 1)
+def thoughts(steps: range, curriculum_steps: int = CURRICULUM_STEPS) -> list[str]:
+    examples = Examples(LENGTH + 1, 1, curriculum_steps=curriculum_steps)
     drawn = chain.from_iterable(examples.batch(step, 5120) for step in steps)
     return [example.thought for example in drawn if example.thought]
+
+
+def test_without_a_curriculum_the_first_steps_have_long_thoughts() -> None:
+    assert max(map(len, thoughts(range(16)))) <= EASY_THOUGHT_CHARS
+    assert max(map(len, thoughts(range(16), 0))) > HARD_THOUGHT_CHARS / 2
 
 
 def test_short_thoughts_come_first() -> None:

@@ -118,7 +118,8 @@ class Examples:
         shuffled.
         """
         rng = random.Random(f"{self._seed} {number}")
-        hardness = min(1.0, number * GROUP_STEPS / max(1, self._curriculum_steps))
+        step, steps = number * GROUP_STEPS, self._curriculum_steps
+        hardness = step / steps if step < steps else 1.0
         longest = round(EASY_THOUGHT_CHARS + hardness * (self._hardest - EASY_THOUGHT_CHARS))
         examples, total = [], 0
         while total < GROUP_STEPS * tokens:
