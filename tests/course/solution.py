@@ -29,5 +29,5 @@ def check_text(text: str, chapter: int, folder: Path, student: str = STUDENT) ->
 
 
 def said(report: Report) -> str:
-    """What a learner reads of a report."""
+    """Return the problem and the reason of a report, which the learner reads, as JSON."""
     return json.dumps([report.problem, report.why], ensure_ascii=False)

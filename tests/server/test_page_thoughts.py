@@ -73,7 +73,7 @@ def parsed(page: Any, lines: list[str]) -> list[Any]:
 
 
 def test_steps_are_explained_as_column_arithmetic(page: Any) -> None:
-    """What is written, column by column, is the value; and the carries are those of the sum."""
+    """The digits that are written are those of the value, and the carries those of the sum."""
     rng = random.Random(1)
     operands = [
         (rng.randrange(10 ** rng.randint(1, 9)), rng.randrange(1, 10**7)) for _ in range(99)
@@ -265,7 +265,7 @@ def test_a_division_is_written_as_on_paper(
 
 
 def test_what_remains_is_a_piece_of_its_line(page: Any) -> None:
-    """It has its sign in it, also while it is written."""
+    """The piece includes the sign `:=`, also while the line is being generated."""
     whole, _ = CHAIN.thought.split("\n")
     show(page, Problem(CHAIN.question, f"{whole}\n{whole.partition('(-A4)')[0]}", "-120"))
     pieces = ["A1-a5:", "A:1<5,", "A:05-1-0=4:", "-A4"]
