@@ -114,7 +114,13 @@ def test_compiled_prints_ratios_and_goals(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("emma\nolivia\nava\nisabella\n", encoding="utf-8")
     port = tmp_path / "port.py"
-    port.write_text("print('training per step   12.5 us')", encoding="utf-8")
+    port.write_text(
+        "import time\n"
+        "while time.process_time() < 0.1:  # as a training would, longer than a tick of the clock\n"
+        "    pass\n"
+        "print('training per step   12.5 us')\n",
+        encoding="utf-8",
+    )
     result = benchmark(
         "compiled.py", "loop", "names", "--engine", "torch", "--corpus", names, "--rounds", "1",
         "--port", f"ours={sys.executable} {port}", "--port", f"silent={sys.executable} -c pass",
