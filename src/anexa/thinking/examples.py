@@ -5,7 +5,6 @@ The corpus is endless: the examples of a training step are a function of the see
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,15 +18,16 @@ from anexa.thinking.splits import Split
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 # Percentages of the tokens of problems, by operation.
-TOKEN_SHARES = {"+": 8, "-": 12, "*": 34, "/": 16, "chain": 15, "story": 7, "?": 8}
-# Products with a factor of more than LONG_FACTOR_DIGITS digits are drawn less often.
+TOKEN_SHARES = {"+": 8, "-": 10, "*": 38, "/": 16, "chain": 16, "story": 5, "?": 7}
+# The tasks of an operation are drawn equally often, but for products with a factor of more than
+# LONG_FACTOR_DIGITS digits, which are drawn less often.
 LONG_FACTOR_DIGITS, LONG_FACTOR_WEIGHT = 9, 0.35
 # Fractions of the examples.
 DIRECT_FRACTION = 0.08  # answered without a thought
 MULTI_TURN_FRACTION = 0.07  # with earlier turns before the question
 EARLIER_TURNS = (1, 1, 1, 2, 2, 3, 4, 6)  # number of earlier turns: one of these
 REFUSAL_FRACTION = 0.08  # requests that the model cannot answer, with a refusal
-FIRST_LETTER_FRACTION = 0.5  # ones always marked with A; in the others, with a random letter
+FIRST_LETTER_FRACTION = 0.1  # ones marked with A; in the others, with a random letter
 REPHRASED_FRACTION = 0.3  # of calculations: phrased in words, or with spaces
 
 # Curriculum: the maximum length of a thought, in characters, at the beginning and at the end.
@@ -215,12 +215,12 @@ def _tasks(longest: int, held_out: bool) -> tuple[list[Task], list[float]]:
 
 
 def _share_of_tokens(task: Task) -> float:
-    """Return the weight of a task in the tokens of its operation: the root of its typical length.
+    """Return the weight of a task in the tokens of its operation: its typical length.
 
     Products with a long factor are reduced by `LONG_FACTOR_WEIGHT`.
     """
     is_long = task.operation == "*" and task.left > LONG_FACTOR_DIGITS
-    return math.sqrt(typical_sizes(task)[1]) * (LONG_FACTOR_WEIGHT if is_long else 1.0)
+    return typical_sizes(task)[1] * (LONG_FACTOR_WEIGHT if is_long else 1.0)
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS, Problem, Task
 from anexa.thinking.splits import MENTAL_PRODUCTS, split_of
 
 BEYOND_TRAINING = (
-    *(Task(sign, digits) for sign in "+-" for digits in (22, 24)),
+    *(Task(sign, digits) for sign in "+-?" for digits in (22, 24)),
     *(Task("*", digits, digits) for digits in (10, 11, 13)),
     *(Task("/", digits, 2) for digits in (10, 12)),
 )

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 # Fraction of the sums, differences and comparisons whose operands both have the full length.
 LONG_FRACTION = 0.5
 
 
-def draw_number(rng: random.Random, digits: int, *, uniform: bool = True) -> int:
+# Sets of digits that are difficult: to carry or borrow across; in a product, those that make the
+# largest sums.
+_DIFFICULT_DIGITS = ("09", "01", "059", "019", "0", "9")
+_DIFFICULT_FACTOR_DIGITS = ("6789", "789", "5678", "4689", "09", "9")
+
+
+def draw_number(
+    rng: random.Random,
+    digits: int,
+    *,
+    uniform: bool = True,
+    difficult_digits: Sequence[str] = _DIFFICULT_DIGITS,
+) -> int:
     """Draw a number.
 
     Args:
         rng: random generator.
         digits: number of digits.
-        uniform: whether all numbers are equally likely; if not, 3 in 10 consist mostly of digits
-            that are difficult to carry or borrow across, such as 0 and 9.
+        uniform: whether all numbers are equally likely; if not, 3 in 10 consist mostly of difficult
+            digits.
+        difficult_digits: sets of such digits, one of which is chosen.
     """
     least: int = 10 ** (digits - 1) if digits > 1 else 0
     if uniform or rng.random() < 0.7:
         return rng.randrange(least, 10**digits)
-    difficult = rng.choice(("09", "01", "059", "019", "0", "9"))
+    difficult = rng.choice(difficult_digits)
     drawn = (
         rng.choice(difficult) if rng.random() < 0.8 else rng.choice("0123456789")
         for _ in range(digits)
@@ -46,7 +60,11 @@ def draw_operands(
     """
     if right is None:
         right = left if rng.random() < LONG_FRACTION else rng.randint(1, left)
-    a, b = (draw_number(rng, digits, uniform=uniform) for digits in (left, right))
+    difficult = _DIFFICULT_FACTOR_DIGITS if operation == "*" else _DIFFICULT_DIGITS
+    a, b = (
+        draw_number(rng, digits, uniform=uniform, difficult_digits=difficult)
+        for digits in (left, right)
+    )
     if operation == "/":
         b = b or rng.randint(1, 9)
         if not uniform and rng.random() < 0.25 and len(str(a - a % b)) == left:

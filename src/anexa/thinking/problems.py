@@ -14,11 +14,10 @@ from anexa.thinking.stories import draw_story
 from anexa.thinking.thoughts import ThoughtStep, write_step
 
 # Maximum sizes in training.
-MAX_DIGITS = 20  # digits of an operand of a sum or a difference, and of the longer factor
+MAX_DIGITS = 20  # digits of an operand of a sum, difference or comparison, and of the longer factor
 MAX_FACTOR_DIGITS = 9  # digits of the shorter factor
 MAX_PRODUCT_FACTS = 81  # digits of one factor times digits of the other
 MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
-MAX_COMPARED_DIGITS = 26
 
 INEXACT_FRACTION = 0.03  # of the chains in training: refused because of a division
 SMALLER_FRACTION = 0.3  # of the comparisons: ask for the smaller number
@@ -67,7 +66,7 @@ class Task:
 
 
 TASKS = (
-    *(Task(sign, digits) for sign in "+-" for digits in range(1, MAX_DIGITS + 1)),
+    *(Task(sign, digits) for sign in "+-?" for digits in range(1, MAX_DIGITS + 1)),
     *(
         Task("*", m, n)
         for m in range(1, MAX_DIGITS + 1)
@@ -80,7 +79,6 @@ TASKS = (
         for n in range(1, MAX_DIVISOR_DIGITS + 1)
     ),
     *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
-    *(Task("?", digits) for digits in range(1, MAX_COMPARED_DIGITS + 1)),
 )
 
 

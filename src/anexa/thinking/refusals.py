@@ -24,8 +24,8 @@ TOO_LARGE = (
 
 # Minimum number of digits of an operand in training requests that are refused as too large: well
 # above the lengths that `anexa eval` measures beyond training.
-TOO_MANY_DIGITS = {"+": 36, "-": 36, "/": 20, "?": 40}
-TOO_MANY_FACTS = 201  # of a product: digits of one factor times digits of the other
+TOO_MANY_DIGITS = {"+": 48, "-": 48, "/": 32, "?": 48}
+TOO_MANY_FACTS = 300  # of a product: digits of one factor times digits of the other
 TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operations
 MAX_LISTED = 4  # maximum count of numbers without an operation that get a question back
 
@@ -62,7 +62,7 @@ def unanswerable_request(rng: random.Random) -> tuple[str, str]:
     """
     kinds = (_words, _letters, _digits, _unsupported, _too_large, _listed, _by_zero)
     while True:
-        (kind,) = rng.choices(kinds, (6, 2, 2, 7, 6, 3, 1))
+        (kind,) = rng.choices(kinds, (6, 2, 2, 7, 6, 5, 1))
         text, answer = kind(rng)
         if normalize_question(text) == text:  # the model only sees normalized questions
             return text, answer
@@ -107,7 +107,7 @@ def _unsupported(rng: random.Random) -> tuple[str, str]:
 
 def _too_large(rng: random.Random) -> tuple[str, str]:
     sign = rng.choice("+-*/?c")
-    most = rng.choice((50, 50, 100, 400))
+    most = rng.choice((60, 60, 100, 400))
     if sign == "*":
         short = rng.randint(1, 40)
         least = -(-TOO_MANY_FACTS // short)
