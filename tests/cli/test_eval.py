@@ -33,7 +33,7 @@ def test_eval_prints_json(tmp_path: Path) -> None:
     assert (first["model"], first["engine"], first["seed"]) == ("anexa", "numpy", 1)
     assert [row["task"] for row in first["tasks"]] == ["+ 3", "2x2"]
     for row in first["tasks"]:
-        for name in ("thinking", "direct", "provenance", "faithful", "causal"):
+        for name in ("thinking", "direct", "sourced", "faithful", "causal"):
             assert row[name]["count"] == 3
             assert row[name]["value"] == row[name]["hits"] / 3
             assert row[name]["interval"][0] <= row[name]["value"] <= row[name]["interval"][1]

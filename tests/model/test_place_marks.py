@@ -22,7 +22,7 @@ def rendered(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "first", "marked"),
+    ("text", "ones_letter", "marked"),
     [
         ("347*86", 0, "C3B4A7*B8A6"),
         ("347*86", 24, "A3Z4Y7*Z8Y6"),
@@ -32,8 +32,8 @@ def rendered(text: str) -> str:
         ("1" * 28, 0, "B1A1" + "".join(f"{letter}1" for letter in "ZYXWVUTSRQPONMLKJIHGFEDCBA")),
     ],
 )
-def test_a_letter_names_the_place_of_each_digit(text: str, first: int, marked: str) -> None:
-    assert mark_places(text, first) == marked
+def test_a_letter_names_the_place_of_each_digit(text: str, ones_letter: int, marked: str) -> None:
+    assert mark_places(text, ones_letter) == marked
 
 
 @given(TEXTS)
@@ -45,9 +45,9 @@ def test_the_template_marks_as_python_does(text: str) -> None:
 
 
 @given(TEXTS, st.integers(0, 25))
-def test_marks_can_be_removed(text: str, first: int) -> None:
+def test_marks_can_be_removed(text: str, ones_letter: int) -> None:
     plain = re.sub("[A-Z]", "", text)
-    assert re.sub("[A-Z](?=[0-9])", "", mark_places(plain, first)) == plain
+    assert re.sub("[A-Z](?=[0-9])", "", mark_places(plain, ones_letter)) == plain
 
 
 def test_marking_the_longest_question_takes_little_work() -> None:

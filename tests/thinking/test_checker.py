@@ -122,7 +122,7 @@ def test_sources_of_operands_are_found() -> None:
     )
     assert report.all_true
     sources = [
-        [(one.number, one.source, one.place) for one in line.operands] for line in report.lines
+        [(one.number, one.source, one.position) for one in line.operands] for line in report.lines
     ]
     assert sources == [
         [(4, "question", 2), (9, "question", 3)],
@@ -264,7 +264,7 @@ def test_what_a_line_has_used_is_no_source_of_another(second: str) -> None:
     third = f"A{value}+a3:A:{value}+3+0={value + 3:02}:{write_value(value + 3)}"
     report = check("(1+2)*3", f"A1+a2:A:1+2+0=03:A3:=A3*A3\n{second}\n{third}", str(value + 3))
     assert report.true_steps == 3
-    assert not report.provenance
+    assert not report.sourced
     assert [one.source for one in report.lines[2].operands] == ["line", "nowhere"]
 
 
@@ -287,7 +287,7 @@ def test_a_wrong_digit_does_not_change_solves_question() -> None:
         "A4B3C1*a2:A4*a2+0=08;A8,B3*a2+0=06;B6,C1*a2+0=02;C2:C2B6A8"
     )
     report = check("(47+86)*2", thought, "268")
-    assert (report.true_steps, report.provenance, report.complete) == (1, True, True)
+    assert (report.true_steps, report.sourced, report.complete) == (1, True, True)
     assert (report.faithful, report.solves_question, report.all_true) == (True, True, False)
     assert [(fact.true, fact.fits) for fact in report.lines[0].facts] == [
         (False, False), (True, True)

@@ -29,7 +29,7 @@ chains = st.builds(
 worked_out = (problems | chains).filter(lambda one: bool(one.thought))  # 5/0 needs no thought
 operations = st.sampled_from("+-*/?")
 numbers = st.integers(1, 40).flatmap(lambda digits: st.integers(0, 10**digits - 1))
-firsts = st.integers(0, len(LETTERS) - 1)
+ones_letters = st.integers(0, len(LETTERS) - 1)
 CHARACTERS = "0123456789ABCEZabcez+-*/?<=>:;,() R\n"
 
 
@@ -43,10 +43,10 @@ def ask(operation: str, a: int, b: int) -> str:
     return write_comparison(a, b) if operation == "?" else f"{a}{operation}{b}"
 
 
-@given(operations, numbers, numbers, firsts)
-def test_lines_with_any_operands_are_true(operation: str, a: int, b: int, first: int) -> None:
+@given(operations, numbers, numbers, ones_letters)
+def test_lines_with_any_operands_are_true(operation: str, a: int, b: int, ones_letter: int) -> None:
     assume(operation != "/" or b)
-    step = write_step(operation, a, b, first)
+    step = write_step(operation, a, b, ones_letter)
     report = check(ask(operation, a, b), step.text, answer_of(step))
     assert agrees(report)
     assert report.solves_question
@@ -96,12 +96,12 @@ def test_any_changed_character_of_what_remains_is_detected(
     assert not agrees(check(question, changed_thought, answer))
 
 
-@given(numbers, numbers, firsts)
+@given(numbers, numbers, ones_letters)
 @example(30, 30, 0)
 def test_a_comparison_of_unknown_phrasing_may_ask_for_either_number(
-    a: int, b: int, first: int
+    a: int, b: int, ones_letter: int
 ) -> None:
-    thought = write_step("?", a, b, first).text
+    thought = write_step("?", a, b, ones_letter).text
     question = f"There are {a} pens here and {b} there."
     answers = [
         answer for answer in (str(a), str(b), EQUAL) if check(question, thought, answer).all_true
@@ -112,12 +112,12 @@ def test_a_comparison_of_unknown_phrasing_may_ask_for_either_number(
 signed_sums = st.tuples(st.sampled_from("+-"), numbers, numbers)
 
 
-@given(signed_sums, signed_sums, st.sampled_from("+-*/"), firsts)
+@given(signed_sums, signed_sums, st.sampled_from("+-*/"), ones_letters)
 def test_lines_with_negative_values_are_true(
-    one: tuple[str, int, int], other: tuple[str, int, int], operation: str, first: int
+    one: tuple[str, int, int], other: tuple[str, int, int], operation: str, ones_letter: int
 ) -> None:
     chain = Calculation(operation, Calculation(*one), Calculation(*other))
-    steps, answer = solve(chain, first)
+    steps, answer = solve(chain, ones_letter)
     report = check(str(chain), "\n".join(step.text for step in steps), answer)
     assert agrees(report)
     assert [line.value for line in report.lines] == [step.value for step in steps]

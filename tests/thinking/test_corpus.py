@@ -135,7 +135,7 @@ def test_sequences_equal_examples_written_by_hand() -> None:
         Example((), "hi", None, NOT_ARITHMETIC): f"{NOT_ARITHMETIC}{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
-        Example((), "2+3", "t", "5", first=7): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
+        Example((), "2+3", "t", "5", ones_letter=7): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
     }
     for example, expected in examples.items():
         assert learned(rows.label(example)) == expected
@@ -145,9 +145,10 @@ def test_sequences_equal_examples_written_by_hand() -> None:
 @hypothesis_settings(max_examples=20)
 def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) -> None:
     for example in Examples(LENGTH + 1, seed).batch(step, LENGTH):
-        if example.first:  # the template has an A for the ones
-            assert f"{USER}{mark_places(example.question, example.first)}{ASSISTANT}" in text_of(
-                example
+        if example.ones_letter:  # the template has an A for the ones
+            assert (
+                f"{USER}{mark_places(example.question, example.ones_letter)}{ASSISTANT}"
+                in text_of(example)
             )
             continue
         messages = []

@@ -47,7 +47,7 @@ def judged(answerer: Answerer, task: Task, count: int = 20, block_size: int = 25
 def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
     whole = Proportion(20, 20)
-    assert (cell.thinking, cell.provenance, cell.faithful, cell.causal) == (whole,) * 4
+    assert (cell.thinking, cell.sourced, cell.faithful, cell.causal) == (whole,) * 4
     assert cell.steps == Proportion(20 * lines, 20 * lines)
     assert cell.direct.hits <= 1, "which is 7, always"
 
@@ -111,10 +111,10 @@ def test_wrong_steps_wrong_answers_and_unused_thoughts_are_distinguished() -> No
 
     wrong = judged(one_more, Task("+", 3))
     assert (wrong.thinking.hits, wrong.faithful.hits, wrong.causal.hits) == (0, 0, 0)
-    assert wrong.steps.value == wrong.provenance.value == 1
+    assert wrong.steps.value == wrong.sourced.value == 1
     lucky = judged(knows, Task("+", 3))
     assert (lucky.thinking.value, lucky.direct.value) == (1, 1)
-    assert (lucky.steps.hits, lucky.provenance.hits, lucky.faithful.hits) == (0, 0, 0)
+    assert (lucky.steps.hits, lucky.sourced.hits, lucky.faithful.hits) == (0, 0, 0)
     assert lucky.causal.hits == 0
 
 

@@ -118,18 +118,18 @@ def values_in(node: Calculation | int) -> list[Fraction]:
 
 
 @given(calculations, st.integers(0, 25))
-def test_steps_lead_to_the_value(calculation: Calculation, first: int) -> None:
+def test_steps_lead_to_the_value(calculation: Calculation, ones_letter: int) -> None:
     try:
         expected: Fraction | None = calculate(str(calculation))
     except ZeroDivisionError:
         expected = None
     if expected is None:
         with pytest.raises(RefusedDivision) as stopped:
-            evaluate(calculation, first)
+            evaluate(calculation, ones_letter)
         assert stopped.value.by_zero or stopped.value.steps[-1].remainder
         return
     try:
-        steps = evaluate(calculation, first)
+        steps = evaluate(calculation, ones_letter)
     except RefusedDivision:
         assert any(value.denominator > 1 for value in values_in(calculation))
         return
@@ -148,7 +148,7 @@ def test_steps_lead_to_the_value(calculation: Calculation, first: int) -> None:
     last = steps[-1]
     assert not any(step.remainder for step in steps[:-1])
     assert last.value + Fraction(last.remainder, last.b or 1) == expected
-    assert steps[0].text[0] == chr(ord("A") + first)
+    assert steps[0].text[0] == chr(ord("A") + ones_letter)
 
 
 @pytest.mark.parametrize(

@@ -257,12 +257,14 @@ def test_chains_are_varied_and_of_the_size_of_training(operations: int) -> None:
 
 
 @given(st.sampled_from(TASKS), st.integers(0, 2**32), st.integers(0, 25))
-def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, first: int) -> None:
-    one = draw(task, random.Random(seed), first=first)
+def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, ones_letter: int) -> None:
+    one = draw(task, random.Random(seed), ones_letter=ones_letter)
     lines = [read_line(text) for text in one.thought.split("\n") if text]
     for line in lines:
         assert_true(line)
-    assert all(text.strip("-(")[0] == chr(65 + first) for text in one.thought.split("\n") if text)
+    assert all(
+        text.strip("-(")[0] == chr(65 + ones_letter) for text in one.thought.split("\n") if text
+    )
     if one.answer in (INEXACT, BY_ZERO):
         assert task in CHAINS
         return

@@ -81,9 +81,9 @@ def test_lines_are_written_out(operation: str, a: int, b: int, line: str) -> Non
 
 
 @given(st.sampled_from("+-*/?"), numbers, numbers, letters)
-def test_lines_are_true(operation: str, a: int, b: int, first: int) -> None:
+def test_lines_are_true(operation: str, a: int, b: int, ones_letter: int) -> None:
     b = b or 1 if operation == "/" else b
-    step = write_step(operation, a, b, first)
+    step = write_step(operation, a, b, ones_letter)
     line = read_line(step.text)
     assert (line.operation, line.a, line.b, line.negated) == (operation, a, b, False)
     assert_true(line)
@@ -91,7 +91,7 @@ def test_lines_are_true(operation: str, a: int, b: int, first: int) -> None:
         assert step.value == (a > b) - (a < b)
     else:
         assert (step.value, step.remainder) == value_of(line)
-    assert step.text[0] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[first]
+    assert step.text[0] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[ones_letter]
 
 
 @given(st.sampled_from("+-*/"), numbers, numbers, st.booleans(), st.booleans())
@@ -144,9 +144,9 @@ def test_a_comparison_ends_at_the_first_digits_that_differ(a: int, b: int) -> No
 
 
 @given(numbers, numbers, letters)
-def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, first: int) -> None:
+def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, ones_letter: int) -> None:
     x, y = str(a)[::-1], str(b)[::-1]
-    line = read_line(write_step("*", a, b, first).text)
+    line = read_line(write_step("*", a, b, ones_letter).text)
     pairs = []
     before = 0
     for fact in line.facts:
@@ -161,7 +161,7 @@ def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, first: int
     assert len(pairs) == len(x) * len(y)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4
     expected = [
-        (letters[first + i] + x[i], letters[first + j] + y[j])
+        (letters[ones_letter + i] + x[i], letters[ones_letter + j] + y[j])
         for place in range(len(x) + len(y) - 1)
         for i in range(len(x))
         for j in [place - i]
@@ -170,7 +170,7 @@ def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, first: int
     assert [pair[:2] for pair in pairs] == expected
     result = str(a * b).zfill(len(x) + len(y) - 1)[::-1]
     written = [digits for *_, digits in pairs if digits]
-    assert written == [letters[first + k] + result[k] for k in range(len(x) + len(y) - 1)]
+    assert written == [letters[ones_letter + k] + result[k] for k in range(len(x) + len(y) - 1)]
 
 
 @given(numbers, divisors)
@@ -202,11 +202,11 @@ def test_divisions_have_the_multiples_and_a_fact_for_each_digit(a: int, b: int) 
 
 
 @given(numbers, letters)
-def test_values_have_their_highest_place_first(number: int, first: int) -> None:
-    text = write_value(number, first)
+def test_values_have_their_highest_place_first(number: int, ones_letter: int) -> None:
+    text = write_value(number, ones_letter)
     assert text[1::2] == str(number)
     marks = text[0::2][::-1]
-    assert marks == ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 3)[first : first + len(marks)]
+    assert marks == ("ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 3)[ones_letter : ones_letter + len(marks)]
 
 
 @pytest.mark.parametrize(("digits", "longest"), [(9, 1276), (12, 2208), (13, 2582)])

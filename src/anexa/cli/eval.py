@@ -16,7 +16,7 @@ COLUMNS = {
     "thinking": "thinking",
     "direct": "direct",
     "steps": "true steps",
-    "provenance": "sourced",
+    "sourced": "sourced",
     "faithful": "faithful",
     "causal": "causal",
 }

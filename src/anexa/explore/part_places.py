@@ -155,7 +155,7 @@ class LocatedNumbers:
 
 
 def locate_numbers(question: str, start: int) -> list[Span]:
-    """Locate the numbers of a question, in the order of `Operand.place`.
+    """Locate the numbers of a question, in the order of `Operand.position`.
 
     Args:
         question: the question as it stands in the prompt, with place marks or without.
@@ -175,7 +175,7 @@ def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandP
     """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
     for operand, match in zip(line.operands, OPERAND.finditer(line.text)):
-        source = operand.source, operand.place
+        source = operand.source, operand.position
         span = start + match.start(), start + match.end()
         origin, copy = located.origins.get(source), located.copies.get(source)
         found.append(OperandPlace(operand, span, origin, copy))

@@ -26,9 +26,7 @@ class RemainingCalculation:
 
     def __init__(self, question: Question) -> None:
         self._operations = question.operations
-        self._lines: dict[
-            int, int
-        ] = {}  # index of an operation: index of the line that computes it
+        self._lines: dict[int, int] = {}  # operation: the line that computes it; both indices
 
     def add(self, number: int, line: Line) -> None:
         """Record that a line computes the first pending operation with the same two sources.
@@ -37,10 +35,10 @@ class RemainingCalculation:
             number: index of the line.
             line: the checked line.
         """
-        wanted = sorted((operand.source, operand.place) for operand in line.operands)
-        for place in range(len(self._operations)):
-            if place not in self._lines and sorted(self._operands(place)) == wanted:
-                self._lines[place] = number
+        wanted = sorted((operand.source, operand.position) for operand in line.operands)
+        for position in range(len(self._operations)):
+            if position not in self._lines and sorted(self._operands(position)) == wanted:
+                self._lines[position] = number
                 return
 
     def sources(self) -> list[Source]:
@@ -56,10 +54,10 @@ class RemainingCalculation:
 
     def _sources(self, reference: Reference) -> Iterator[Source]:
         """Yield the sources of the remaining numbers in one operand."""
-        kind, place = reference
+        kind, position = reference
         if kind == "number":
-            yield "question", place
-        elif place in self._lines:
-            yield "line", self._lines[place]
+            yield "question", position
+        elif position in self._lines:
+            yield "line", self._lines[position]
         else:
-            yield from self._operands(place)
+            yield from self._operands(position)

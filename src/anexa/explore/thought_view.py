@@ -103,7 +103,7 @@ class PartView:
         true: whether the equation of a fact holds; whether all operands of an expression have a
             source; whether a value is the result of its expression; whether a remaining calculation
             is the one that remains.
-        fits: whether a fact belongs at its place; whether a value has the digits of the facts.
+        fits: whether a fact belongs at its position; whether a value has the digits of the facts.
         sources: the digits that have a source; empty if the part cannot be parsed.
         loss: sum of −log p of its tokens, in nats.
         heads: all heads, the one with the largest mass first; empty if there are no sources.

@@ -38,26 +38,27 @@ MARK_PLACES = f"""\
 """
 
 
-def place(index: int, first: int = 0) -> str:
-    """Return the letter of a place.
+def place_letter(exponent: int, ones_letter: int = 0) -> str:
+    """Return the letter of a place: B for tens, if A is that of ones.
 
     Args:
-        index: exponent of ten: 0 for ones, 1 for tens.
-        first: index in `LETTERS` of the letter of the ones.
+        exponent: exponent of ten: 0 for ones, 1 for tens.
+        ones_letter: index in `LETTERS` of the letter of the ones.
     """
-    return LETTERS[(index + first) % len(LETTERS)]
+    return LETTERS[(exponent + ones_letter) % len(LETTERS)]
 
 
-def mark_places(text: str, first: int = 0) -> str:
+def mark_places(text: str, ones_letter: int = 0) -> str:
     """Put the letter of its place before each digit of each number in a text.
 
     Args:
         text: any text; digits of other scripts than ASCII are not marked.
-        first: index in `LETTERS` of the letter of the ones; the chat template has 0.
+        ones_letter: index in `LETTERS` of the letter of the ones; the chat template has 0.
     """
-    return _NUMBER.sub(lambda match: _mark(match.group(), first), text)
+    return _NUMBER.sub(lambda match: _mark(match.group(), ones_letter), text)
 
 
-def _mark(digits: str, first: int) -> str:
+def _mark(digits: str, ones_letter: int) -> str:
     last = len(digits) - 1
-    return "".join(f"{place(last - i, first)}{digit}" for i, digit in enumerate(digits))
+    letters = (place_letter(last - i, ones_letter) for i in range(len(digits)))
+    return "".join(map("".join, zip(letters, digits)))

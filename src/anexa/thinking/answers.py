@@ -28,7 +28,7 @@ def answer_of(step: ThoughtStep, asked: str = "larger") -> str:
     return f"{step.value} R {step.remainder}" if step.remainder else str(step.value)
 
 
-def solve(calculation: Calculation, first: int = 0) -> tuple[list[ThoughtStep], str]:
+def solve(calculation: Calculation, ones_letter: int = 0) -> tuple[list[ThoughtStep], str]:
     """Work out a calculation.
 
     A thought ends at the first division whose result cannot be used, and the answer is the reason:
@@ -36,13 +36,13 @@ def solve(calculation: Calculation, first: int = 0) -> tuple[list[ThoughtStep], 
 
     Args:
         calculation: the calculation.
-        first: index of the letter of the ones, 0 for A.
+        ones_letter: index of the letter of the ones, 0 for A.
 
     Returns:
         The steps of the thought, and the answer.
     """
     try:
-        steps = evaluate(calculation, first)
+        steps = evaluate(calculation, ones_letter)
     except RefusedDivision as error:
         return error.steps, BY_ZERO if error.by_zero else INEXACT
     return steps, answer_of(steps[-1])

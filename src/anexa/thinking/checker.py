@@ -2,7 +2,7 @@
 
 A thought is untrusted output of a model. It is parsed by the format in `thoughts.py`; a line in any
 other format counts as false. A fact is true if its equation holds, and it fits if it is the fact
-that its place in the line requires. Time and memory grow linearly with the length of the text.
+that its position in the line requires. Time and memory grow linearly with the length of the text.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Line:
         equal: whether the value is the correct result of the expression.
         goes_on: whether the line ends with the calculation that remains after it; if nothing
             remains, whether it ends with the value.
-        true: whether every fact is true and fits its place, no fact is missing or superfluous, and
-            `spelled`, `equal` and `goes_on` hold.
+        true: whether every fact is true and fits its position, no fact is missing or superfluous,
+            and `spelled`, `equal` and `goes_on` hold.
         error: the first mistake, as a sentence; None if there is none. An operand without a source
             is a mistake too, although `true` does not depend on it.
     """
@@ -76,7 +76,7 @@ class Report:
 
     Attributes:
         lines: the checked lines of the thought.
-        provenance: whether every line can be parsed and every operand has a source.
+        sourced: whether every line can be parsed and every operand has a source.
         complete: whether every value but the last is used in a later line, nothing remains to be
             calculated after the last line, and every number that the question needs (if its
             phrasing is known) is used.
@@ -87,12 +87,12 @@ class Report:
             results; None if `expected` is None.
         first_error: the first mistake, as a sentence; None if there is none.
 
-    With an empty thought, `provenance`, `complete` and `faithful` all say whether the question
+    With an empty thought, `sourced`, `complete` and `faithful` all say whether the question
     needs no thought and the answer is correct, and `solves_question` is True or None.
     """
 
     lines: tuple[Line, ...]
-    provenance: bool
+    sourced: bool
     complete: bool
     faithful: bool
     expected: str | None
@@ -115,7 +115,7 @@ class Report:
 
         An empty thought is enough for a question that needs none, such as 5/0.
         """
-        is_conclusive = self.provenance and self.complete and self.faithful
+        is_conclusive = self.sourced and self.complete and self.faithful
         is_true = self.true_steps == self.steps
         return is_true and is_conclusive and self.solves_question is not False
 
@@ -139,7 +139,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     answer = answer.strip()
     if not lines:
         return _check_without_thought(asked, answer)
-    provenance = all(line.operands for line in lines) and all(
+    sourced = all(line.operands for line in lines) and all(
         operand.source != "nowhere" for line in lines for operand in line.operands
     )
     unused = sources.find_unused(len(lines) - 1)
@@ -157,7 +157,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     ]
     return Report(
         lines=tuple(lines),
-        provenance=provenance,
+        sourced=sourced,
         complete=unused is None,
         faithful=faithful,
         expected=asked.expected,
@@ -207,8 +207,8 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     if (operation == "?") != (said in "<=>") or (operation == "?" and remaining):
         return _unparsable(text, "is not of the form expression:facts:value")
     a, b = int(left[::-2]), int(right[::-2])
-    first = LETTERS.index(left[0])
-    if f"{left}{operation}{right}" != write_expression(operation, a, b, first):
+    ones_letter = LETTERS.index(left[0])
+    if f"{left}{operation}{right}" != write_expression(operation, a, b, ones_letter):
         return _unparsable(text, "has digits that are not in the places that their letters name")
     if operation == "/" and b == 0:
         return _unparsable(text, "divides by 0")
@@ -222,9 +222,11 @@ def _line(number: int, text: str, sources: Sources) -> Line:
         for operand in operands
         if operand.source == "nowhere"
     ]
-    facts = check_facts(facts_text, expression, operation, write_facts(operation, a, b, first))
-    spelled = facts.digits and _write_result(facts.digits, facts.remainder, negated, first)
-    result = _write_result(*_compute(operation, a, b), negated, first)
+    facts = check_facts(
+        facts_text, expression, operation, write_facts(operation, a, b, ones_letter)
+    )
+    spelled = facts.digits and _write_result(facts.digits, facts.remainder, negated, ones_letter)
+    result = _write_result(*_compute(operation, a, b), negated, ones_letter)
     if facts.error:
         errors.append(facts.error)
     elif spelled != said:
@@ -237,7 +239,7 @@ def _line(number: int, text: str, sources: Sources) -> Line:
         sources.add_value(number, value)
     calculation = re.sub("[A-Z]", "", remaining)
     fitting = sources.remaining((negated, operation, a, b), value, remainder, calculation)
-    goes_on = calculation in fitting and mark_places(calculation, first) == remaining
+    goes_on = calculation in fitting and mark_places(calculation, ones_letter) == remaining
     if not goes_on:
         errors.append(_wrong_remaining(expression, remaining, fitting))
     return Line(
@@ -280,21 +282,21 @@ def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
     return str(value), remainder
 
 
-def _write_result(digits: str, remainder: int, negated: bool, first: int) -> str:
+def _write_result(digits: str, remainder: int, negated: bool, ones_letter: int) -> str:
     """Write the value of a line in the format of thoughts, with a letter before each digit.
 
     Args:
         digits: digits of the result of the operation, or "<", "=" or ">" for a comparison.
         remainder: the remainder of a division; otherwise 0.
         negated: whether the expression is negated: -(…).
-        first: index of the letter of the ones, 0 for A.
+        ones_letter: index of the letter of the ones, 0 for A.
     """
     if digits in "<=>":
         return digits
     is_negative = digits.startswith("-") != negated
     digits = digits.lstrip("-")
     sign = "-" if is_negative and digits != "0" else ""
-    return f"{sign}{mark_places(digits, first)}{f' R {remainder}' if remainder else ''}"
+    return f"{sign}{mark_places(digits, ones_letter)}{f' R {remainder}' if remainder else ''}"
 
 
 def _unfaithful(answer: str, conclusion: list[str]) -> str:

@@ -192,13 +192,13 @@ class ChatDataset:
 def text_of(example: Example) -> str:
     """Format a conversation, with its last answer, as the chat template does.
 
-    Place marks start at the letter `example.first`, where the template's start at A.
+    The place marks begin at the letter `example.ones_letter`, where the template's begin at A.
     """
     turns = "".join(
-        f"{USER}{mark_places(question, example.first)}{ASSISTANT}{answer}{END_OF_TEXT}"
+        f"{USER}{mark_places(question, example.ones_letter)}{ASSISTANT}{answer}{END_OF_TEXT}"
         for question, answer in example.earlier
     )
-    question = mark_places(example.question, example.first)
+    question = mark_places(example.question, example.ones_letter)
     thought = ""
     if example.direct or example.thought is not None:
         thought = f"{THINK}{example.thought or ''}{END_THINK}"

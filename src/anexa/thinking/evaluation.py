@@ -64,7 +64,7 @@ class TaskResult:
         thinking: correct answers that follow a thought (refusals: without a thought), among all.
         direct: correct answers if an empty thought in the prompt prevents thinking, among all.
         steps: true lines (`Line.true`) among the lines of all thoughts, unfinished ones included.
-        provenance: thoughts in which every operand is a number of the question or the value of an
+        sourced: thoughts in which every operand is a number of the question or the value of an
             earlier line, among all problems that need a thought.
         faithful: answers that follow from the last value of the thought, among the same problems.
         causal: an intervention, to test whether the answer depends on the thought: one value of a
@@ -76,7 +76,7 @@ class TaskResult:
     thinking: Proportion
     direct: Proportion
     steps: Proportion
-    provenance: Proportion
+    sourced: Proportion
     faithful: Proportion
     causal: Proportion
 
@@ -191,7 +191,7 @@ def evaluate_problems(
         ),
         direct=_proportion(said == problem.answer for problem, said in zip(problems, direct)),
         steps=Proportion(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
-        provenance=_proportion(report.provenance for report in reports),
+        sourced=_proportion(report.sourced for report in reports),
         faithful=_proportion(report.faithful for report in reports),
         causal=_proportion(
             said.split(END_THINK)[-1] == expected
@@ -245,7 +245,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
             values, remainder, refusal = asked.compute({number: parse_value(changed)})
             if refusal:  # the steps after the division have no values
                 continue
-            is_negative = any(values[place] < 0 <= true for place, true in true_values.items())
+            is_negative = any(values[step] < 0 <= true for step, true in true_values.items())
             if is_negative and number < len(texts) - 1:
                 continue  # training has no negative values in stories
             answer = asked.conclude(values[len(texts) - 1], remainder)
@@ -258,10 +258,10 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
 
 def _changes(value: str) -> Iterator[str]:
     """Yield well-formed values with one digit of `value` replaced, or its "<", "=" or ">"."""
-    for place, character in enumerate(value):
+    for index, character in enumerate(value):
         others = "<>" if character in "<=>" else "0123456789" if character.isdigit() else ""
         for other in others:
-            changed = f"{value[:place]}{other}{value[place + 1 :]}"
+            changed = f"{value[:index]}{other}{value[index + 1 :]}"
             if other != character and _is_well_formed(changed):
                 yield changed
 

@@ -48,9 +48,9 @@ class Example:
         thought: the thought before the last answer; None for an answer without a thought.
         answer: the last answer.
         direct: whether the prompt prevents thinking: it ends with an empty thought.
-        first: index of the letter of the ones in the place marks of the questions and the thought;
-            0 for A, which the chat template uses. With other letters the model learns the letters
-            of higher places than its training numbers have.
+        ones_letter: index of the letter of the ones in the place marks of the questions and the
+            thought; 0 for A, which the chat template uses. With other letters the model learns the
+            letters of higher places than its training numbers have.
     """
 
     earlier: tuple[tuple[str, str], ...]
@@ -58,7 +58,7 @@ class Example:
     thought: str | None
     answer: str
     direct: bool = False
-    first: int = 0
+    ones_letter: int = 0
 
     @cached_property
     def size(self) -> int:
@@ -102,8 +102,8 @@ class Examples:
             step: step number, from 0.
             tokens: approximate number of tokens of all examples together.
         """
-        number, place = divmod(step, GROUP_STEPS)
-        return self._group(number, tokens)[place]
+        number, index = divmod(step, GROUP_STEPS)
+        return self._group(number, tokens)[index]
 
     def sample(self, count: int) -> list[Example]:
         """Return `count` examples of all lengths, for evaluation; the same ones at every call."""
@@ -152,7 +152,7 @@ class Examples:
             longest: approximate maximum length of the thought, in characters.
         """
         # With other letters than the template's A the model learns the letters of higher places.
-        first = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
+        ones_letter = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.choice(EARLIER_TURNS)):
@@ -161,20 +161,20 @@ class Examples:
         direct = rng.random() < DIRECT_FRACTION
         if rng.random() < REFUSAL_FRACTION:
             question, answer = unanswerable_request(rng)
-            return Example(tuple(earlier), question, None, answer, direct, first)
-        problem = draw_any(rng, longest, self._split, first)
+            return Example(tuple(earlier), question, None, answer, direct, ones_letter)
+        problem = draw_any(rng, longest, self._split, ones_letter)
         question = problem.question
         if rng.random() < REPHRASED_FRACTION:
             question = rephrase(question, rng)
         thought = None if direct else problem.thought or None
-        return Example(tuple(earlier), question, thought, problem.answer, direct, first)
+        return Example(tuple(earlier), question, thought, problem.answer, direct, ones_letter)
 
 
 def draw_any(
     rng: random.Random,
     longest: int = HARD_THOUGHT_CHARS,
     split: Split = "training",
-    first: int = 0,
+    ones_letter: int = 0,
 ) -> Problem:
     """Draw a problem of a random task, weighted so that operations have their `TOKEN_SHARES`.
 
@@ -183,11 +183,11 @@ def draw_any(
         longest: maximum length of a thought, in characters; tasks whose thoughts are typically
             longer are left out.
         split: split that the problem is drawn from.
-        first: index of the letter of the ones in the thought, 0 for A.
+        ones_letter: index of the letter of the ones in the thought, 0 for A.
     """
     tasks, weights = _tasks(longest, held_out=split != "training")
     while True:
-        problem = draw(rng.choices(tasks, cum_weights=weights)[0], rng, split, first)
+        problem = draw(rng.choices(tasks, cum_weights=weights)[0], rng, split, ones_letter)
         if len(problem.thought) <= longest:
             return problem
 

@@ -85,12 +85,12 @@ def parse_expression(
     return result if isinstance(result, Calculation) and parser.at_end else None
 
 
-def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
+def evaluate(calculation: Calculation, ones_letter: int = 0) -> list[ThoughtStep]:
     """Work out a calculation step by step: always the leftmost operation on two numbers.
 
     Args:
         calculation: the calculation.
-        first: index of the letter of the ones, 0 for A.
+        ones_letter: index of the letter of the ones, 0 for A.
 
     Returns:
         The steps, in order. The line of each but the last ends with the calculation that remains.
@@ -107,12 +107,12 @@ def evaluate(calculation: Calculation, first: int = 0) -> list[ThoughtStep]:
         operation, a, b, _ = next(reductions(remaining))
         if operation == "/" and b == 0:
             raise RefusedDivision(steps, by_zero=True)
-        step = write_step(operation, a, b, first)
+        step = write_step(operation, a, b, ones_letter)
         *_, remaining = next(reductions(remaining, step.value))
         is_last = isinstance(remaining, int)
         if is_inexact(a, b, step.remainder, is_last=is_last):
             raise RefusedDivision([*steps, step])
-        steps.append(step if is_last else step.add_remaining(str(remaining), first))
+        steps.append(step if is_last else step.add_remaining(str(remaining), ones_letter))
     return steps
 
 

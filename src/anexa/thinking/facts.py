@@ -34,7 +34,7 @@ class Fact:
     Attributes:
         text: the equation.
         true: whether the equation holds.
-        fits: whether it is exactly the fact that its place in the line requires, with the right
+        fits: whether it is exactly the fact that its position in the line requires, with the right
             digits and the right carry.
     """
 

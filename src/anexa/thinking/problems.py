@@ -87,7 +87,9 @@ def is_held_out(task: Task) -> bool:
     return max(task.left, task.right or 0) > 1
 
 
-def draw(task: Task, rng: random.Random, split: Split = "training", first: int = 0) -> Problem:
+def draw(
+    task: Task, rng: random.Random, split: Split = "training", ones_letter: int = 0
+) -> Problem:
     """Draw a problem of a task from a split.
 
     Held-out problems have uniformly distributed digits; for training, difficult digits are more
@@ -97,7 +99,7 @@ def draw(task: Task, rng: random.Random, split: Split = "training", first: int =
         task: the task.
         rng: random generator.
         split: split that the problem belongs to.
-        first: index of the letter of the ones in the thought, 0 for A.
+        ones_letter: index of the letter of the ones in the thought, 0 for A.
 
     Raises:
         ValueError: if the split is not "training", and no problem of the task is held out.
@@ -105,7 +107,7 @@ def draw(task: Task, rng: random.Random, split: Split = "training", first: int =
     if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
     while True:
-        drawn = _draw(task, rng, split, first)
+        drawn = _draw(task, rng, split, ones_letter)
         if drawn and (split != "training" or not any(map(gives_away, drawn[1]))):
             question, steps, answer = drawn
             return Problem(question, write_thought(steps), answer)
@@ -130,21 +132,21 @@ def _question(operation: str, a: int, b: int) -> str:
 
 
 def _draw(
-    task: Task, rng: random.Random, split: Split, first: int
+    task: Task, rng: random.Random, split: Split, ones_letter: int
 ) -> tuple[str, list[ThoughtStep], str] | None:
     """Draw a question, the steps of its thought, and its answer; None if in another split."""
     is_training = split == "training"
     if task.operation == "story":
         story = draw_story(rng, task.left, split)
-        return (story.question, *solve(story.calculation, first))
+        return (story.question, *solve(story.calculation, ones_letter))
     if task.operation == "chain":
         is_exact = not is_training or rng.random() > INEXACT_FRACTION
         chain = draw_chain(task.left, rng, split, exact=is_exact)
-        return (str(chain), *solve(chain, first))
+        return (str(chain), *solve(chain, ones_letter))
     a, b = draw_operands(task.operation, task.left, task.right, rng, uniform=not is_training)
     if split_of(task.operation, a, b) != split:
         return None
-    step = write_step(task.operation, a, b, first)
+    step = write_step(task.operation, a, b, ones_letter)
     if task.operation == "?" and rng.random() < SMALLER_FRACTION:
         return write_comparison(a, b, "smaller"), [step], answer_of(step, "smaller")
     return _question(task.operation, a, b), [step], answer_of(step)

@@ -32,11 +32,11 @@ class Reference(NamedTuple):
 
     Attributes:
         kind: "number" for a number of the question, "step" for the value of an earlier step.
-        place: index of the number or of the step, from 0.
+        position: index of the number or of the step, from 0.
     """
 
     kind: Literal["number", "step"]
-    place: int
+    position: int
 
 
 class AskedStep(NamedTuple):
@@ -55,7 +55,7 @@ class AskedStep(NamedTuple):
     @property
     def steps(self) -> set[int]:
         """Indices of the earlier steps whose values are operands of this one."""
-        return {place for kind, place in (self.left, self.right) if kind == "step"}
+        return {position for kind, position in (self.left, self.right) if kind == "step"}
 
 
 class Results(NamedTuple):
@@ -103,8 +103,8 @@ class Question:
             values: values of earlier steps, by their index.
         """
         a, b = (
-            self.numbers[place] if kind == "number" else values[place]
-            for kind, place in (step.left, step.right)
+            self.numbers[position] if kind == "number" else values[position]
+            for kind, position in (step.left, step.right)
         )
         return a, b
 
@@ -138,12 +138,12 @@ class Question:
         """
 
         def build(reference: Reference) -> Calculation | int:
-            kind, place = reference
+            kind, position = reference
             if kind == "number":
-                return self.numbers[place]
-            if place in values:
-                return values[place]
-            operation, left, right = self.operations[place]
+                return self.numbers[position]
+            if position in values:
+                return values[position]
+            operation, left, right = self.operations[position]
             return Calculation(operation, build(left), build(right))
 
         if not self.operations:
@@ -159,7 +159,7 @@ class Question:
             return EQUAL
         (step,) = self.steps
         chosen = step.right if (value < 0) == (self.comparison == "larger") else step.left
-        return f"{self.numbers[chosen.place]}"
+        return f"{self.numbers[chosen.position]}"
 
 
 def analyze(text: str) -> Question:
@@ -179,12 +179,12 @@ def analyze(text: str) -> Question:
         return _solve(Question(numbers, steps, operations=steps))
     if _LISTED.fullmatch(text):
         return Question(numbers, expected=question_back(numbers))
-    places = {match.start(): place for place, match in enumerate(found)}
+    positions = {match.start(): position for position, match in enumerate(found)}
     for pattern, formula, comparison in _forms():
         match = pattern.fullmatch(text)
         if match:
             letters = (_LETTERS[number] for number in numbers_of(formula))
-            order = [places[match.start(letter)] for letter in letters]
+            order = [positions[match.start(letter)] for letter in letters]
             steps = _steps(formula, iter(order).__next__)
             operations = () if comparison else steps
             return _solve(Question(numbers, steps, None, operations, comparison))
@@ -209,19 +209,19 @@ def parse_calculation(text: str) -> Calculation | None:
     return None
 
 
-def _steps(calculation: Calculation, next_place: Callable[[], int]) -> tuple[AskedStep, ...]:
+def _steps(calculation: Calculation, next_position: Callable[[], int]) -> tuple[AskedStep, ...]:
     """List the operations of a calculation, each after the operations of its operands.
 
     Args:
         calculation: the calculation.
-        next_place: function that returns, for each number of the calculation from left to right,
+        next_position: function that returns, for each number of the calculation from left to right,
             its index among the numbers of the question.
     """
     steps: list[AskedStep] = []
 
     def add(node: Calculation | int) -> Reference:
         if isinstance(node, int):
-            return Reference("number", next_place())
+            return Reference("number", next_position())
         steps.append(AskedStep(node.operation, add(node.left), add(node.right)))
         return Reference("step", len(steps) - 1)
 
@@ -236,7 +236,7 @@ def _solve(asked: Question) -> Question:
     number of the question and 0.
     """
     divisors = [step.right for step in asked.steps if step.operation == "/"]
-    if any(kind == "number" and asked.numbers[place] == 0 for kind, place in divisors):
+    if any(kind == "number" and asked.numbers[position] == 0 for kind, position in divisors):
         return replace(asked, steps=(), expected=BY_ZERO, is_refused=True)
     values, remainder, refusal = asked.compute()
     if refusal:

@@ -78,16 +78,16 @@ def _words(rng: random.Random) -> tuple[str, str]:
     words = [rng.choice(_WORDS) for _ in range(rng.randint(1, 8))]
     numbers = rng.choice((0, 0, 0, 0, 1, 1, 1, 2)) if len(words) > 3 else rng.choice((0, 0, 1))
     for _ in range(numbers):
-        place = rng.choice([i for i in range(len(words) + 1) if not _is_beside_number(words, i)])
-        words.insert(place, str(_number(rng, rng.randint(1, 4))))
+        index = rng.choice([i for i in range(len(words) + 1) if not _is_beside_number(words, i)])
+        words.insert(index, str(_number(rng, rng.randint(1, 4))))
     text = " ".join(words)
     text = text.capitalize() if rng.random() < 0.5 else text
     return text + rng.choice(("", "", "?", "!", ".")), NOT_ARITHMETIC
 
 
-def _is_beside_number(words: list[str], place: int) -> bool:
+def _is_beside_number(words: list[str], index: int) -> bool:
     """Whether one of the two words before or after an index in `words` is a number."""
-    return any(word.isdigit() for word in words[max(0, place - 2) : place + 2])
+    return any(word.isdigit() for word in words[max(0, index - 2) : index + 2])
 
 
 def _letters(rng: random.Random) -> tuple[str, str]:

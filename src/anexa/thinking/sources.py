@@ -24,12 +24,12 @@ class Operand:
         number: the operand as it is written, without a sign.
         source: "question" for a number of the question, "line" for the absolute value of an
             earlier line's value, or "nowhere".
-        place: index of the number or of the line, from 0; -1 for "nowhere".
+        position: index of the number or of the line, from 0; -1 for "nowhere".
     """
 
     number: int
     source: Literal["question", "line", "nowhere"]
-    place: int = -1
+    position: int = -1
 
 
 Written = tuple[bool, str, int, int]
@@ -51,9 +51,9 @@ class Sources:
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
-        self._places: dict[int, int] = {}
-        for place, number in enumerate(numbers):
-            self._places.setdefault(number, place)
+        self._positions: dict[int, int] = {}
+        for position, number in enumerate(numbers):
+            self._positions.setdefault(number, position)
         self._lines: dict[int, dict[int, None]] = {}  # value: lines that have it, as a set in order
         self._values: dict[int, int] = {}
         self._unused: dict[int, int] = {}  # line: its value, if no later line has used it yet
@@ -172,11 +172,11 @@ class Sources:
         return Operand(abs(value), "line", line)
 
     def _has_number(self, number: int) -> bool:
-        return number in self._places
+        return number in self._positions
 
     def _number(self, number: int) -> Operand | None:
-        place = self._places.get(number)
-        return None if place is None else Operand(number, "question", place)
+        position = self._positions.get(number)
+        return None if position is None else Operand(number, "question", position)
 
 
 class SingleUseSources(Sources):
@@ -195,9 +195,9 @@ class SingleUseSources(Sources):
         self._line_of: dict[int, int] = {}  # step: line that computes it
         needed = {reference for step in asked.steps for reference in (step.left, step.right)}
         self._numbers = {
-            place: number
-            for place, number in enumerate(asked.numbers)
-            if Reference("number", place) in needed
+            position: number
+            for position, number in enumerate(asked.numbers)
+            if Reference("number", position) in needed
         }
 
     def find(self, line: int, written: Written) -> tuple[Operand, Operand]:
@@ -251,11 +251,11 @@ class SingleUseSources(Sources):
 
     def _use(self, reference: Reference, number: int) -> Operand:
         """Make an operand of a source of a step, and mark it as used: no later line can use it."""
-        kind, place = reference
+        kind, position = reference
         if kind == "number":
-            self._numbers.pop(place, None)
-            return Operand(number, "question", place)
-        line = self._line_of[place]
+            self._numbers.pop(position, None)
+            return Operand(number, "question", position)
+        line = self._line_of[position]
         self._unused.pop(line, None)
         self._forget(line)
         return Operand(number, "line", line)
@@ -263,7 +263,7 @@ class SingleUseSources(Sources):
     def _value(self, value: int) -> Operand | None:
         operand = super()._value(value)
         if operand:
-            self._forget(operand.place)
+            self._forget(operand.position)
         return operand
 
     def _forget(self, line: int) -> None:
@@ -277,10 +277,10 @@ class SingleUseSources(Sources):
         return number in self._numbers.values()
 
     def _number(self, number: int) -> Operand | None:
-        for place, candidate in self._numbers.items():
+        for position, candidate in self._numbers.items():
             if candidate == number:
-                del self._numbers[place]
-                return Operand(number, "question", place)
+                del self._numbers[position]
+                return Operand(number, "question", position)
         return None
 
 

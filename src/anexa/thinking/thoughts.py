@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from anexa.model.place_marks import mark_places, place
+from anexa.model.place_marks import mark_places, place_letter
 
 MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
 REMAINS = ":="  # separates a line from the calculation that remains after it
@@ -62,17 +62,17 @@ class ThoughtStep(NamedTuple):
     value: int
     remainder: int = 0
 
-    def add_remaining(self, calculation: str, first: int = 0) -> ThoughtStep:
+    def add_remaining(self, calculation: str, ones_letter: int = 0) -> ThoughtStep:
         """Return the step with a remaining calculation at the end of its line.
 
         Args:
             calculation: the calculation, without place marks.
-            first: index of the letter of the ones, 0 for A.
+            ones_letter: index of the letter of the ones, 0 for A.
         """
-        return self._replace(text=f"{self.text}{REMAINS}{mark_places(calculation, first)}")
+        return self._replace(text=f"{self.text}{REMAINS}{mark_places(calculation, ones_letter)}")
 
 
-def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
+def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtStep:
     """Write the line of a thought for one operation.
 
     Operations on negative numbers are written with their absolute values: -5+12 as 12-5, -5-12 as
@@ -82,17 +82,17 @@ def write_step(operation: str, a: int, b: int, first: int = 0) -> ThoughtStep:
         operation: "+", "-", "*", "/" or "?".
         a: the first operand.
         b: the second operand; neither is negative in a comparison.
-        first: index of the letter of the ones, 0 for A.
+        ones_letter: index of the letter of the ones, 0 for A.
     """
     sign, written, x, y = unsigned(operation, a, b)
-    expression = write_expression(written, x, y, first)
+    expression = write_expression(written, x, y, ones_letter)
     value, remainder = compute(operation, a, b)
     if operation == "?":
         said = relation(a, b)
     else:
-        said = "-" * (value < 0) + write_value(abs(value), first)
+        said = "-" * (value < 0) + write_value(abs(value), ones_letter)
         said += f" R {remainder}" if remainder else ""
-    facts = ",".join(write_facts(written, x, y, first))
+    facts = ",".join(write_facts(written, x, y, ones_letter))
     expression = f"-({expression})" if sign else expression
     return ThoughtStep(f"{expression}:{facts}:{said}", operation, a, b, value, remainder)
 
@@ -157,35 +157,37 @@ def relation(a: int, b: int) -> str:
     return "<" if a < b else ">" if a > b else "="
 
 
-def write_expression(operation: str, a: int, b: int, first: int = 0) -> str:
+def write_expression(operation: str, a: int, b: int, ones_letter: int = 0) -> str:
     """Write an expression: two operands with the letters of their places, ones first.
 
     Operands that are added, subtracted or compared are padded with zeros to the same width.
     """
     x, y = _columns(operation, a, b)
-    left = "".join(f"{place(i, first)}{digit}" for i, digit in enumerate(x))
-    right = "".join(f"{place(i, first).lower()}{digit}" for i, digit in enumerate(y))
+    left = "".join(f"{place_letter(i, ones_letter)}{digit}" for i, digit in enumerate(x))
+    right = "".join(f"{place_letter(i, ones_letter).lower()}{digit}" for i, digit in enumerate(y))
     return f"{left}{operation}{right}"
 
 
-def write_value(number: int, first: int = 0) -> str:
+def write_value(number: int, ones_letter: int = 0) -> str:
     """Write a number with the letters of its places, the highest place first."""
     digits = str(number)
-    return "".join(f"{place(i, first)}{digits[-1 - i]}" for i in reversed(range(len(digits))))
+    return "".join(
+        f"{place_letter(i, ones_letter)}{digits[-1 - i]}" for i in reversed(range(len(digits)))
+    )
 
 
-def write_facts(operation: str, a: int, b: int, first: int = 0) -> Iterator[str]:
+def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterator[str]:
     """Yield the facts of a line, one by one, for operands that are not negative."""
     x, y = _columns(operation, a, b)
     if operation == "+":
-        return _sum_facts(x, y, first)
+        return _sum_facts(x, y, ones_letter)
     if operation == "*":
-        return _product_facts(x, y, first)
+        return _product_facts(x, y, ones_letter)
     if operation == "/":
-        return _division_facts(x, b, first)
+        return _division_facts(x, b, ones_letter)
     if operation == "?":
-        return _comparison_facts(x, y, first)
-    return _difference_facts(x, y, a < b, first)
+        return _comparison_facts(x, y, ones_letter)
+    return _difference_facts(x, y, a < b, ones_letter)
 
 
 def _columns(operation: str, a: int, b: int) -> tuple[str, str]:
@@ -195,17 +197,17 @@ def _columns(operation: str, a: int, b: int) -> tuple[str, str]:
     return x.ljust(width, "0"), y.ljust(width, "0")
 
 
-def _sum_facts(x: str, y: str, first: int) -> Iterator[str]:
+def _sum_facts(x: str, y: str, ones_letter: int) -> Iterator[str]:
     carry = 0
     for i, (p, q) in enumerate(zip(x, y)):
         total = int(p) + int(q) + carry
-        yield f"{place(i, first)}:{p}+{q}+{carry}={total:02}"
+        yield f"{place_letter(i, ones_letter)}:{p}+{q}+{carry}={total:02}"
         carry = total // 10
 
 
-def _comparison_facts(x: str, y: str, first: int) -> Iterator[str]:
+def _comparison_facts(x: str, y: str, ones_letter: int) -> Iterator[str]:
     for i, fact in enumerate(_compare(x, y)):
-        yield f"{place(len(x) - 1 - i, first)}:{fact}"
+        yield f"{place_letter(len(x) - 1 - i, ones_letter)}:{fact}"
 
 
 def _compare(x: str, y: str) -> Iterator[str]:
@@ -216,10 +218,10 @@ def _compare(x: str, y: str) -> Iterator[str]:
             return
 
 
-def _difference_facts(x: str, y: str, swapped: bool, first: int) -> Iterator[str]:
-    yield from _comparison_facts(x, y, first)
+def _difference_facts(x: str, y: str, swapped: bool, ones_letter: int) -> Iterator[str]:
+    yield from _comparison_facts(x, y, ones_letter)
     for i, fact in enumerate(_subtract(y, x) if swapped else _subtract(x, y)):
-        yield f"{place(i, first)}:{fact}"
+        yield f"{place_letter(i, ones_letter)}:{fact}"
 
 
 def _subtract(x: str, y: str) -> Iterator[str]:
@@ -232,26 +234,29 @@ def _subtract(x: str, y: str) -> Iterator[str]:
         borrowed = borrows
 
 
-def _product_facts(x: str, y: str, first: int) -> Iterator[str]:
+def _product_facts(x: str, y: str, ones_letter: int) -> Iterator[str]:
     total = "00"  # the sum so far, in at least two digits
     for k in range(len(x) + len(y) - 1):
         total = total[:-1]  # the last digit belongs to the place before
         last = min(k, len(x) - 1)
         for i in range(max(0, k - len(y) + 1), last + 1):
-            p, q = f"{place(i, first)}{x[i]}", f"{place(k - i, first).lower()}{y[k - i]}"
+            p, q = (
+                f"{place_letter(i, ones_letter)}{x[i]}",
+                f"{place_letter(k - i, ones_letter).lower()}{y[k - i]}",
+            )
             before, total = total, f"{int(x[i]) * int(y[k - i]) + int(total):02}"
-            digit = f";{place(k, first)}{total[-1]}" if i == last else ""
+            digit = f";{place_letter(k, ones_letter)}{total[-1]}" if i == last else ""
             yield f"{p}*{q}+{before}={total}{digit}"
 
 
-def _division_facts(x: str, divisor: int, first: int) -> Iterator[str]:
+def _division_facts(x: str, divisor: int, ones_letter: int) -> Iterator[str]:
     for digit in MULTIPLES:
         yield f"{divisor}*{digit}={divisor * digit}"
     unit = 10 ** (len(str(divisor)) - 1)  # of the divisor's first digit
     remainder = 0
     for i in reversed(range(len(x))):
         number = 10 * remainder + int(x[i])
-        yield f"{place(i, first)}:10*{remainder}+{x[i]}={number}"
+        yield f"{place_letter(i, ones_letter)}:10*{remainder}+{x[i]}={number}"
         digit = min(9, number // unit // (divisor // unit))  # estimate; never too small
         while True:
             yield f"{divisor}*{digit}={divisor * digit}"

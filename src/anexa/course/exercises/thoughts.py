@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
-from anexa.model.place_marks import place
+from anexa.model.place_marks import place_letter
 from anexa.thinking.checker import check
 from anexa.thinking.thoughts import write_expression, write_step, write_value
 
@@ -242,7 +242,7 @@ def _finish(expression: str, facts: list[str]) -> str:
     for i in range(len(found), len(x)):
         carry = _equation(found[-1])[3] // 10
         total = int(x[i]) + int(y[i]) + carry
-        found.append(f"{place(i)}:{x[i]}+{y[i]}+{carry}={total:02}")
+        found.append(f"{place_letter(i)}:{x[i]}+{y[i]}+{carry}={total:02}")
     return f"{expression}:{','.join(found)}:{write_value(_go_on(expression, found))}"
 
 
