@@ -17,7 +17,7 @@ from anexa.course.exercise import BY_HAND, Question, advice, check_student
 from anexa.course.exercises import EXERCISES
 from anexa.errors import AnexaError, UsageError, one_line
 
-SECONDS = 10
+SECONDS = 10  # time limit of a check
 MEMORY = 2 << 30  # bytes of address space
 PACKAGES = Path(__file__).resolve().parents[2]  # the folder in which the package `anexa` is
 
@@ -55,6 +55,9 @@ def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -
         file: Python file with the functions that the exercise asks for.
         student: name that draws the numbers of the questions.
         seconds: time limit of the whole file.
+
+    Returns:
+        The questions that are answered right, and what is wrong with the next answer.
 
     Raises:
         UsageError: if there is no such chapter, or the name of the student is too long.

@@ -14,7 +14,7 @@ BY_HAND = "by_hand"  # variable of the reader's file: what was computed with pen
 
 @dataclass(frozen=True)
 class Mistake:
-    """Typical mistake, recognized by what it leads to.
+    """Typical mistake, recognized by its result or its exception.
 
     Attributes:
         reason: sentences about the mistake and why it matters.
@@ -59,7 +59,11 @@ class Question:
         return f"{self.call}({', '.join(map(_brief, self.arguments))})"
 
     def difference(self, result: Any) -> str | None:
-        """Say where a result first differs from `expected`; None if it is one of the right ones."""
+        """Describe where a result first differs from `expected`, as `first_difference` does.
+
+        Returns:
+            The clause; None if the result is `expected` or one of `also_right`.
+        """
         for right in self.also_right:
             if first_difference(result, right, self.tolerance) is None:
                 return None
@@ -90,11 +94,13 @@ def advice(raises: str | None, message: str) -> str:
 
 
 Ask = Callable[[Mapping[str, Any], str, Sequence[Any]], Any]
-"""Function that puts a question to the names of the reader's file: `(names, call, arguments)`."""
+"""Function that puts a question to the reader's file, and returns its answer.
+
+Its arguments are the names that the file defines, `Question.call` and `Question.arguments`."""
 
 
 def ask(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Call a function of the reader's file, or read the variable `BY_HAND`.
+    """Call a function of the reader's file, and return its result; of `BY_HAND`, return the value.
 
     Raises:
         MissingName: if the file does not define the name.
@@ -116,9 +122,10 @@ class Exercise:
     """Exercise of a chapter, whose numbers are drawn for each student.
 
     Attributes:
-        by_hand: draws numbers to compute with, as a text, and the question for `BY_HAND`.
-        draw: draws the other questions.
-        ask: puts a question to the reader's file.
+        by_hand: function that draws numbers to compute with, as a text, and the question for
+            `BY_HAND`.
+        draw: function that draws the other questions.
+        ask: function that puts a question to the reader's file.
     """
 
     by_hand: Callable[[Random], tuple[str, Question]]
@@ -149,19 +156,20 @@ def check_student(student: str) -> None:
         raise UsageError("--student is a name of at most 60 printable characters")
 
 
-def first_difference(found: Any, expected: Any, tolerance: float, place: str = "") -> str | None:
-    """Say where a result first differs from the expected one.
+def first_difference(
+    found: Any, expected: Any, tolerance: float, subject: str = "the result"
+) -> str | None:
+    """Describe where a result first differs from the expected one.
 
     Args:
         found: result; a JSON value.
         expected: right result; a JSON value.
         tolerance: largest allowed difference of a number, relative to numbers above 1.
-        place: where the two stand, such as "number 3 of the list".
+        subject: what `found` is, such as "number 3 of the list".
 
     Returns:
         A clause such as "number 3 of the list is 233, and should be 195"; None if both are equal.
     """
-    subject = place or "the result"
     if isinstance(expected, bool) or expected is None or isinstance(expected, str):
         same = type(found) is type(expected) and found == expected
         return None if same else f"{subject} is {_brief(found)}, and should be {_brief(expected)}"

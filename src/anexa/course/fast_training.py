@@ -87,7 +87,7 @@ def fast_loss(model: microgpt.Model, doc: str) -> float:
 
 
 def fast_gradient(model: microgpt.Model, doc: str) -> list[float]:
-    """Return the gradient of the loss of a document, a number for each of `model.parameters`."""
+    """Return the gradient of the loss of a document, one number for each of `model.parameters`."""
     gradients = open_model(model).gradients(batch_of(model, doc))[1]
     return [number for name in model.weights for number in gradients[_engine_name(name)].data]
 
@@ -104,8 +104,8 @@ def fast_shares(
         text: text whose loss is followed.
 
     Returns:
-        The share of each document, in nats: the sum over all steps and weights of its part of m
-        times the slope of the step.
+        The share of each document, in nats: the sum over all steps and weights of the document's
+        part of Adam's m times the change of the text's loss for each unit of m.
     """
     beta1, beta2 = ADAM.beta1, ADAM.beta2
     shares = dict.fromkeys(docs, 0.0)

@@ -92,7 +92,7 @@ def _train(docs: tuple[str, ...], seed: int) -> list[tuple[list[State], list[flo
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw two gradients, and ask for a weight after each of them."""
+    """Draw two gradients, as a text, and the question for a weight after each of them."""
     first, second = [rng.choice([-1, 1]) * g for g in rng.choice(SQUARES)]
     w = rng.choice([-1, -0.5, 0, 0.5, 1])
     after = w - math.copysign(1, first)

@@ -19,7 +19,7 @@ WHY = (
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a query and three keys of four numbers, and ask for the weights."""
+    """Draw a query and three keys, as a text, and the question for the attention weights."""
     query = [rng.choice([-2, -1, 1, 2]) for _ in range(4)]
     keys = [[rng.choice([-1, 0, 1]) for _ in range(4)] for _ in range(3)]
     scores = [_dot(query, key) for key in keys]

@@ -40,10 +40,11 @@ def bigram_loss(
     Args:
         train: names to count in.
         test: names to predict.
-        dots: "..", or "." and a space where the training names have no dot: ". " or " .".
+        dots: symbols before and after a training name: ".."; ". " or " ." for the mistake of a
+            dot at one end only.
         test_dots: the same for the test names.
-        added: number that is added to each count.
-        symbols: number of symbols that may follow.
+        added: number that is added to each count, the 1 in the equation.
+        symbols: number of symbols that may follow, the 27 in the equation.
         by_name: whether the mean is taken in each name first.
         dots_per_name: dots of a training name that count as followed by a letter.
     """
@@ -68,7 +69,7 @@ def _dotted(name: str, dots: str) -> str:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw five short names, and a pair of letters whose probability is asked for."""
+    """Draw five short names, as a text, and the question for the probability of a pair."""
     consonants, vowels = rng.sample("bdklmnrst", 3), rng.sample("aeio", 2)
     syllables = [consonant + vowel for consonant in consonants for vowel in vowels]
     names = ["".join(rng.sample(syllables, 2)) for _ in range(5)]

@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
 
 
 def ask_values(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file: `tanh` is given `Value`s, and `slope` a function."""
+    """Return the answer of the reader's file: `tanh` is given `Value`s, and `slope` a function."""
     if call == "slope":
         function, x = arguments
         return ask(names, call, (FUNCTIONS[function][0], x))
@@ -50,7 +50,7 @@ def ask_values(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) ->
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw three numbers, and ask for the gradients of (a·b + c)·a."""
+    """Draw three numbers, as a text, and the question for the gradients of (a·b + c)·a."""
     a, b, c = rng.sample([-5, -4, -3, -2, 2, 3, 4, 5], 3)
     right = [2 * a * b + c, a * a, a]
     mistakes = (

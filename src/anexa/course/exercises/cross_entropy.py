@@ -38,7 +38,7 @@ def cross_entropy(logits: Sequence[float], target: int) -> float:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw three logits and a target, and ask for the loss in two decimal places."""
+    """Draw three logits and a target, as a text, and the question for the loss to 0.006."""
     logits = rng.sample([-1, 0, 1, 2, 3], 3)
     target = rng.randrange(3)
     right = cross_entropy(logits, target)

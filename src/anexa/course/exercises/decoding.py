@@ -27,7 +27,7 @@ WHY_CACHE = (
 
 
 def ask_decoding(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file; "attend" is called for one piece after another."""
+    """Return the answer of the reader's file; `attend` is called for one piece after another."""
     if call != "attend":
         return ask(names, call, arguments)
     caches: dict[int, dict[str, Any]] = {}
@@ -41,7 +41,7 @@ def ask_decoding(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) 
 def sampled(
     logits: Vector, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
 ) -> Vector:
-    """Compute the probability of each token by the sampler of `anexa.generation`."""
+    """Return the probability of each token, by the sampler of `anexa.generation`."""
     import numpy as np
 
     from anexa.generation.sampling import probabilities
@@ -52,7 +52,10 @@ def sampled(
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw five probabilities, a top-p and a random number."""
+    """Draw probabilities, a top-p and a random number, as a text, and the question for the token.
+
+    It asks for the number of tokens that are kept and the largest probability, too.
+    """
     while True:
         cuts = sorted(rng.sample(range(1, 20), 4))
         p = [(b - a) / 20 for a, b in zip([0, *cuts], [*cuts, 20])]
@@ -191,14 +194,14 @@ _GREEDY_TIES = (
 
 
 def cut(logits: Vector, top_k: int | None, top_p: float, *, mistake: str = "") -> Vector:
-    """Cut off the tail of the softmax of logits, with a mistake.
+    """Return the softmax of logits with its tail cut off, with a mistake.
 
     Args:
         logits: logits, after the temperature.
         top_k: number of tokens to keep; None: all.
         top_p: sum of the probabilities to keep.
         mistake: "sum" for no division by the sum, "without" for no token that reaches `top_p`,
-            "all" for a `top_p` of all tokens, "ties" for more than `top_k` tokens if logits are
+            "all" for `top_p` before `top_k`, "ties" for more than `top_k` tokens if logits are
             equal, "higher" for the higher number of two equal logits, "smallest" for the least
             likely, "size" for results in the order of size.
     """

@@ -120,7 +120,7 @@ _FROM_0 = "Weights are counted from 0, as in the text."
 
 
 def ask_operations(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file, with functions for the names of operations."""
+    """Return the answer of the reader's file, which is given functions for names of operations."""
     if call == "error":
         name, is_wrong, x, g = arguments
         return ask(names, call, (*_functions(name, is_wrong), list(x), list(g)))
@@ -136,7 +136,7 @@ def _functions(name: str, is_wrong: bool) -> tuple[Forward, Backward]:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw four weights with losses to both sides, one of which has a wrong gradient."""
+    """Draw gradients and losses to both sides, as a text, and the question for the wrong one."""
     slopes = rng.sample([-3.0, -2.5, -1.5, -1.0, 1.0, 1.5, 2.5, 3.0], 4)
     index = rng.randrange(4)
     said = list(slopes)

@@ -83,7 +83,7 @@ _NEVER = (
 
 
 def ask_model(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file: about a trained model, or about a new one."""
+    """Return the answer of the reader's file, about a trained model or about a new one."""
     if call == "retrain":
         words, seed, steps, head = arguments
         model = microgpt.Model(list(words), Random(seed))
@@ -118,7 +118,10 @@ def _train(language: int) -> list[float]:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a residual stream of two numbers, and ask what the logit lens says at each place."""
+    """Draw a residual stream, as a text, and the question what the logit lens guesses from it.
+
+    The stream has two numbers, after the embeddings, after attention and after the neurons.
+    """
     letters = "aiu"
     while True:
         parts = [[rng.randrange(-3, 4) for _ in range(2)] for _ in range(3)]

@@ -25,7 +25,7 @@ TRANSPOSED = (
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw two tokens with two outputs, and ask for the gradient of four weights."""
+    """Draw two tokens and their errors, as a text, and the question for the gradient of W."""
     xs = [[rng.choice([-3, -2, 2, 3]), rng.choice([-1, 1, 4, 5])] for _ in range(2)]
     errors = [rng.choice([[0.5, -0.5], [-0.5, 0.5]]), rng.choice([[0.25, -0.25], [-0.75, 0.75]])]
     text = (

@@ -125,7 +125,7 @@ def _model(spec: Spec) -> Model:
 
 @cache
 def folder_files(spec: Spec) -> dict[str, bytes]:
-    """Return the files of a model folder, by name."""
+    """Return the content of each file of a model's folder, by name."""
     from anexa.model.folder import create_folder
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -144,7 +144,7 @@ def _reverse_header(data: bytes) -> bytes:
 
 
 def ask_folder(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file; its functions are given the path of a model folder."""
+    """Return the answer of the reader's file, whose functions are given a model folder's path."""
     if call == BY_HAND:
         return ask(names, call, arguments)
     spec, *others = arguments
@@ -155,7 +155,7 @@ def ask_folder(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) ->
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a header, and ask for the place of a number in the file."""
+    """Draw a header, as a text, and the question for the byte at which a number begins."""
     rows, columns = rng.sample([5, 6, 9, 10, 12, 15], 2)
     row, column = rng.randrange(2, 5), rng.randrange(1, 5)
     low, begin = rng.choice([16, 40, 88, 96]), 4 * 16 * rng.randrange(2, 9)

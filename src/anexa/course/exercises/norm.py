@@ -49,7 +49,11 @@ _UNNORMED = "The gradient goes back through the norm, too: this is that of a blo
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a vector of size 5 and the gradient of its norm's output."""
+    """Draw a vector whose RMS is 5, and the gradient of its RMSNorm, as a text, and the question.
+
+    Returns:
+        The text, and the question for the gradient of the vector.
+    """
     x = [rng.choice([-1, 1]) * number for number in rng.sample(rng.choice(ROUND), 4)]
     g = [0, 0, 0, 0]
     g[rng.randrange(4)] = rng.choice([-10, -5, 5, 10])

@@ -34,14 +34,14 @@ WHY_MODEL = (
 
 
 def frequencies(size: int, base: float) -> Vector:
-    """Compute the frequencies of the pairs of a vector, as the architectures do."""
+    """Compute the frequencies of the `size` / 2 pairs of a vector, in radians per position."""
     from anexa.model.rotary import rotary_frequencies
 
     return list(rotary_frequencies(size, base))
 
 
 def turn(x: Vector, position: int, base: float) -> Vector:
-    """Turn the pairs of a vector by the engine `lists`."""
+    """Rotate pair i of a vector by position · frequency i, by the engine `lists`."""
     from anexa.engines.operations.lists import Rotary
 
     found = Rotary().forward([x], len(x), position, tuple(frequencies(len(x), base)))
@@ -49,7 +49,7 @@ def turn(x: Vector, position: int, base: float) -> Vector:
 
 
 def ask_rotary(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file; three of them use its function `turn` several times."""
+    """Return the answer of the reader's file; three questions use its `turn` several times."""
 
     def turned(x: Vector, position: int, base: float) -> Vector:
         result = ask(names, "turn", (list(x), position, base))
@@ -117,7 +117,7 @@ def model_logits(turn: Turn) -> Vector:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw one pair of numbers, a position and a frequency."""
+    """Draw a pair, a position and a frequency, as a text, and the question for the turned pair."""
     x = [float(rng.choice([-4, -3, -2, 2, 3, 4])) for _ in range(2)]
     position, frequency = rng.choice([(2, 0.5), (3, 0.5), (4, 0.5), (2, 0.25), (6, 0.25)])
     angle = position * frequency

@@ -31,14 +31,14 @@ class ChangedInput(Exception):
 
 
 def forward(a: Vector, b: Vector) -> Vector:
-    """Compute SwiGLU by the engine `lists`."""
+    """Compute SwiGLU, a · σ(a) · b, by the engine `lists`."""
     from anexa.engines.operations.lists import SwiGLU
 
     return list(map(float, SwiGLU().forward([a], [b])[0]))
 
 
 def backward(a: Vector, b: Vector, g: Vector) -> tuple[Vector, Vector]:
-    """Compute the gradients of the inputs of SwiGLU by the engine `lists`."""
+    """Compute the gradients of a and b from that of the output, g, by the engine `lists`."""
     from anexa.engines.operations.lists import SwiGLU
 
     operation = SwiGLU()
@@ -48,7 +48,7 @@ def backward(a: Vector, b: Vector, g: Vector) -> tuple[Vector, Vector]:
 
 
 def ask_operation(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file; "model" computes a model with the reader's functions.
+    """Return the answer of the reader's file; "model" computes a model with its functions.
 
     Raises:
         ChangedInput: if a function has changed its arguments.
@@ -111,7 +111,7 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
 
 
 def sigma(a: float) -> float:
-    """Compute the logistic function."""
+    """Compute the logistic function, σ(a) = 1 / (1 + e^−a)."""
     from anexa.engines.operations.lists import logistic
 
     return logistic(a)
@@ -160,7 +160,7 @@ _WRONG_UP: list[tuple[str, Callable[[float, float], float]]] = [
 
 
 def wrong_gradients(a: Vector, b: Vector, g: Vector) -> list[tuple[str, Any]]:
-    """Return typical wrong gradients of a and b, each with a sentence about the mistake."""
+    """Return typical wrong gradients of a and b, each after a sentence about the mistake."""
     da, db = backward(a, b, g)
     rows = [(ai, bi, gi, sigma(ai)) for ai, bi, gi in zip(a, b, g)]
     no_g = [list(one) for one in backward(a, b, [1.0] * len(g))]
@@ -180,7 +180,7 @@ def wrong_gradients(a: Vector, b: Vector, g: Vector) -> list[tuple[str, Any]]:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a number of each input and a gradient."""
+    """Draw a, b and g, as a text, and the question for y and the gradients of a and b."""
     a = rng.choice([-2.0, -1.0, 1.0, 2.0])
     b, g = (rng.choice([-3.0, -2.0, 2.0, 3.0]) for _ in "bg")
     [y], ([da], [db]) = forward([a], [b]), backward([a], [b], [g])

@@ -90,7 +90,7 @@ _LOSS_ALONE = "This is the loss without the name: subtract the loss with it."
 
 
 class Run(NamedTuple):
-    """Training of a new model, seen by a text.
+    """Record of the training of a new model, and of its effect on the loss of a text.
 
     Attributes:
         names: name that each step has read.
@@ -106,7 +106,7 @@ class Run(NamedTuple):
 
 
 def ask_training(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file, about a new model or about a training."""
+    """Return the answer of the reader's file, about a new model or about a training."""
     if call == BY_HAND:
         return ask(names, call, arguments)
     docs, seed, text, *rest = arguments
@@ -153,7 +153,7 @@ def train(docs: tuple[str, ...], seed: int, text: str) -> Run:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw three steps of one weight, and ask for the shares of two names."""
+    """Draw three steps of one weight, as a text, and the question for the shares of two names."""
     one, other = rng.sample([name for name in first_names() if len(name) == 3], 2)
     names = [one, other, one]
     while True:

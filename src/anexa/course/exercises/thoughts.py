@@ -57,7 +57,7 @@ _NO_FACTS = "There may be no fact yet: then nothing is carried."
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a sum with a wrong carry in its first fact, and ask for the answer."""
+    """Draw a sum with a wrong carry in its first fact, as a text, and ask for the answer."""
     while True:
         a, b = _numbers(rng, 3)
         expression, [first, *_] = _start(a, b)
@@ -308,8 +308,8 @@ def _change_digits(fact: str, rng: Random) -> list[str]:
     ]
 
 
-def _true_fact(place: str, left: int, right: int, carry: int) -> str:
-    return f"{place}:{left}+{right}+{carry}={left + right + carry:02}"
+def _true_fact(letter: str, left: int, right: int, carry: int) -> str:
+    return f"{letter}:{left}+{right}+{carry}={left + right + carry:02}"
 
 
 def _change_numbers(a: int, b: int, rng: Random) -> list[tuple[int, int]]:

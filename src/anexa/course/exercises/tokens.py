@@ -10,7 +10,7 @@ from random import Random
 from anexa.course import first_names
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
-Merges = list[list[int]]
+Merges = list[list[int]]  # pairs of tokens, in order; pair i becomes token 256 + i
 
 ALPHABET = 0x4E00  # a character of its own for each byte, as the library merges characters
 WORDS = ["Zoë 🙂", "naïve 🐧", "Señor 🎈", "Åse 🚲", "crème 🍓"]
@@ -46,7 +46,7 @@ def bpe_library(merges: Merges) -> Callable[[str], list[int]]:
 
 
 def learn_merges(text: str, count: int) -> Merges:
-    """Learn byte pair encoding: merge the most frequent pair of tokens, again and again."""
+    """Learn `count` merges of byte pair encoding from a text, each of the most frequent pair."""
     tokens, merges = list(text.encode()), []
     spelled = [bytes([byte]) for byte in range(256)]
     for token in range(256, 256 + count):
@@ -61,7 +61,7 @@ def learn_merges(text: str, count: int) -> Merges:
 
 
 def merge(tokens: list[int], pair: tuple[int, int], new: int) -> list[int]:
-    """Replace each occurrence of a pair by a new token, from left to right."""
+    """Return tokens with each occurrence of a pair replaced by `new`, from left to right."""
     merged: list[int] = []
     for token in tokens:
         if merged and (merged[-1], token) == pair:
@@ -72,7 +72,11 @@ def merge(tokens: list[int], pair: tuple[int, int], new: int) -> list[int]:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a word with repeated letters, and two merges, the second of which uses the first."""
+    """Draw a word and two merges, the second with the token of the first, and the question.
+
+    Returns:
+        The word and the merges, as a text, and the question for the tokens of the word.
+    """
     consonant, other = rng.sample("bdklmnprst", 2)
     vowel = rng.choice("aeiou")
     pieces = [consonant + vowel, consonant + vowel + other, consonant + vowel, vowel, other]

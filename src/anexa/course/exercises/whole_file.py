@@ -76,7 +76,7 @@ _VALUE = "The result is a Value, which remembers how it was computed: its number
 
 
 def ask_model(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Put a question to the reader's file; `loss` is given a model with random weights."""
+    """Return the answer of the reader's file; `loss` is given a model with random weights."""
     if call != "loss":
         return ask(names, call, arguments)
     letters, seed, text = arguments
@@ -84,7 +84,7 @@ def ask_model(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> 
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw four lines of the file, and ask for their numbers."""
+    """Draw what four lines of the file do, as a text, and the question for their line numbers."""
     found = rng.sample(sorted(LINES), 4)
     source = inspect.getsource(microgpt)
     right = [source[: source.index(LINES[what])].count("\n") + 1 for what in found]
