@@ -115,7 +115,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """Escape characters that the encoding of an output lacks; an error handler for `codecs`."""
+    """Error handler for `codecs`: escape the characters that the encoding of an output lacks.
+
+    Returns:
+        The escaped text, and the index after the characters that it replaces.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = UNDECODED.sub(

@@ -48,7 +48,11 @@ def curve(
 
 
 def columns(values: Sequence[float], count: int) -> list[float]:
-    """Resample the finite values to `count` points: means of neighbors, or linear interpolation."""
+    """Resample the finite values to `count` points: means of neighbors, or linear interpolation.
+
+    Returns:
+        The points; empty if no value is finite.
+    """
     import numpy as np
 
     finite = [value for value in values if math.isfinite(value)]

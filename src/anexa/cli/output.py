@@ -41,7 +41,7 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
 
 
 def escape_controls(text: str) -> str:
-    """Escape control characters in generated text, if it is printed to a terminal.
+    """Escape control characters in generated text, if standard output is a terminal.
 
     A terminal would obey them: clear the screen, or set the clipboard.
     """

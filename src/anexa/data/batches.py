@@ -88,7 +88,7 @@ Described = TypeVar("Described", bound=TextDataset)
 
 
 def shuffled(n: int, seed: int | str) -> Array:
-    """Return a random permutation of 0, 1, …, n − 1."""
+    """Return a random permutation of 0, 1, …, n − 1, shape (n,)."""
     rng = random.Random(seed)
     if n > MAX_SHUFFLED_LIST:
         order = np.arange(n, dtype=np.min_scalar_type(n))
@@ -123,7 +123,7 @@ def described(
 
 
 def unmasked(tokens: Array) -> LabeledSequence:
-    """Copy a slice of a memory-mapped array, as a sequence of which every token is predicted."""
+    """Copy token ids, shape (T,), to a sequence in which every token has a loss."""
     ids = array("q", tokens.astype(np.int64).tobytes())
     return LabeledSequence(ids, ids)
 

@@ -275,7 +275,7 @@ def _base_name(spec: str) -> str:
 
 
 def corpus_source(spec: str) -> str:
-    """Make the path of a corpus absolute, so that it is valid from any working directory."""
+    """Return a corpus specification with an absolute path, valid in any working directory."""
     return spec if spec in CORPORA or spec == "-" else str(Path(spec).absolute())
 
 

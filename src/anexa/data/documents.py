@@ -64,7 +64,14 @@ class DocumentSubset(TextDataset):
         return sum(int(lengths.sum()) for _, lengths in self.lengths(self.chosen))
 
     def lengths(self, documents: Array) -> Iterator[tuple[int, Array]]:
-        """Yield slices of `documents`: start index, and number of predicted tokens of each."""
+        """Count the predicted tokens of documents, slice by slice.
+
+        Args:
+            documents: indices of the documents, shape (n,).
+
+        Yields:
+            The start of a slice of `documents`, and the number of tokens of each in the slice.
+        """
         for start in range(0, len(documents), COUNTED_DOCUMENTS):
             part = documents[start : start + COUNTED_DOCUMENTS].astype(np.int64)
             yield start, self.boundaries[part + 1] - self.boundaries[part]

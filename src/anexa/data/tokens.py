@@ -42,7 +42,7 @@ class Encoder(Protocol):
         """Encode many texts at once.
 
         Returns:
-            The concatenated ids of all texts, and the number of ids of each text.
+            The concatenated ids of all N texts, and the number of ids of each text, shape (N,).
         """
 
     def to_json(self) -> str:

@@ -60,14 +60,14 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
-    """Shard a full tensor like a weight; a weight that is not sharded leaves it as it is."""
+    """Shard a full tensor like a weight of its shape; return it as it is if that has no shards."""
     if not isinstance(weight, DTensor):
         return tensor
     return distribute_tensor(tensor, weight.device_mesh, weight.placements)
 
 
 def mean(tensor: Tensor) -> Tensor:
-    """Average a tensor over the processes; every process gets the mean."""
+    """Return a tensor's mean over all processes, in its shape; every process must call this."""
     _, count = rank_and_world_size()
     if count > 1:
         dist.all_reduce(tensor)

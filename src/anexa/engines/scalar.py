@@ -20,11 +20,11 @@ class ScalarEngine(PurePythonEngine):
     name = "scalar"
 
     def graph(self, batch: Batch, recording: bool = True) -> Value:
-        """Compute the loss of a batch, the root of the graph of all numbers.
+        """Compute the loss of a batch, in nats per token, as the root of the graph of all numbers.
 
         Args:
             batch: token sequences and targets.
-            recording: whether the graph is recorded for gradients; default: it is.
+            recording: whether the graph is recorded, for gradients; default: True.
         """
         ops, losses = ScalarOperations(recording), []
         for inputs, targets, loss_denominator in batch.sequences():

@@ -112,7 +112,7 @@ class Tape(Generic[Tensor]):
         return cast("Operations[Tensor]", self)
 
     def dropout(self, x: Tensor, /) -> Tensor:
-        """Return x: only the torch engine has dropout."""
+        """Return x, of any shape, unchanged: only the torch engine has dropout."""
         return x
 
     def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:

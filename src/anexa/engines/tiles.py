@@ -81,7 +81,7 @@ def num_sample_rows(num_elements: int) -> int:
 
 
 def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Draw a random weight for the check; a large one repeats the same 65,537 numbers."""
+    """Draw a weight of a shape for the check; a large one repeats the same 65,537 numbers."""
     size = min(shape[0] * shape[1], 65_537)  # a prime number, so that no two rows are equal
     return np.resize(np.random.default_rng(1).standard_normal(size).astype(dtype), shape)
 
@@ -92,5 +92,8 @@ def choose_height(batch: int, heights: Sequence[int]) -> int:
     Args:
         batch: number of sequences.
         heights: allowed heights, ascending.
+
+    Returns:
+        The height, in rows.
     """
     return min(heights, key=lambda height: -(-batch // height) * (height + TILE_OVERHEAD))

@@ -75,7 +75,7 @@ def scene_of(
     batch: bool = False,
     edit: Annotated[list[str] | None, Query()] = None,
 ) -> Scene:
-    """Read the scene (weights, input and switches) in the query of a request.
+    """Return the scene (weights, input and switches) that the query of a request names.
 
     Args:
         folder: id of an open folder.

@@ -56,7 +56,7 @@ class NumberDigits:
         return self.places[0]
 
     def spans(self, power: int) -> tuple[Span, ...]:
-        """Locate the digit of 10^power at each place; only some places may have padding zeros."""
+        """Return the span of the digit of 10^power wherever the number is written with it."""
         return locate_digits(digits[power] for digits in self.places if 0 <= power < len(digits))
 
 

@@ -164,7 +164,7 @@ def update_of(folder: OpenFolder, step: int, name: str) -> WeightUpdate:
 
 
 def subtract_tensor(here: Array, there: Array) -> Array:
-    """Return `here` − `there`; equal elements differ by 0, also infinite ones, such as masks."""
+    """Return `here` − `there`, of one shape; equal elements differ by 0, infinite ones too."""
     difference = np.zeros_like(here)
     with np.errstate(invalid="ignore", over="ignore"):
         np.subtract(here, there, out=difference, where=here != there)

@@ -244,7 +244,7 @@ def _part(
 
 
 def _judge(line: Line, place: PartPlace) -> tuple[bool, bool]:
-    """Whether a part of a line is true, and whether it fits, as in `PartView`."""
+    """Return whether a part of a line is true, and whether it fits, as in `PartView`."""
     if place.kind == "expression":
         return all(operand.source != "nowhere" for operand in line.operands), True
     if place.kind == "value":

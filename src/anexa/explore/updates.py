@@ -172,7 +172,7 @@ class NewtonSchulz:
 
     @property
     def singular_values(self) -> tuple[Array, Array]:
-        """The singular values of X and of X', the largest first."""
+        """Singular values of X and of X', each (min(rows, columns),), the largest first."""
         old, new = (np.linalg.svd(x, compute_uv=False) for x in (self.before, self.after))
         return old, new
 
@@ -181,7 +181,8 @@ def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
     """Compute the iterations that set all singular values of a matrix to about 1.
 
     Args:
-        matrix: Muon's mean of gradients; of a weight with fused matrices, the part for one of them.
+        matrix: Muon's mean of gradients, (rows, columns); of a weight with fused matrices, the part
+            for one of them.
 
     Returns:
         The iterations, each with the matrix before and after it.
@@ -226,7 +227,7 @@ class MuonStep:
 
 
 def muon_step(step: WeightUpdate, num_fused: int) -> MuonStep:
-    """Compute a step of Muon for one weight, with all intermediate matrices.
+    """Return all matrices of a step of Muon for one weight, from its gradient to the new weight.
 
     Args:
         step: state of the weight before the step, and its gradient.

@@ -75,7 +75,7 @@ class Vocabulary:
         return mask
 
     def padded(self, mask: npt.NDArray[Any]) -> Mask:
-        """Extend a mask over the tokenizer's ids to the V logits of the model, with False."""
+        """Extend a mask over the tokenizer's ids with False to the shape (V,) of the logits."""
         padded = np.zeros(self._vocab_size, np.bool_)
         length = min(self._tokenizer.vocab_size, len(mask))
         padded[:length] = mask[:length]

@@ -267,7 +267,7 @@ def check(result: float | complex) -> float:
 
 
 def quote_part(text: str, node: ast.expr | None = None) -> str:
-    """Quote the part of an expression that a node was parsed from, for an error message.
+    """Return the part of an expression that a node was parsed from, quoted for an error message.
 
     Args:
         text: the whole expression.

@@ -235,7 +235,7 @@ def render_continuation(
 
 
 def render_question(template: str, question: str, *, thinking: bool = True) -> str:
-    """Render a conversation of one question as the prompt for its answer."""
+    """Return the prompt for the answer to a single question, by a chat template."""
     return render_messages(template, [{"role": "user", "content": question}], thinking=thinking)
 
 

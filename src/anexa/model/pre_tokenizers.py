@@ -60,7 +60,7 @@ FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
 
 
 def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None, *, ignore_merges: bool) -> str:
-    """Look up llama.cpp's name of a pre-tokenizer, such as "gpt-2" or "llama-bpe".
+    """Return llama.cpp's name of a pre-tokenizer, such as "gpt-2" or "llama-bpe".
 
     Args:
         pre_tokenizer: value of `pre_tokenizer` in a `tokenizer.json`.

@@ -18,7 +18,7 @@ class LinearScaling:
     factor: float
 
     def scale(self, frequency: float) -> float:
-        """Divide the frequency of rotary positions by the factor.
+        """Return a frequency of rotary positions, divided by the factor.
 
         Args:
             frequency: angle between neighboring positions, in radians.
@@ -47,7 +47,7 @@ class Llama3Scaling:
     original_max_position_embeddings: int
 
     def scale(self, frequency: float) -> float:
-        """Divide a low frequency of rotary positions by the factor, and keep a high one.
+        """Return a frequency of rotary positions: a low one divided by the factor, a high one kept.
 
         Args:
             frequency: angle between neighboring positions, in radians.

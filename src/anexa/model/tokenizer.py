@@ -233,7 +233,7 @@ class Tokenizer:
         times the memory of the texts.
 
         Returns:
-            The concatenated ids of all texts, and the number of ids of each text.
+            The concatenated ids of all N texts, and the number of ids of each text, shape (N,).
         """
         if self._id_table is not None:
             texts = [text.replace(END_OF_TEXT, LONE_SURROGATE) for text in texts]

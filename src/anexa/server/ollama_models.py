@@ -73,7 +73,7 @@ async def show(http_request: fastapi.Request, body: ShowRequest) -> ShowResponse
 
 @router.get("/version")
 async def version() -> Version:
-    """Report the version of Ollama whose API these routes follow."""
+    """Return the version of Ollama whose API these routes follow."""
     return Version(version=OLLAMA_VERSION)
 
 

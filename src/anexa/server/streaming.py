@@ -26,7 +26,7 @@ EVENT_STREAM = "text/event-stream"
 async def whole_response(
     http_request: fastapi.Request, worker: Worker, responder: Responder
 ) -> Response:
-    """Wait until all requests are finished, and build a whole response.
+    """Wait until all requests are finished, and return them as one JSON response.
 
     Raises:
         APIError: if a request fails, or the client disconnects.

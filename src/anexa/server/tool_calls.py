@@ -88,7 +88,7 @@ class JSONCallParser(ToolCallParser):
     _text: str | None = ""  # what was held back; None: the answer is content
 
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
-        """Hold back what may be a call, until the end of the answer; content is yielded at once."""
+        """Yield content at once; hold back what may be calls, and yield those when `finished`."""
         if self._text is None:
             if text:
                 yield text

@@ -105,7 +105,7 @@ class ToolUse:
 
 
 def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
-    """Determine the effect of the tools of a request.
+    """Return the effect of a request's tools: in the prompt, on sampling, and on parsing.
 
     Raises:
         APIError: if `tool_choice` names no tool, two tools have the same name, or the parameters

@@ -25,7 +25,7 @@ _SIGNS = "+++---***//"
 def draw_chain(
     operations: int, rng: random.Random, split: Split, *, exact: bool = True
 ) -> Calculation:
-    """Draw a calculation.
+    """Draw a calculation with several operations, such as 3*(4-2).
 
     Args:
         operations: number of operations.
@@ -99,7 +99,7 @@ def _facts(step: ThoughtStep) -> int:
 
 
 def _is_small(step: ThoughtStep) -> bool:
-    """Whether the numbers of a division are as small as in training; else, whether the value is."""
+    """Return whether a step is small enough: the operands of a division, the value of another."""
     if step.operation == "/":
         return abs(step.a) < 10**8 and abs(step.b) < 100
     return len(str(abs(step.value))) <= MAX_VALUE_DIGITS

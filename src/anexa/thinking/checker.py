@@ -270,7 +270,7 @@ def parse_value(text: str) -> tuple[int, int]:
 
 
 def _may_be_negated(operation: str, a: int, b: int) -> bool:
-    """Whether the expression may be negated: -5-12 is written as -(5+12), -5*12 as -(5*12)."""
+    """Return whether an expression may be negated: -5-12 becomes -(5+12), and -5*12 -(5*12)."""
     return (operation == "+" and a > 0) or (operation in "*/" and a * b > 0)
 
 

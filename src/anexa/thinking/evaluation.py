@@ -156,6 +156,9 @@ def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> 
         name: name of the task.
         problems: maximum number of problems, all different.
         seed: random seed of the problems.
+
+    Returns:
+        The results, as proportions.
     """
     rng = random.Random(f"{seed} {name}")
     return evaluate_problems(model, name, distinct_problems(name, problems, rng), rng)
@@ -267,5 +270,5 @@ def _changes(value: str) -> Iterator[str]:
 
 
 def _is_well_formed(value: str) -> bool:
-    """Whether a value has no leading zero, no negative zero and no remainder 0."""
+    """Return whether a value has no leading zero, no negative zero and no remainder 0."""
     return not re.search(r"^-?[A-Z]0.|^-[A-Z]0$|R 0", value)

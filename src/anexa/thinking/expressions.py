@@ -141,7 +141,7 @@ def reductions(
 
 
 def _divides_by_zero(node: Calculation | int) -> bool:
-    """Whether a divisor in the calculation is the number 0."""
+    """Return whether a divisor in the calculation is the number 0."""
     if isinstance(node, int):
         return False
     if node.operation == "/" and isinstance(node.right, int) and node.right == 0:

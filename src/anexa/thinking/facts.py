@@ -63,7 +63,7 @@ class Facts:
 
 
 def check_facts(text: str, expression: str, operation: str, expected: Iterator[str]) -> Facts:
-    """Check the facts of a line.
+    """Check the facts of a line: whether each is true, and is the one that belongs there.
 
     Args:
         text: the facts, separated by commas.

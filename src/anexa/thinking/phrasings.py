@@ -98,7 +98,7 @@ _COMPARED = re.compile(r"Which is (larger|smaller), ([0-9]+) or ([0-9]+)\?")
 
 
 def write_comparison(a: int, b: int, asked: str = "larger") -> str:
-    """Ask for the "larger" or the "smaller" of two numbers, in plain words."""
+    """Return the question which of two numbers is "larger" or "smaller", in plain words."""
     return f"Which is {asked}, {a} or {b}?"
 
 
@@ -124,7 +124,7 @@ def rephrase(question: str, rng: random.Random) -> str:
 
 
 def ask_comparison(a: int, b: int, asked: str, rng: random.Random) -> str:
-    """Ask for the "larger" or the "smaller" of two numbers in any of the `COMPARISONS`."""
+    """Return the question which number is "larger" or "smaller", as one of `COMPARISONS`."""
     phrasing = rng.choice([phrasing for phrasing in COMPARISONS if phrasing.operation == asked])
     return _casually(phrasing.text.format(a=a, b=b), rng)
 

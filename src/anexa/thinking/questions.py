@@ -101,6 +101,9 @@ class Question:
         Args:
             step: one of the steps.
             values: values of earlier steps, by their index.
+
+        Returns:
+            The left and the right operand.
         """
         a, b = (
             self.numbers[position] if kind == "number" else values[position]

@@ -193,7 +193,7 @@ class Reinforcement:
 
 
 def is_true(problem: Problem, answer: str) -> bool:
-    """Whether the answer is correct and the checker finds no mistake in the thought before it.
+    """Return whether an answer is correct, and the checker finds no mistake in its thought.
 
     Args:
         problem: the problem.

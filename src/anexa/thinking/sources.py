@@ -69,6 +69,9 @@ class Sources:
         Args:
             line: index of the line.
             written: the expression of the line.
+
+        Returns:
+            The two operands, in the order of the expression.
         """
         _, _, x, y = written
         signed = self._signed(x), self._signed(y)

@@ -62,7 +62,7 @@ def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:
 
 
 def gives_away(step: ThoughtStep) -> bool:
-    """Whether a step computes a held-out problem, which training on its line would reveal."""
+    """Return whether a step computes a held-out problem: training on its line would reveal it."""
     _, operation, a, b = unsigned(step.operation, step.a, step.b)
     return split_of(operation, a, b) != "training"
 

@@ -112,7 +112,7 @@ def _limits(template: Template, letter: str) -> tuple[int, ...]:
 
 
 def _is_natural(calculation: Calculation) -> bool:
-    """Whether all intermediate values and the result are whole and not negative."""
+    """Return whether all intermediate values and the result are whole and not negative."""
     try:
         steps = evaluate(calculation)
     except RefusedDivision:

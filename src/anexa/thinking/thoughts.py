@@ -121,7 +121,7 @@ def compute(operation: str, a: int, b: int) -> tuple[int, int]:
 
 
 def is_inexact(a: int, b: int, remainder: int, *, is_last: bool) -> bool:
-    """Whether a division leaves a remainder where none is allowed, so that it must be refused.
+    """Return whether a division leaves a remainder where none is allowed, and must be refused.
 
     A remainder is allowed only in the last operation, and only if neither operand is negative.
 

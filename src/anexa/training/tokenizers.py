@@ -127,7 +127,7 @@ def check_tokenizer_spec(spec: str) -> None:
 
 
 def tokenizer_source(spec: str) -> str:
-    """Make the path of a tokenizer absolute, so that it is valid from any working directory."""
+    """Return a tokenizer specification with an absolute path, valid in any working directory."""
     return spec if spec == "char" or bpe_size(spec) else str(Path(spec).absolute())
 
 

@@ -29,13 +29,13 @@ def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
 
 
 def total(x: Array) -> Array:
-    """Sum along the last axis, kept with length 1; trailing zeros do not change the rounding."""
+    """Sum x (…, N) along the last axis, (…, 1); trailing zeros do not change the rounding."""
     together: Array = x @ column(x.shape[-1], 1, x.dtype)
     return together
 
 
 def mean(x: Array) -> Array:
-    """Average along the last axis, kept with length 1."""
+    """Average x (…, N) along the last axis, (…, 1)."""
     average: Array = x @ column(x.shape[-1], 1 / x.shape[-1], x.dtype)
     return average
 
@@ -52,7 +52,7 @@ def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | Non
 
 
 def softmax(logits: Array) -> Array:
-    """Compute the softmax along the last axis: e^z / Σ e^z.
+    """Compute the softmax along the last axis, in the shape of the logits: e^z / Σ e^z.
 
     The logits z are shifted by the largest one, so that nothing overflows.
     """

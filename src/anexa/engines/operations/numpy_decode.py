@@ -121,5 +121,5 @@ def blocks(x_BHSD: Array) -> Array:
 
 
 def sum_blocks(x_NBHGD: Array) -> Array:
-    """Sum blocks from the first to the last; blocks of zeros at the end do not change the bits."""
+    """Sum N blocks from the first to the last, (B, H, G, D); zeros at the end change no bit."""
     return reduce(np.add, x_NBHGD)

@@ -88,7 +88,7 @@ class TorchDecodeOperations(TorchOperations):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Apply the GELU in its tanh approximation, element by element, as a function for tiles."""
+    """Apply the GELU in its tanh approximation to x of any shape, element by element."""
     return F.gelu(x, approximate="tanh")
 
 
@@ -146,7 +146,7 @@ def activation_heights(
     dtype: torch.dtype,
     num_threads: int,  # noqa: ARG001
 ) -> tuple[int, ...]:
-    """Find the tile heights for an activation function on rows of `width` columns."""
+    """Return the tile heights, ascending, for an activation function on rows of `width` columns."""
     return _heights(function, width, tiles.MAX_SAMPLE_ROWS, dtype)
 
 
@@ -170,7 +170,7 @@ def attend(
     mask_B11S: Tensor,
     scale: float | None = None,
 ) -> Tensor:
-    """Compute attention in each head: y = softmax(c Q Kᵀ + mask) V."""
+    """Compute attention in each head, (B, H, T, D): y = softmax(c Q Kᵀ + mask) V."""
     return F.scaled_dot_product_attention(
         q_BHTD,
         k_BHSD,

@@ -121,7 +121,7 @@ def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
 
 
 def orthogonalize(x: Array) -> Array:
-    """Set the singular values of a matrix to about 1 and keep the singular vectors.
+    """Return a matrix with the singular vectors of x, (m, n), and singular values of about 1.
 
     This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
     A = X Xᵀ, with the coefficients of `lists.py`.

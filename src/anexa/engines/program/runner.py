@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def aligned(size: int, dtype: str) -> Array:
-    """Allocate an array of zeros that is aligned to a cache line of the processor."""
+    """Allocate zeros of shape (size,), aligned to a cache line of the processor."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
     shift = -raw.ctypes.data % ALIGNMENT // itemsize
