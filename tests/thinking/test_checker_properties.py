@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable, Iterator
+from itertools import product
 
 import pytest
 from hypothesis import assume, example, given
@@ -94,6 +96,119 @@ def test_any_changed_character_of_what_remains_is_detected(
     assert agrees(check(question, thought, answer))
     changed_thought = f"{written}{first}{changed}{newline}{after}"
     assert not agrees(check(question, changed_thought, answer))
+
+
+repetitive_chains = st.recursive(
+    st.integers(1, 3),
+    lambda node: st.builds(Calculation, st.sampled_from("+-*/"), node, node),
+    max_leaves=4,
+).filter(lambda node: isinstance(node, Calculation))
+ONES = Calculation("*", Calculation("+", 1, 1), Calculation("+", 1, 1))
+OPPOSITE = Calculation("*", Calculation("-", 1, 3), Calculation("-", 3, 1))
+INEXACT_LATE = Calculation("+", Calculation("*", 1, 2), Calculation("/", 3, 2))
+INEXACT_TWICE = Calculation("-", Calculation("/", 3, 2), Calculation("/", 3, 2))
+
+
+def operations_of(
+    node: Calculation | int,
+) -> Iterator[tuple[str, int, int, Callable[[int], Calculation | int]]]:
+    """Yield the operations on two numbers, and for each a function from value to what remains."""
+    if isinstance(node, int):
+        return
+    operation, left, right = node.operation, node.left, node.right
+    if isinstance(left, int) and isinstance(right, int):
+        yield operation, left, right, lambda value: value
+    for sign, a, b, rest in operations_of(left):
+        yield sign, a, b, lambda value, rest=rest: Calculation(operation, rest(value), right)
+    for sign, a, b, rest in operations_of(right):
+        yield sign, a, b, lambda value, rest=rest: Calculation(operation, left, rest(value))
+
+
+def all_thoughts(node: Calculation) -> set[tuple[str, ...]]:
+    """List the thoughts that work out a calculation, in any order that its brackets allow.
+
+    The operands of sums and products are in any order too. A thought may end at any division that
+    is refused because of its remainder.
+    """
+    thoughts: set[tuple[str, ...]] = set()
+    for operation, a, b, rest in operations_of(node):
+        if operation == "/" and b == 0:
+            continue
+        ways = [(operation, a, b)]
+        if operation in "+*":
+            ways.append((operation, b, a))
+        elif operation == "-" and (a < 0) != (b < 0):
+            ways.append(("+", -b, a))  # -5-12 is written as -(5+12), and so may be -(12+5)
+        step = write_step(operation, a, b)
+        after = rest(step.value)
+        if step.remainder and (isinstance(after, Calculation) or min(a, b) < 0):
+            after = 0
+        for way in ways:
+            turned = write_step(*way)
+            if isinstance(after, Calculation):
+                text = turned.add_remaining(str(after)).text
+                thoughts |= {(text, *others) for others in all_thoughts(after)}
+            else:
+                thoughts.add((turned.text,))
+    return thoughts
+
+
+@given(small_chains | repetitive_chains, st.data())
+@example(ONES, None)
+@example(OPPOSITE, None)
+@example(INEXACT_LATE, None)
+@example(INEXACT_TWICE, None)
+def test_the_lines_may_be_in_any_order_that_the_brackets_allow(
+    chain: Calculation, data: st.DataObject | None
+) -> None:
+    _, answer = solve(chain)
+    assume(answer != BY_ZERO)
+    thoughts = sorted(all_thoughts(chain))
+    for lines in thoughts if data is None else [data.draw(st.sampled_from(thoughts))]:
+        report = check(str(chain), "\n".join(lines), answer)
+        assert agrees(report), lines
+        assert report.solves_question
+        if answer != INEXACT:
+            question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
+            assert agrees(check(question, "\n".join(lines), answer)), lines
+
+
+@given(repetitive_chains, st.data())
+@example(ONES, None)
+@example(OPPOSITE, None)
+@example(INEXACT_TWICE, None)
+def test_lines_of_several_orders_are_true_together_only_if_they_are_one_order(
+    chain: Calculation, data: st.DataObject | None
+) -> None:
+    _, answer = solve(chain)
+    assume(answer != BY_ZERO)
+    thoughts = all_thoughts(chain)
+    lines = sorted({line for thought in thoughts for line in thought})
+    count = len(chain.numbers) - 1
+    if data is None:
+        mixtures = [mixed for n in range(1, count + 2) for mixed in product(lines, repeat=n)][:9000]
+    else:
+        mixtures = [
+            tuple(data.draw(st.lists(st.sampled_from(lines), min_size=1, max_size=count + 1)))
+            for _ in range(10)
+        ]
+    for mixed in mixtures:
+        is_right = agrees(check(str(chain), "\n".join(mixed), answer))
+        assert is_right == (mixed in thoughts), mixed
+
+
+@given(small_chains | repetitive_chains, st.data())
+def test_any_changed_character_of_a_thought_in_any_order_is_detected(
+    chain: Calculation, data: st.DataObject
+) -> None:
+    _, answer = solve(chain)
+    assume(answer != BY_ZERO)
+    thought = "\n".join(data.draw(st.sampled_from(sorted(all_thoughts(chain)))))
+    position = data.draw(st.integers(0, len(thought) - 1))
+    new = data.draw(st.sampled_from(["", *CHARACTERS]))
+    changed = thought[:position] + new + thought[position + 1 :]
+    assume(changed.strip("\n") != thought)
+    assert not agrees(check(str(chain), changed, answer))
 
 
 @given(numbers, numbers, ones_letters)
@@ -191,7 +306,6 @@ def test_no_facts_can_be_swapped(one: Problem, data: st.DataObject) -> None:
 @given(st.lists(st.integers(0, 999), min_size=4, max_size=4), st.permutations(range(3)))
 def test_lines_must_follow_the_lines_that_they_use(operands: list[int], order: list[int]) -> None:
     a, b, c, d = operands
-    assume({a, b} != {c, d})  # a line that may be either sum counts as the first one
     chain = Calculation("*", Calculation("+", a, b), Calculation("+", c, d))
     lines = [write_step("+", a, b), write_step("+", c, d), write_step("*", a + b, c + d)]
     remaining = {

@@ -15,7 +15,8 @@ from anexa.model.place_marks import LETTERS, mark_places
 from anexa.thinking.answers import EQUAL
 from anexa.thinking.facts import MAX_DIGITS_WRITTEN, Fact, check_facts, excerpt
 from anexa.thinking.questions import Question, analyze
-from anexa.thinking.sources import Operand, SingleUseSources, Sources
+from anexa.thinking.single_use_sources import SingleUseSources
+from anexa.thinking.sources import Operand, Sources
 from anexa.thinking.thoughts import (
     compute,
     relation,
@@ -216,7 +217,10 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     if negated != (bracket is not None) or (negated and not _may_be_negated(operation, a, b)):
         return _unparsable(text, "has a bracket that does not belong there")
 
-    operands = sources.find(number, (negated, operation, a, b))
+    expressed = (negated, operation, a, b)
+    value, remainder = parse_value(said)
+    calculation = re.sub("[A-Z]", "", remaining)
+    operands = sources.find(number, expressed, value, calculation)
     errors = [
         f'{operand.number} in "{excerpt(expression)}" comes from nowhere'
         for operand in operands
@@ -234,11 +238,9 @@ def _line(number: int, text: str, sources: Sources) -> Line:
         errors.append(f'the facts of "{excerpt(expression)}" spell {shown}, not {excerpt(said)}')
     elif result != said:
         errors.append(f"{excerpt(expression)} is {excerpt(result)}, not {excerpt(said)}")
-    value, remainder = parse_value(said)
     if operation != "?":
         sources.add_value(number, value)
-    calculation = re.sub("[A-Z]", "", remaining)
-    fitting = sources.remaining((negated, operation, a, b), value, remainder, calculation)
+    fitting = sources.remaining(expressed, value, remainder, calculation)
     goes_on = calculation in fitting and mark_places(calculation, ones_letter) == remaining
     if not goes_on:
         errors.append(_wrong_remaining(expression, remaining, fitting))

@@ -12,7 +12,6 @@ from typing import Literal
 
 from anexa.thinking.expressions import Calculation, parse_expression, reductions
 from anexa.thinking.facts import MAX_DIGITS_WRITTEN, excerpt
-from anexa.thinking.questions import AskedStep, Question, Reference
 from anexa.thinking.thoughts import unsigned
 
 
@@ -60,24 +59,34 @@ class Sources:
         self._remaining: Calculation | None = None  # calculation at the end of the last line
         self.wrong_line: int | None = None
 
-    def find(self, line: int, written: Written) -> tuple[Operand, Operand]:  # noqa: ARG002
+    def find(
+        self,
+        line: int,  # noqa: ARG002
+        written: Written,
+        value: int,
+        calculation: str,
+    ) -> tuple[Operand, Operand]:
         """Find the sources of both operands of a line, and mark them as used.
 
-        If a calculation remained before the line, they are operands of an operation in it.
+        If a calculation remained before the line, they are operands of an operation in it: of
+        several operations that the expression may be, the one that leaves `calculation`.
         Otherwise they are signed numbers that give the expression, preferably unused values.
 
         Args:
             line: index of the line.
             written: the expression of the line.
+            value: the value of the line.
+            calculation: the calculation that the line ends with, without place marks; or "".
 
         Returns:
             The two operands, in the order of the expression.
         """
         _, _, x, y = written
         signed = self._signed(x), self._signed(y)
-        expected = [] if self._remaining is None else _steps(self._remaining, written)
+        expected = [] if self._remaining is None else _steps(self._remaining, written, value)
         if expected:
-            (a, b), _ = expected[0]
+            leaving = (pair for pair, rest in expected if write_remaining(rest) == calculation)
+            a, b = next(leaving, expected[0][0])
             pair = (a, b) if (abs(a), abs(b)) == (x, y) else (b, a)
         elif all(signed):
             fitting = [pair for pair in product(*signed) if _has_signs(written, *pair)]
@@ -119,8 +128,7 @@ class Sources:
         """
         before, self._remaining = self._remaining, _parse_remaining(calculation)
         if before is not None:
-            rests = (rest for _, rest in _steps(before, written, value))
-            return tuple("" if isinstance(rest, int) else str(rest) for rest in rests)
+            return tuple(write_remaining(rest) for _, rest in _steps(before, written, value))
         said = self._remaining
         if said is None or remainder or not all(map(self._has_source, said.numbers)):
             return ("",)
@@ -182,140 +190,15 @@ class Sources:
         return None if position is None else Operand(number, "question", position)
 
 
-class SingleUseSources(Sources):
-    """Sources for a question of known phrasing: each line must compute one of its steps.
-
-    So each value, and each number that the steps need, is used exactly once.
-
-    Args:
-        asked: the question.
-    """
-
-    def __init__(self, asked: Question) -> None:
-        super().__init__(())
-        self._asked = asked
-        self._pending = dict(enumerate(asked.steps))  # steps that no line has computed yet
-        self._line_of: dict[int, int] = {}  # step: line that computes it
-        needed = {reference for step in asked.steps for reference in (step.left, step.right)}
-        self._numbers = {
-            position: number
-            for position, number in enumerate(asked.numbers)
-            if Reference("number", position) in needed
-        }
-
-    def find(self, line: int, written: Written) -> tuple[Operand, Operand]:
-        """Find the step that a line computes, and return its sources as operands.
-
-        The first line that computes none is recorded as `wrong_line`.
-        """
-        values = self._values_of_steps()
-        for number, step in self._pending.items():
-            if not step.steps <= values.keys():
-                continue
-            found = _match(step, self._asked.operands(step, values), written)
-            if found:
-                del self._pending[number]
-                self._line_of[number] = line
-                left, right = found
-                return self._use(left, written[2]), self._use(right, written[3])
-        if self.wrong_line is None:
-            self.wrong_line = line
-        return super().find(line, written)
-
-    @property
-    def is_solved(self) -> bool:
-        """Whether the lines are the steps that the question asks for."""
-        return self.wrong_line is None and not self._pending
-
-    def remaining(
-        self, written: Written, value: int, remainder: int, calculation: str
-    ) -> tuple[str, ...]:
-        """Return the one calculation that remains of the question, as a text, or "" for none.
-
-        From the first line on that is not a step of the question, `Sources.remaining` decides.
-        """
-        if self.wrong_line is not None:
-            return super().remaining(written, value, remainder, calculation)
-        remaining = self._asked.remaining(self._values_of_steps())
-        return ("" if remainder or remaining is None else str(remaining),)
-
-    def find_unused(self, last: int) -> str | None:
-        """Describe an unused number of the question, or as in `Sources`; None if all are used."""
-        for number in self._numbers.values():
-            return f"{number}"
-        if self._asked.is_refused and not self._pending:
-            return None  # the operation that would use the value cannot be computed
-        return super().find_unused(last)
-
-    def _values_of_steps(self) -> dict[int, int]:
-        """Return the values that lines have computed for steps, by index of the step."""
-        lines = self._line_of.items()
-        return {step: self._values[line] for step, line in lines if line in self._values}
-
-    def _use(self, reference: Reference, number: int) -> Operand:
-        """Make an operand of a source of a step, and mark it as used: no later line can use it."""
-        kind, position = reference
-        if kind == "number":
-            self._numbers.pop(position, None)
-            return Operand(number, "question", position)
-        line = self._line_of[position]
-        self._unused.pop(line, None)
-        self._forget(line)
-        return Operand(number, "line", line)
-
-    def _value(self, value: int) -> Operand | None:
-        operand = super()._value(value)
-        if operand:
-            self._forget(operand.position)
-        return operand
-
-    def _forget(self, line: int) -> None:
-        """Remove a line from the lines whose value can still be used."""
-        lines = self._lines.get(self._values[line], {})
-        lines.pop(line, None)
-        if not lines:
-            self._lines.pop(self._values[line], None)
-
-    def _has_number(self, number: int) -> bool:
-        return number in self._numbers.values()
-
-    def _number(self, number: int) -> Operand | None:
-        for position, candidate in self._numbers.items():
-            if candidate == number:
-                del self._numbers[position]
-                return Operand(number, "question", position)
-        return None
-
-
-def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[Reference] | None:
-    """Match a line with a step; the operands of sums and products may be in any order.
-
-    Args:
-        step: the step.
-        signed: values of its operands, with their signs.
-        written: the expression of the line.
-
-    Returns:
-        The sources of the line's operands, in their order; None if the line computes another step.
-    """
-    a, b = signed
-    if step.operation == "/" and b == 0:
-        return None
-    sides = [step.left, step.right]
-    negated, operation, x, y = unsigned(step.operation, a, b)
-    if step.operation in "+-" and operation == "-" and a < 0:
-        sides.reverse()  # -5+12 is written as 12-5
-    if (negated, operation, x, y) == written:
-        return sides
-    if operation in "+*" and (negated, operation, y, x) == written:
-        return sides[::-1]
-    return None
-
-
 def _parse_remaining(calculation: str) -> Calculation | None:
     """Parse the calculation at the end of a line; None unless `str(Calculation)` is the same."""
     parsed = parse_expression(calculation, 2 * MAX_DIGITS_WRITTEN, has_negatives=True)
     return parsed if str(parsed) == calculation else None
+
+
+def write_remaining(remaining: Calculation | int | None) -> str:
+    """Write what remains of a calculation as the end of a line, without place marks; "" if none."""
+    return str(remaining) if isinstance(remaining, Calculation) else ""
 
 
 def _steps(
@@ -330,9 +213,15 @@ def _steps(
     return [
         ((a, b), rest)
         for operation, a, b, rest in reductions(calculation, value)
-        if unsigned(operation, a, b) == written
-        or (operation in "+*" and unsigned(operation, b, a) == written)
+        if written in write_both_ways(operation, a, b)
     ]
+
+
+def write_both_ways(operation: str, a: int, b: int) -> list[Written]:
+    """Write an operation on signed numbers as `unsigned` does; a sum or product in both orders."""
+    negated, sign, x, y = unsigned(operation, a, b)
+    one = (negated, sign, x, y)
+    return [one, (negated, sign, y, x)] if sign in "+*" else [one]
 
 
 def _has_signs(written: Written, a: int, b: int) -> bool:
