@@ -63,6 +63,34 @@ def test_a_question_that_is_too_long_is_refused(server: ServerProcess) -> None:
     with pytest.raises(AnexaError) as error:
         anexa.load().chat(messages)
     assert str(error.value) == sentence
+    for length in (1204, 20_000):
+        body = {"question": "9" * length, "thought": "A1+a1:A:1+1+0=02:A2", "answer": "2"}
+        response = server.post("/check", json=body)
+        said = response.json()["error"]
+        assert (response.status_code, said["param"]) == (400, "question")
+        assert said["message"] == sentence.replace("1,204", f"{length:,}")
+
+
+def test_an_earlier_question_that_is_too_long_is_dropped_if_turns_may_be(
+    server: ServerProcess,
+) -> None:
+    turns = [("1+1", "2"), ("9" * 1204, "9"), ("2+2", "4"), ("12+30", None)]
+    history = [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn)
+        if text
+    ]
+    body = server.chat(messages=history, truncation="auto", temperature=0).json()
+    assert (body["dropped_turns"], body["choices"][0]["message"]["content"]) == (2, "42")
+    asked = {"model": "anexa", "input": history, "temperature": 0}
+    body = server.post("/v1/responses", json={**asked, "truncation": "auto"}).json()
+    assert body["output"][-1]["content"][0]["text"] == "42"
+    assert body["dropped_turns"] == 2
+    refused = server.post("/v1/responses", json=asked)
+    assert "has 1,204 characters" in refused.json()["error"]["message"]
+    kept = anexa.load().truncate(history)
+    assert (len(kept.messages), kept.num_dropped) == (3, 2)
 
 
 def test_bytes_that_are_no_utf_8_are_unreadable(tmp_path: Path) -> None:

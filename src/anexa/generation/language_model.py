@@ -28,6 +28,7 @@ from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
 from anexa.model.chat_format import Message, PromptEnd, Tool
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
+from anexa.model.question import QuestionTooLongError
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.weights import num_parameters
 
@@ -257,7 +258,9 @@ class LanguageModel:
     ) -> TruncatedConversation:
         """Drop the oldest turns until the context has room for the conversation and an answer.
 
-        The system message and the last turn are always kept, even if they are too long.
+        The system message and the last turn are always kept, even if they are too long. A turn with
+        a question that is too long for the model (`QuestionTooLongError`) is dropped if it is not
+        the last one.
 
         Args:
             messages: messages so far, each with a "role" and a "content".
@@ -279,7 +282,7 @@ class LanguageModel:
         def fits(some: Sequence[Message]) -> bool:
             try:
                 count = self.num_prompt_tokens(some, thinking=thinking, end=end, tools=tools)
-            except PromptTooLongError:
+            except (PromptTooLongError, QuestionTooLongError):
                 return False
             return count <= room
 

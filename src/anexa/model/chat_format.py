@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
 from anexa.model.place_marks import MARK_PLACES
-from anexa.model.question import MAX_QUESTION, normalize_question
+from anexa.model.question import check_question_length, normalize_question
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 
@@ -94,8 +94,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
     "reasoning_content".
 
     Raises:
-        AnexaError: if a role or a content is not text, or, for `CHAT_TEMPLATE`, a user's message
-            has more than `MAX_QUESTION` characters.
+        AnexaError: if a role or a content is not text.
+        QuestionTooLongError: if, for `CHAT_TEMPLATE`, a user's message is too long.
     """
     normalized = []
     for number, message in enumerate(messages, 1):
@@ -111,11 +111,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
         if template == CHAT_TEMPLATE and not is_last_answer:
             if role == "assistant":
                 content = content.rpartition(END_THINK)[2]  # all that the template keeps
-            elif role == "user" and len(content) > MAX_QUESTION:
-                raise AnexaError(
-                    f"a question has {len(content):,} characters, of which this model reads at "
-                    f"most {MAX_QUESTION:,}: shorten it"
-                )
+            elif role == "user":
+                check_question_length(content)
             content = normalize_question(content)
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         more = {"reasoning_content": reasoning} if isinstance(reasoning, str) else {}

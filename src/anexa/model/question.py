@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from anexa.errors import AnexaError
+
 UNREADABLE = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
 MAX_QUESTION = 1000
-"""Characters of a question; a longer one, of which training has none, is refused in a chat, and
-`UNREADABLE` for the checker."""
+"""Characters of a question; a longer one, of which training has none, is refused by
+`check_question_length`."""
 
 _SAME = {
     character: spelled
@@ -37,6 +39,23 @@ _THOUSANDS = re.compile(
 )
 # Leading zeros of whole numbers, which no training example has.
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d+(?![\d]*[.,]\d))", re.ASCII)
+
+
+class QuestionTooLongError(AnexaError):
+    """Raised when a question has more than `MAX_QUESTION` characters."""
+
+
+def check_question_length(text: str) -> None:
+    """Check the number of characters of a question.
+
+    Raises:
+        QuestionTooLongError: if there are more than `MAX_QUESTION`.
+    """
+    if len(text) > MAX_QUESTION:
+        raise QuestionTooLongError(
+            f"a question has {len(text):,} characters, of which this model reads at most "
+            f"{MAX_QUESTION:,}: shorten it"
+        )
 
 
 def normalize_question(text: str) -> str:

@@ -20,6 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from anexa import __version__
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
+from anexa.model.question import check_question_length
 from anexa.server import (
     api,
     embeddings,
@@ -41,6 +42,7 @@ from anexa.server.openapi import chunk_schemas
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import LOCAL_ORIGIN, Protection
 from anexa.server.served_models import ServedModel
+from anexa.server.submission import errors_of_field
 from anexa.server.worker import Worker
 from anexa.thinking.checker import check
 
@@ -204,6 +206,8 @@ def _add_other_routes(app: FastAPI) -> None:
     @app.post("/check", responses=schemas.ERROR_RESPONSES)
     async def check_thought(body: schemas.CheckRequest) -> schemas.CheckedThought:
         """Check each step of a thought about arithmetic."""
+        with errors_of_field("question"):
+            check_question_length(body.question)
         report = await asyncio.to_thread(check, body.question, body.thought, body.answer)
         return schemas.CheckedThought(
             lines=[

@@ -139,7 +139,7 @@ class CheckRequest(RequestModel):
         }
     )
 
-    question: str = Field(max_length=10_000)
+    question: Text
     thought: str = Field(max_length=100_000)
     answer: str = Field(max_length=10_000)
 
