@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from anexa.errors import AnexaError
 from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
 from anexa.model.question import MAX_QUESTION, UNREADABLE, normalize_question
+from anexa.thinking.checker import check
 from anexa.thinking.examples import Examples, draw_any
 from anexa.thinking.phrasings import rephrase
 
@@ -78,7 +79,27 @@ def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> N
     assert normalize_question(text) == UNREADABLE
 
 
-@given(st.text(st.characters()) | st.text("0011234567,.'_ \u00a0+-*x×–’\"“”(٣５？½\u200b\u0301a"))
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1e3+1", "2E5*3", "5e-3+1", "1 e3", "٣e٤", "0x1F+1", "0xFF+1", "0XffX2", "0b11+1"),
+        *("1j+2", "2k+3", "5km+3m", "5e\u0301", "x2y5+1", "a1+1"),
+        *("1_0+2", "1__000", "1'2+3", "5\u20196"),
+    ],
+)
+def test_a_number_in_another_notation_makes_the_question_unreadable(text: str) -> None:
+    assert normalize_question(text) == UNREADABLE
+    assert not check(text, "A1+a1:A:1+1+0=02:A2", "2").all_true
+
+
+@pytest.mark.parametrize(
+    "text", ["12x30", "12X30", "3x(4+5)", "(1+2)x3", "0x36", "2x=6", "12 x30", "a 3 b"]
+)
+def test_an_x_beside_a_digit_is_a_sign_or_an_unknown(text: str) -> None:
+    assert normalize_question(text) == text
+
+
+@given(st.text(st.characters()) | st.text("0011234567,.'_ \u00a0+-*x×–’\"“”(٣５？½\u200b\u0301ae"))
 def test_any_text_becomes_printable_ascii_and_then_stays(text: str) -> None:
     once = normalize_question(text)
     assert once.isascii()

@@ -39,6 +39,9 @@ _THOUSANDS = re.compile(
 )
 # Leading zeros of whole numbers, which no training example has.
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d+(?![\d]*[.,]\d))", re.ASCII)
+# Numbers in notations that the model does not know: 1e3, 0x1F, 0xFF, 2k, 5km, 1_0. Read digit by
+# digit they would be others. An x is the sign of a product, as in 12x30, or an unknown, as in 2x=6.
+_OTHER_NOTATION = re.compile(r"\d[a-wyz]|[a-wyz]\d|\dx[a-z]|\d['_]+\d", re.ASCII | re.IGNORECASE)
 
 
 class QuestionTooLongError(AnexaError):
@@ -67,8 +70,8 @@ def normalize_question(text: str) -> str:
     with accents. A normalized question stays as it is.
 
     Returns:
-        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, or more
-        than `MAX_QUESTION` characters.
+        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, a
+        number in another notation, such as 1e3, or more than `MAX_QUESTION` characters.
     """
     if len(text) > MAX_QUESTION:
         return UNREADABLE
@@ -80,6 +83,8 @@ def normalize_question(text: str) -> str:
     while text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
         text = text[1:-1].strip()
     text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
+    if _OTHER_NOTATION.search(text):
+        return UNREADABLE
     shorter = _ZEROS.sub("", text)
     # 3*4 0311 has no thousands; without the zero it would seem to.
     return text if _THOUSANDS.search(shorter) else shorter
