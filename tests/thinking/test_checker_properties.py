@@ -111,17 +111,19 @@ INEXACT_TWICE = Calculation("-", Calculation("/", 3, 2), Calculation("/", 3, 2))
 
 def operations_of(
     node: Calculation | int,
+    rest: Callable[[Calculation | int], Calculation | int] = lambda new: new,
 ) -> Iterator[tuple[str, int, int, Callable[[int], Calculation | int]]]:
-    """Yield the operations on two numbers, and for each a function from value to what remains."""
+    """Yield the operations on two numbers, and for each a function from value to what remains.
+
+    `rest` returns what the whole calculation is if something else stands for the node.
+    """
     if isinstance(node, int):
         return
     operation, left, right = node.operation, node.left, node.right
     if isinstance(left, int) and isinstance(right, int):
-        yield operation, left, right, lambda value: value
-    for sign, a, b, rest in operations_of(left):
-        yield sign, a, b, lambda value, rest=rest: Calculation(operation, rest(value), right)
-    for sign, a, b, rest in operations_of(right):
-        yield sign, a, b, lambda value, rest=rest: Calculation(operation, left, rest(value))
+        yield operation, left, right, rest
+    yield from operations_of(left, lambda new: rest(Calculation(operation, new, right)))
+    yield from operations_of(right, lambda new: rest(Calculation(operation, left, new)))
 
 
 def all_thoughts(node: Calculation) -> set[tuple[str, ...]]:
