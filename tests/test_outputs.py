@@ -15,7 +15,8 @@ import pytest
 
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
-from anexa.files import atomic_path, check_output, write_atomic, write_folder
+from anexa.files import atomic_path, write_atomic, write_folder
+from anexa.output_paths import check_output
 from tests.cli.process import ANEXA, environment, posix, process_class
 from tests.cli.test_files import run_unprivileged
 

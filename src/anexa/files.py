@@ -6,10 +6,8 @@ the old content or the new one, never a part, and a crash leaves the old one.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import shutil
 import stat
 import sys
@@ -21,11 +19,15 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from anexa.errors import AnexaError, UsageError, short_repr
-
-TEMPORARY_PREFIX = ".anexa-"  # prefix of the names of temporary files and folders
-STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
-DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]+)")  # an open file, such as /dev/fd/3
+from anexa.errors import AnexaError, short_repr
+from anexa.output_paths import (
+    TEMPORARY_PREFIX,
+    check_output,
+    file_descriptor,
+    is_stdout,
+    numbered_path,
+    path_status,
+)
 
 _UMASK = os.umask(0)  # the umask can only be read by setting it
 os.umask(_UMASK)
@@ -70,10 +72,10 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
         BrokenPipeError: if the reader of the standard output has closed the pipe.
     """
     check_output(path, replace=replace)
-    status = None if is_stdout(path) else _status(path)
+    status = None if is_stdout(path) else path_status(path)
     is_stream = (
         is_stdout(path)
-        or _descriptor(path) is not None
+        or file_descriptor(path) is not None
         or (status is not None and not stat.S_ISREG(status.st_mode))
     )
     target = Path(os.path.realpath(path))
@@ -113,7 +115,7 @@ def _copy_to_stream(source: Path, path: Path) -> None:
             shutil.copyfileobj(data, sys.stdout.buffer)
             sys.stdout.flush()
         else:
-            number = _descriptor(path)
+            number = file_descriptor(path)
             opened = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
             with os.fdopen(opened, "wb") as stream:
                 shutil.copyfileobj(data, stream)
@@ -178,22 +180,6 @@ def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = 
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
 
-def numbered_path(path: Path, number: int) -> Path:
-    """Append a number to the name of a folder: PATH for 1, PATH-2 for 2, and so on."""
-    return path if number == 1 else path.with_name(f"{path.name}-{number}")
-
-
-def free_path(path: Path) -> Path:
-    """Return the first of PATH, PATH-2, PATH-3, … that does not exist.
-
-    Another process may create it before the caller does.
-    """
-    number = 1
-    while os.path.lexists(numbered_path(path, number)):
-        number += 1
-    return numbered_path(path, number)
-
-
 def take_name(folder: Path, path: Path) -> bool:
     """Rename a folder, unless the new path exists already.
 
@@ -216,104 +202,6 @@ def take_name(folder: Path, path: Path) -> bool:
             raise
         return False  # another process has just taken the name
     return True
-
-
-def check_output(
-    path: Path, *, folder: bool = False, replace: bool = False, binary: bool = False
-) -> None:
-    """Check that an output path from the user can be written, before any work is done.
-
-    Args:
-        path: new file or folder; existing file, device or named pipe, or a link to one of these; or
-            "-" for the standard output.
-        folder: whether the output is a folder, which never replaces anything.
-        replace: whether an existing file may be replaced.
-        binary: whether the content is binary, which is not written to a terminal.
-
-    Raises:
-        AnexaError: if the path exists and may not be replaced, is a folder where a file is to be
-            written, or is not writable.
-        UsageError: if `path` is the standard output, and the output is a folder, or is binary and
-            the standard output is a terminal.
-    """
-    if is_stdout(path):
-        _check_stdout(folder, binary)
-        return
-    status = _status(path)
-    target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if status is None:
-        _check_free(path, target, folder)
-    elif folder:
-        raise AnexaError(f"{path} exists already: choose another folder")
-    elif stat.S_ISDIR(status.st_mode):
-        raise AnexaError(f"cannot write {path}, which is a folder: name the file to write")
-    elif _descriptor(path) is not None:  # its file has been opened, so nothing is replaced
-        return
-    elif not replace and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        raise AnexaError(f"{path} exists already: choose another name, or replace it with --force")
-    elif not os.access(path, os.W_OK):
-        raise AnexaError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
-    elif stat.S_ISREG(status.st_mode):
-        _check_writable(path, target.parent)
-
-
-def is_stdout(path: Path) -> bool:
-    """Return whether a path names the standard output, such as "-" or "/dev/stdout"."""
-    return path.as_posix() in STDOUT
-
-
-def _descriptor(path: Path) -> int | None:
-    """Return the file descriptor that a path such as /dev/fd/3 names."""
-    name = "/dev/fd/2" if path.as_posix() == "/dev/stderr" else path.as_posix()
-    found = DESCRIPTOR.fullmatch(name)
-    return int(found[1]) if found else None
-
-
-def _check_stdout(folder: bool, binary: bool) -> None:
-    if folder:
-        raise UsageError("a folder is not written to the standard output: name a folder with --out")
-    if sys.stdout is None:
-        raise AnexaError("the standard output is closed: name a file with --out")
-    if binary and sys.stdout.isatty():
-        raise UsageError(
-            "this is not text for a terminal: name a file with --out, or pipe the output into "
-            "another program"
-        )
-
-
-def _check_free(path: Path, target: Path, folder: bool) -> None:
-    """Check that a new path can be created: its parent is an existing, writable folder.
-
-    The parents of a new folder may be missing; they will be created.
-
-    Raises:
-        AnexaError: if a parent is a file, is not writable, or is missing for a new file.
-    """
-    parent = next(parent for parent in target.parents if parent.exists())
-    if not parent.is_dir():
-        raise AnexaError(f"cannot write {path}: {parent} is a file")
-    if parent != target.parent and not folder:
-        raise AnexaError(f"cannot write {path}: there is no folder {target.parent}")
-    _check_writable(path, parent)
-
-
-def _check_writable(path: Path, folder: Path) -> None:
-    """Check that a file can be created in a folder, by creating and removing one."""
-    try:
-        with tempfile.TemporaryFile(dir=folder, prefix=TEMPORARY_PREFIX):
-            pass
-    except OSError as error:
-        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """Return the `stat` result of a path, following links; None if it does not exist."""
-    try:
-        return path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:  # such as links in a loop
-        raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
 
 def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from anexa.errors import AnexaError, AnexaWarning
-from anexa.files import TEMPORARY_PREFIX, write_folder
+from anexa.files import write_folder
 from anexa.model.loading import load_model
+from anexa.output_paths import TEMPORARY_PREFIX
 from anexa.training import build_trainer, resume_trainer
 from anexa.training.lock import Lock
 from anexa.training.opening import open_corpus

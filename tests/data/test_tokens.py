@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from anexa.data import Documents, Layout, reading, tokens
 from anexa.data.tokens import Array, TokenizedCorpus, tokenize
 from anexa.errors import AnexaError
-from anexa.files import TEMPORARY_PREFIX
+from anexa.output_paths import TEMPORARY_PREFIX
 from tests.data.helpers import documents, whole_documents
 from tests.data.helpers import texts as texts_of
 

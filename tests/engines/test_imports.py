@@ -18,13 +18,14 @@ import microgpt
 PACKAGE = Path(anexa.__file__).resolve().parent
 
 # What the modules of each package may import, besides the package itself.
-BASE = {"cache", "errors", "files", "formats", "names", "process", "ranges"}
+BASE = {"cache", "errors", "files", "formats", "names", "output_paths", "process", "ranges"}
 ALLOWED: dict[str, set[str]] = {
     "cache": set(),
     "errors": set(),
-    "files": {"errors"},
+    "files": {"errors", "output_paths"},
     "formats": {"errors"},
     "names": set(),
+    "output_paths": {"errors"},
     "process": {"errors"},
     "ranges": {"errors"},
     "model": BASE,

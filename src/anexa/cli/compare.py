@@ -26,8 +26,9 @@ def compare(
 
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
-    from anexa.files import check_output, read_bytes
+    from anexa.files import read_bytes
     from anexa.names import flag, portable, shown
+    from anexa.output_paths import check_output
     from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
     from anexa.training.metrics import read_metrics
     from anexa.training.summary import summarize

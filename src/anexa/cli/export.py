@@ -43,11 +43,11 @@ def export(
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import AnexaWarning, UsageError
-    from anexa.files import is_stdout
     from anexa.generation.language_model import BUNDLED
     from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
     from anexa.model.loading import model_name
     from anexa.names import shown
+    from anexa.output_paths import is_stdout
 
     if to not in SUFFIXES:
         what = f"there is no format {to!r}" if to else "nothing says what to write"

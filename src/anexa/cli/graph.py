@@ -73,8 +73,9 @@ def graph(
 ) -> None:
     """Draw an expression with every gradient in it, or a model; or print a model's program."""
     from anexa.errors import UsageError
-    from anexa.files import check_output, is_stdout, write_atomic
+    from anexa.files import write_atomic
     from anexa.names import shown
+    from anexa.output_paths import check_output, is_stdout
 
     for option, is_set in (("--training", training), ("--kernel", kernel is not None)):
         if is_set and not program:
@@ -120,10 +121,10 @@ def _program(target: str, values: list[str], kernel: str | None, *, training: bo
 def _drawing(target: str, values: list[str], format_: str | None, out: Path | None) -> str:
     """Return the drawing of an expression or a model in a format."""
     from anexa.errors import UsageError
-    from anexa.files import is_stdout
     from anexa.graph.drawing import to_dot, to_mermaid
     from anexa.graph.svg import to_svg
     from anexa.names import decode_argument, quoted
+    from anexa.output_paths import is_stdout
 
     writers = {"svg": to_svg, "mermaid": to_mermaid, "dot": to_dot}
     if format_ is None and out is not None and not is_stdout(out):

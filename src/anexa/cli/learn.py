@@ -52,7 +52,8 @@ def learn(
             echo(f"{one.number:2}  {one.title}")
     elif notebook is not None:
         from anexa.course.notebook import to_notebook
-        from anexa.files import check_output, write_atomic
+        from anexa.files import write_atomic
+        from anexa.output_paths import check_output
 
         check_output(notebook[1], replace=force)
         text = to_notebook(chapter(notebook[0]), student)

@@ -6,12 +6,13 @@ from importlib import import_module
 from pathlib import Path
 
 from anexa.errors import AnexaError, UsageError
-from anexa.files import check_inside, check_output
+from anexa.files import check_inside
 from anexa.hub.llama_cpp import check_llama_cpp
 from anexa.model.folder import CARD, CHAT_TEMPLATE_FILE, create_folder
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import is_model_file, open_model
 from anexa.model.model import Model
+from anexa.output_paths import check_output
 
 SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # by format
 

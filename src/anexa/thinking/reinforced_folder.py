@@ -8,11 +8,11 @@ from pathlib import Path
 
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
-from anexa.files import check_output, free_path, numbered_path
 from anexa.model.chat_format import check_arithmetic
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
+from anexa.output_paths import check_output, free_path, numbered_path
 from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
 # The measured losses in the header of a card: the keys metrics and model-index.

@@ -12,7 +12,7 @@ from anexa.data.batches import Dataset
 from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
 from anexa.errors import AnexaError, UsageError
-from anexa.files import check_output, free_path, numbered_path, write_folder
+from anexa.files import write_folder
 from anexa.model.adapters import add_adapters, with_rank
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
@@ -20,6 +20,7 @@ from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights, initial_weights
 from anexa.names import shell_path
+from anexa.output_paths import check_output, free_path, numbered_path
 from anexa.training.base import describe_base, load_base, model_config_of, public_name
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of, save_adapter
 from anexa.training.checkpoint import (

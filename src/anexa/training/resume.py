@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.files import numbered_path
 from anexa.model.adapters import with_rank
 from anexa.model.loading import load_model
 from anexa.model.model import validate_weights
 from anexa.names import flag
+from anexa.output_paths import numbered_path
 from anexa.training.build import (
     DEFAULT_OPTIONS,
     RunOptions,
