@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.generation.test_constraints import LOOP, chains, nested
+from tests.generation.hard_grammars import LOOP, chains, nested
 from tests.server.process import ServerProcess, reasoning_and_content, streamed, wait_until
 
 pytest.importorskip("llguidance", reason="llguidance is not installed")

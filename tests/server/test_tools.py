@@ -30,7 +30,7 @@ from anexa.model.weights import initial_weights
 from anexa.server.chat_completions import ChatCompletionRequest, ChatCompletionResponder
 from anexa.server.request import Request, RequestOutput
 from anexa.server.tools import ToolUse, tool_use, with_parsed_arguments
-from tests.generation.test_constraints import byte_level
+from tests.generation.compilers import byte_level
 from tests.server.process import ServerProcess, serving
 from tests.server.test_logprobs import BYTES
 
