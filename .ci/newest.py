@@ -47,6 +47,7 @@ GROUPS = {
     ),
     ("numpy", "matplotlib", "tensorboardx"): (
         "tests/engines/test_operations.py",
+        "tests/engines/test_operation_values.py",
         "tests/training/test_loss_plot.py",
         "tests/training/test_tensorboard.py",
     ),

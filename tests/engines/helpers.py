@@ -13,6 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from anexa.engines import Batch
+from anexa.engines.operations import lists, numpy
 from anexa.model.architectures import ARCHITECTURES, architecture
 from anexa.model.config import ModelConfig
 from anexa.model.rotary import LinearScaling, Llama3Scaling, RopeScaling
@@ -43,6 +44,8 @@ EVERY_ENGINE = [
     pytest.param("torch", "float64", id="torch-float64", marks=needs_torch),
     pytest.param("torch", "float32", id="torch-float32", marks=needs_torch),
 ]
+
+OPERATION_MODULES = [pytest.param(lists, id="lists"), pytest.param(numpy, id="numpy")]
 
 # A small text: five batches of rows of different lengths, of 7 symbols.
 BATCHES = [
