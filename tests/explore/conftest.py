@@ -9,6 +9,7 @@ import pytest
 from anexa.generation.language_model import BUNDLED
 
 if TYPE_CHECKING:
+    from anexa.explore.session import Session
     from tests.explore.explorer import Explorer
 
 
@@ -19,6 +20,14 @@ def explorer(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
     with exploring(names_model, BUNDLED, cwd=tmp_path_factory.mktemp("explore")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """The runs of `tests/explore/scenes.py`, opened without a server."""
+    from tests.explore.scenes import open_runs
+
+    return open_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

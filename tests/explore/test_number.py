@@ -5,97 +5,36 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.explore.number import MAX_TERMS, explain_number
+from anexa.explore.number import MAX_TERMS
 from anexa.explore.number_view import Link, Number
 from anexa.explore.overview import describe_map
 from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
-from anexa.explore.replay import as_array
 from anexa.explore.responses import line
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
-from anexa.explore.session import Session, hurry
-from anexa.training import RunOptions, build_trainer
-from tests.engines.helpers import needs_torch
-from tests.training.runs import finish, settings, write_names
-
-STEPS = 4
-SIZES: dict[str, Any] = {
-    "n_head": 2,
-    "block_size": 8,
-    "batch_size": 2,
-    "steps": STEPS,
-    "n_layer": 1,
-}
-RUNS: dict[str, dict[str, Any]] = {
-    "microgpt": {"n_embd": 52, "weight_decay": 0.1, "grad_clip": 0.5},  # 208 neurons
-    "gpt2": {"n_embd": 8, "optimizer": "muon", "preset": "anexa"},
-    "llama": {"n_embd": 8, "preset": "anexa-llama"},
-    "qwen3": {"n_embd": 8, "preset": "anexa-llama", "model_type": "qwen3"},
-}
-MICROGPT, GPT2, LLAMA, QWEN3, UNTRAINED = range(5)
-OF_STEP = ("change", "m", "v", "clipped", "update")
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """A run of each architecture, gpt2 with Muon, and a model without its training."""
-    folder = tmp_path_factory.mktemp("numbers")
-    corpus = write_names(folder)
-    keep = RunOptions(keep_steps=20_000_000)
-    runs = [
-        finish(build_trainer(settings(corpus, **{**SIZES, **own}), folder / name, keep)).folder
-        for name, own in RUNS.items()
-    ]
-    untrained = folder / "untrained"
-    shutil.copytree(runs[0], untrained, ignore=shutil.ignore_patterns("training"))
-    return Session([*runs, untrained], folder)
-
-
-def scene(folder: int, step: int | None = None, text: str = "lena", *edits: str) -> Scene:
-    return Scene(folder, step, "text", text, edits)
-
-
-def batch_of(folder: int, step: int) -> Scene:
-    return Scene(folder, step, "batch")
-
-
-def explained(
-    session: Session,
-    where: Scene,
-    tensor: str,
-    index: Index,
-    quantity: QuantityName = "value",
-    versus: Scene | None = None,
-) -> Number:
-    return explain_number(session, where, tensor, index, quantity, versus or where)
-
-
-def names(session: Session, where: Scene) -> list[str]:
-    return [tensor["name"] for tensor in describe_map(session, where)["tensors"]]
-
-
-def elements(shape: tuple[int, ...], rng: random.Random, count: int = 1) -> list[Index]:
-    return [tuple(rng.randrange(n) for n in shape) for _ in range(count)]
-
-
-def numbers(session: Session, where: Scene, rng: random.Random) -> Iterator[Number]:
-    """A number of up to two quantities of every tensor of a scene."""
-    trace = session.trace(where)
-    for name in names(session, where):
-        quantities = quantities_of(session, where, name)
-        for quantity in rng.sample(quantities, min(2, len(quantities))):
-            [index] = elements(trace.values[name].shape, rng)
-            yield explained(session, where, name, index, quantity)
+from anexa.explore.session import Session
+from tests.explore.scenes import (
+    GPT2,
+    LLAMA,
+    MICROGPT,
+    OF_STEP,
+    QWEN3,
+    RUNS,
+    STEPS,
+    UNTRAINED,
+    batch_of,
+    elements,
+    explained,
+    numbers,
+    scene,
+)
 
 
 def target(where: Scene, link: Link) -> Scene:
@@ -215,89 +154,6 @@ def test_norms_of_heads_name_the_head(session: Session) -> None:
     assert [(link.tensor, link.index) for link in deviations] == [(f"{name}.scale", (0, 3, 1))]
 
 
-@pytest.mark.parametrize("folder", [MICROGPT, GPT2, LLAMA])
-def test_weights_of_a_step_are_those_of_the_run(session: Session, folder: int) -> None:
-    run = session.folder(folder).run
-    rng = random.Random(3)
-    for step in range(STEPS + 1):
-        frame = hurry(run.state(step))
-        for name, weight in frame.weights.items():
-            [index] = elements(weight.shape, rng)
-            number = explained(session, scene(folder, step), name, index)
-            assert number.value == as_array(weight)[index]
-            assert number.dtype == "float32"
-            if not step:
-                assert number.note.startswith("An initial weight")
-                continue
-            [before] = [t for t in number.terms if t.to and t.to.quantity == "value"]
-            assert before.to is not None
-            assert before.to.step == step - 1
-            change = explained(session, scene(folder, step), name, index, "change")
-            assert change.value == number.value - before.value
-
-
-def test_a_weight_of_adamw_is_rebuilt_with_its_constants(session: Session) -> None:
-    where, index = scene(MICROGPT, 3), (0, 5)
-    quantities: tuple[QuantityName, ...] = ("value", "update", "m", "v", "clipped")
-    new, update, m, v, clipped = (
-        explained(session, where, "wte.weight", index, quantity) for quantity in quantities
-    )
-    before = {
-        quantity: explained(session, scene(MICROGPT, 2), "wte.weight", index, quantity).value
-        for quantity in quantities
-    }
-    assert clipped.constants["max_grad_norm"] == 0.5
-    gradient = explained(session, batch_of(MICROGPT, 2), "wte.weight", index, "gradient").value
-    g = gradient * min(1, 0.5 / (clipped.constants["|g|"] + 1e-6))
-    assert clipped.value == pytest.approx(g, rel=1e-4)
-    β1, β2 = m.constants["β₁"], v.constants["β₂"]
-    assert m.value == pytest.approx(β1 * before["m"] + (1 - β1) * g, rel=1e-4)
-    assert v.value == pytest.approx(β2 * before["v"] + (1 - β2) * g * g, rel=1e-4)
-    t, ε = update.constants["t"], update.constants["ε"]
-    assert t == 3
-    assert update.constants["v'"] == v.value
-    u = (m.value / (1 - β1**t)) / (math.sqrt(v.value / (1 - β2**t)) + ε)
-    assert update.value == pytest.approx(u, rel=1e-5)
-    r, decay = new.constants["r"], new.constants["λ"]
-    assert decay == 0.1
-    assert new.value == pytest.approx((1 - r * decay) * before["value"] - r * u, rel=1e-5)
-
-
-def test_singular_values_of_muon_come_close_to_one(session: Session) -> None:
-    name = "h.0.attn.c_attn.weight"  # three matrices in one
-    first, other = (
-        explained(session, scene(GPT2, 2), name, index, "update") for index in ((0, 0), (0, 23))
-    )
-    assert first.singular_values != other.singular_values
-    for number in (first, other):
-        assert len(number.singular_values) == 6
-        for values in number.singular_values:
-            assert list(values) == sorted(values, reverse=True)
-            assert len(values) == 8
-        assert math.hypot(*number.singular_values[0]) == pytest.approx(1, rel=0.05)  # but for ε
-        before, after = number.singular_values[0], number.singular_values[-1]
-        assert after[0] < 1.3
-        assert after[-1] > min(0.3, 100 * before[-1])
-    whole = read_tensor(session, scene(GPT2, 2), name, "update", scene(GPT2, 2))
-    wanted = np.linalg.svd(whole[:, :8], compute_uv=False)
-    assert first.singular_values[-1] == pytest.approx(wanted, rel=1e-4)
-    adamw = explained(session, scene(GPT2, 2), "wte.weight", (0, 0))
-    assert adamw.singular_values == ()
-
-
-def test_code_is_that_of_the_optimizer(session: Session) -> None:
-    def starts(folder: int, name: str, quantity: QuantityName) -> str:
-        code = explained(session, scene(folder, 2), name, (0, 0), quantity).code
-        assert code is not None
-        return code.text.partition("(")[0]
-
-    assert starts(GPT2, "h.0.mlp.c_fc.weight", "update") == "def orthogonalize"
-    assert starts(GPT2, "h.0.mlp.c_fc.weight", "m") == "def _muon"
-    assert starts(GPT2, "h.0.mlp.c_fc.weight", "value") == "def step"
-    assert starts(MICROGPT, "wte.weight", "m") == "def _adam"
-    assert starts(MICROGPT, "lm_head.weight", "gradient") == "def backward"
-
-
 @pytest.mark.parametrize(
     ("folder", "tensor", "source"),
     [
@@ -363,22 +219,6 @@ def test_terms_that_are_not_listed_are_added_up(session: Session) -> None:
     assert math.fsum([*everything, number.rest]) == pytest.approx(number.value, abs=1e-13)
 
 
-def test_a_switched_weight_is_said_to_be_one(session: Session) -> None:
-    where = scene(MICROGPT, 2, "lena", "set:wte.weight[1,2]=0.5")
-    number = explained(session, where, "wte.weight", (1, 2))
-    assert (number.value, number.note) == (0.5, "A weight, with the switches that are set.")
-    run = explained(session, where.unedited, "wte.weight", (1, 2), "m")
-    assert explained(session, where, "wte.weight", (1, 2), "m").value == run.value
-
-
-def test_weights_without_steps_say_why(session: Session) -> None:
-    note = explained(session, scene(UNTRAINED), "wte.weight", (1, 2)).note
-    assert "has no steps to show" in note
-    assert note.endswith(".")
-    note = explained(session, scene(MICROGPT), "wte.weight", (1, 2)).note
-    assert "Choose a step" in note
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_numbers_that_are_not_finite_are_shown(session: Session) -> None:
     where = scene(
@@ -392,21 +232,6 @@ def test_numbers_that_are_not_finite_are_shown(session: Session) -> None:
             found.append(explained(session, where, name, index))
     for number in found:
         json.loads(line(number.to_dict()))
-
-
-@needs_torch
-def test_dropout_leaves_no_gradients(tmp_path: Path) -> None:
-    wanted = settings(write_names(tmp_path), engine="torch", dropout=0.5, n_embd=8, **SIZES)
-    session = Session([finish(build_trainer(wanted, tmp_path / "run")).folder], tmp_path)
-    where = scene(0, 2)
-    assert quantities_of(session, where, "wte.weight") == ("value", "gradient", "change", "m", "v")
-    kept: tuple[QuantityName, ...] = ("value", "m", "v")
-    for quantity in kept:
-        assert "dropout" in explained(session, where, "wte.weight", (1, 2), quantity).note
-    change = explained(session, where, "wte.weight", (1, 2), "change")
-    assert change.value == change.terms[0].value - change.terms[1].value
-    with pytest.raises(AnexaError, match="has no update: the run has dropout"):
-        explained(session, where, "wte.weight", (0, 0), "update")
 
 
 @pytest.mark.parametrize(
