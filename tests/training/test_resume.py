@@ -17,9 +17,10 @@ import pytest
 from anexa.errors import AnexaError, UsageError
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors, write_tensors
-from anexa.training import build_trainer, resume_trainer
+from anexa.training import RunOptions, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file, write_names
+from tests.training.timer import Timer
 
 
 @each_engine
@@ -61,12 +62,15 @@ def test_resumed_run_equals_uninterrupted_run_with_other_options(
 
 
 def test_minutes_continue_after_a_stop(names: Path, tmp_path: Path) -> None:
-    run = build_trainer(settings(names, steps=None, minutes=0.02), tmp_path / "m")
+    wanted = settings(names, steps=None, minutes=0.01)  # 0.6 seconds
+    run = build_trainer(wanted, tmp_path / "m", RunOptions(timer=Timer(tick=0.001)))
     stop_after(run, 50)
     used = run.state.seconds
-    assert 0 < used < 1.2
-    resumed = finish(resume_trainer(tmp_path / "m"))
-    assert resumed.state.seconds == pytest.approx(1.2, rel=0.2)
+    assert 0.1 < used < 0.5
+    later = Timer(now=5.0, tick=0.001)
+    resumed = finish(resume_trainer(tmp_path / "m", options=RunOptions(timer=later)))
+    assert resumed.state.seconds == pytest.approx(0.6, abs=0.02)
+    assert later.now - 5.0 == pytest.approx(0.6 - used, abs=0.02)
 
 
 def test_changed_corpus_is_refused(names: Path, tmp_path: Path) -> None:
@@ -194,11 +198,14 @@ def test_finished_run_is_lengthened_as_one_run(names: Path, tmp_path: Path) -> N
 
 
 def test_finished_run_of_minutes_is_lengthened(names: Path, tmp_path: Path) -> None:
-    run = finish(build_trainer(settings(names, steps=None, minutes=0.005), tmp_path / "m"))
-    before = run.state.step
-    longer = finish(resume_trainer(run.folder, {"minutes": 0.01}))
-    assert longer.state.step > before
-    assert longer.state.seconds > 0.5
+    options = RunOptions(timer=Timer(tick=0.001))
+    wanted = settings(names, steps=None, minutes=0.005)
+    run = finish(build_trainer(wanted, tmp_path / "m", options))
+    before, seconds = run.state.step, run.state.seconds
+    assert seconds == pytest.approx(0.3, abs=0.02)
+    longer = finish(resume_trainer(run.folder, {"minutes": 0.01}, options))
+    assert longer.state.step == pytest.approx(2 * before, rel=0.1)
+    assert longer.state.seconds == pytest.approx(0.6, abs=0.02)
 
 
 def truncated(path: Path) -> None:
@@ -303,10 +310,13 @@ def test_the_last_steps_of_a_run_in_minutes_are_saved(
     attempt: int, names: Path, tmp_path: Path
 ) -> None:
     """Also if time passes between two steps, as a display takes some."""
-    run = build_trainer(settings(names, steps=None, minutes=0.01, seed=attempt), tmp_path / "m")
+    rng, timer = random.Random(attempt), Timer(tick=0.0005)
+    wanted = settings(names, steps=None, minutes=0.01)
+    run = build_trainer(wanted, tmp_path / "m", RunOptions(timer=timer))
     steps = []
     for step in run:
-        time.sleep(0.0005)
+        timer.now += rng.uniform(0, 0.01)
+        timer.tick = rng.uniform(0, 0.001)
         steps.append(step)
     assert run.done
     assert steps[-1].progress == 1

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -9,26 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.training.schedule import Clock, learning_rate
+from tests.training.timer import Timer
 
 shares = st.floats(0, 1)
 warmups = st.floats(0, 0.9)
 
 
-@dataclass
-class Watch:
-    """Replacement of the module `time`, whose time the test sets."""
-
-    now: float = 1000.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    stopped = Watch()
-    monkeypatch.setattr("anexa.training.schedule.time", stopped)
-    return stopped
+def timer() -> Timer:
+    return Timer()
 
 
 # The learning rate
@@ -99,21 +87,21 @@ def test_first_step_has_a_positive_learning_rate(steps: int) -> None:
 # The clock, by steps
 
 
-def test_progress_by_steps_does_not_depend_on_time(watch: Watch) -> None:
-    clock = Clock(steps=4, minutes=None)
+def test_progress_by_steps_does_not_depend_on_time(timer: Timer) -> None:
+    clock = Clock(steps=4, minutes=None, timer=timer)
     assert [clock.progress(step) for step in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
-    watch.now += 1e6
+    timer.now += 1e6
     assert clock.progress(2) == 0.5
 
 
-def test_seconds_left_follow_from_the_remaining_steps(watch: Watch) -> None:
-    clock = Clock(steps=10, minutes=None)
+def test_seconds_left_follow_from_the_remaining_steps(timer: Timer) -> None:
+    clock = Clock(steps=10, minutes=None, timer=timer)
     for _ in range(3):
-        watch.now += 2.0
+        timer.now += 2.0
         clock.end_step()
-    watch.now += 100.0
+    timer.now += 100.0
     clock.exclude_pause()  # an evaluation is not counted as a step
-    watch.now += 2.0
+    timer.now += 2.0
     clock.end_step()
     assert clock.seconds_left(4) == pytest.approx(12.0)
     assert clock.seconds == pytest.approx(108.0)
@@ -142,42 +130,42 @@ def test_marks_are_crossed_in_runs_by_minutes() -> None:
     assert clock.crossed(10, 3, before=0.93, after=1.0)
 
 
-def test_progress_by_minutes_runs_from_0_to_1(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=2.0)
+def test_progress_by_minutes_runs_from_0_to_1(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=2.0, timer=timer)
     assert clock.progress(0) == 0
-    watch.now += 30
+    timer.now += 30
     assert clock.progress(1) == pytest.approx(0.25)
     assert clock.seconds_left(1) == pytest.approx(90)
-    watch.now += 300
+    timer.now += 300
     assert clock.progress(2) == 1
     assert clock.seconds_left(2) == 0
 
 
-def test_minutes_continue_after_a_stop(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=2.0, seconds=90)
+def test_minutes_continue_after_a_stop(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=2.0, seconds=90, timer=timer)
     assert clock.progress(7) == pytest.approx(0.75)
-    watch.now += 15
+    timer.now += 15
     assert clock.seconds == pytest.approx(105)
     assert clock.progress(7) == pytest.approx(0.875)
 
 
-def test_the_first_step_is_always_done(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=1.0)
+def test_the_first_step_is_always_done(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=1.0, timer=timer)
     clock.final_eval_seconds = 59.0
-    watch.now += 0.5
+    timer.now += 0.5
     assert clock.progress(0) < 1
 
 
 @pytest.mark.parametrize("final_eval_seconds", [0.0, 9.0])
 @pytest.mark.parametrize("step_seconds", [0.01, 0.7, 7.0])
 def test_a_run_ends_within_half_a_step_of_its_minutes(
-    watch: Watch, step_seconds: float, final_eval_seconds: float
+    timer: Timer, step_seconds: float, final_eval_seconds: float
 ) -> None:
-    clock = Clock(steps=None, minutes=1.0)
+    clock = Clock(steps=None, minutes=1.0, timer=timer)
     clock.final_eval_seconds = final_eval_seconds
     step, progress = 0, [clock.progress(0)]
     while progress[-1] < 1:
-        watch.now += step_seconds
+        timer.now += step_seconds
         clock.end_step()
         step += 1
         progress.append(clock.progress(step))
@@ -186,60 +174,65 @@ def test_a_run_ends_within_half_a_step_of_its_minutes(
     assert learning_rate(1.0, progress[-2], 0.05) <= 1.6 * step_seconds / (60 - final_eval_seconds)
 
 
-def test_compilation_does_not_count_as_progress(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=3.0, compiles=True)
-    watch.now += 30
+def test_compilation_does_not_count_as_progress(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=3.0, compiles=True, timer=timer)
+    timer.now += 30
     clock.end_step()
     assert clock.progress(1) == 0
     for _ in range(75):
-        watch.now += 1
+        timer.now += 1
         clock.end_step()
     assert clock.progress(76) == pytest.approx(0.5)
     resumed = Clock(
-        None, 3.0, seconds=clock.seconds, compile_seconds=clock.compile_seconds, compiles=True
+        None,
+        3.0,
+        seconds=clock.seconds,
+        compile_seconds=clock.compile_seconds,
+        compiles=True,
+        timer=timer,
     )
     assert resumed.progress(76) == pytest.approx(0.5)
-    watch.now += 15  # it compiles again
+    timer.now += 15  # it compiles again
     resumed.end_step()
     assert resumed.compile_seconds == pytest.approx(45)
     assert resumed.progress(77) == pytest.approx(75 / 135)
 
 
-def test_compilation_does_not_count_in_the_step_time(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=1.0, compiles=True)
-    watch.now += 40
+def test_compilation_does_not_count_in_the_step_time(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=1.0, compiles=True, timer=timer)
+    timer.now += 40
     clock.end_step()
     step = 1
     while clock.progress(step) < 1:
-        watch.now += 0.5
+        timer.now += 0.5
         clock.end_step()
         step += 1
     assert clock.seconds == pytest.approx(60, abs=0.3)
     assert step == pytest.approx(41, abs=1)
 
 
-def test_the_slow_first_step_does_not_count_in_the_step_time(watch: Watch) -> None:
-    clock = Clock(steps=12, minutes=None)
+def test_the_slow_first_step_does_not_count_in_the_step_time(timer: Timer) -> None:
+    clock = Clock(steps=12, minutes=None, timer=timer)
     for step_seconds in (40.0, 2.0):
-        watch.now += step_seconds
+        timer.now += step_seconds
         clock.end_step()
     assert clock.seconds_left(2) == pytest.approx(20)
 
 
-def test_first_step_by_minutes_has_a_positive_learning_rate(watch: Watch) -> None:
-    clock = Clock(steps=None, minutes=1.0)
+def test_first_step_by_minutes_has_a_positive_learning_rate(timer: Timer) -> None:
+    clock = Clock(steps=None, minutes=1.0, timer=timer)
     assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.step_fraction(0, 0.0)) < 0.1
-    watch.now += 0.6
+    timer.now += 0.6
     clock.end_step()
     assert clock.step_fraction(1, clock.progress(1)) == pytest.approx(0.01)
 
 
-def test_uneven_steps_end_near_the_minutes(watch: Watch) -> None:
+def test_uneven_steps_end_near_the_minutes(timer: Timer) -> None:
     rng = random.Random(1)
-    clock = Clock(steps=None, minutes=1.0)
+    clock = Clock(steps=None, minutes=1.0, timer=timer)
     step = 0
     while clock.progress(step) < 1:
-        watch.now += rng.uniform(0.1, 0.5)
+        timer.now += rng.uniform(0.1, 0.5)
         clock.end_step()
         step += 1
     assert clock.seconds == pytest.approx(60, abs=0.5)

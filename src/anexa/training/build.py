@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,6 +62,8 @@ class RunOptions:
             (`make_history`).
         download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
         encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
+        timer: function that returns the time in seconds, from any origin, by which the run measures
+            its time; default: the wall clock.
     """
 
     context: DistributedContext = field(default_factory=DistributedContext)
@@ -67,6 +71,7 @@ class RunOptions:
     keep_steps: int | None = None
     download: Progress | None = None
     encoding: Progress | None = None
+    timer: Callable[[], float] = time.perf_counter
 
 
 DEFAULT_OPTIONS = RunOptions()
@@ -251,7 +256,9 @@ def assemble_trainer(
         general=general,
         notes=(*notes, *dataset_notes(training, validation)),
         state=state,
-        clock=Clock.from_state(state, steps, config.schedule.minutes, bool(device_config.compile)),
+        clock=Clock.from_state(
+            state, steps, config.schedule.minutes, bool(device_config.compile), options.timer
+        ),
         context=options.context,
         callbacks=(MetricsCallback(options.tensorboard), *history, CheckpointCallback()),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Clock:
         compile_seconds: time used for compilation before the run was resumed.
         compiles: whether the first step compiles the model, which does not count as progress of a
             run in minutes.
+        timer: function that returns the time in seconds, from any origin.
 
     Attributes:
         steps: planned number of steps; None for a run that is measured in minutes.
@@ -65,10 +67,11 @@ class Clock:
         final_eval_seconds: float = 0.0,
         compile_seconds: float = 0.0,
         compiles: bool = False,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.steps = steps
+        self.steps, self._timer = steps, timer
         self._budget = minutes * 60 if minutes is not None else None
-        self._made = self._last_step = time.perf_counter()
+        self._made = self._last_step = timer()
         self._began = self._made - seconds
         self._step_seconds, self._count = 0.0, 0  # since this clock was created
         self._compiles = compiles
@@ -77,7 +80,12 @@ class Clock:
 
     @classmethod
     def from_state(
-        cls, state: TrainerState, steps: int | None, minutes: float | None, compiles: bool
+        cls,
+        state: TrainerState,
+        steps: int | None,
+        minutes: float | None,
+        compiles: bool,
+        timer: Callable[[], float],
     ) -> Clock:
         """Create the clock of a resumed run, from the times that `save` has put into its state."""
         return cls(
@@ -87,6 +95,7 @@ class Clock:
             state.final_eval_seconds,
             state.compile_seconds,
             compiles,
+            timer,
         )
 
     def save(self, state: TrainerState) -> None:
@@ -97,11 +106,11 @@ class Clock:
     @property
     def seconds(self) -> float:
         """Training time so far, including the time before a resume."""
-        return time.perf_counter() - self._began
+        return self._timer() - self._began
 
     def end_step(self) -> None:
         """Add the time since the last step or pause to the training time."""
-        now = time.perf_counter()
+        now = self._timer()
         step_seconds = now - self._last_step
         self._last_step = now
         self.busy += step_seconds
@@ -114,7 +123,7 @@ class Clock:
 
     def exclude_pause(self) -> None:
         """Exclude the time since the last step from the time of the next step."""
-        self._last_step = time.perf_counter()
+        self._last_step = self._timer()
 
     def progress(self, step: int) -> float:
         """Return the fraction of the run that is done after `step` steps; 1 after the last one."""
