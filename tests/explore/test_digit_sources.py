@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.explore.digit_sources import DigitSource, Span
-from anexa.explore.part_places import LinePlace, locate, locate_numbers
+from anexa.explore.part_locations import LineLocation, locate, locate_numbers
 from anexa.model.place_marks import mark_places
 from anexa.thinking.checker import Report, check
 from anexa.thinking.expressions import evaluate
@@ -25,7 +25,7 @@ BETWEEN = "<|assistant|><think>"
 
 def check_and_locate(
     question: str, thought: str, answer: str, *, marked: bool = True
-) -> tuple[Report, list[LinePlace], str]:
+) -> tuple[Report, list[LineLocation], str]:
     """Check a thought; return the report, the locations of its lines, and the rendered text."""
     rendered = mark_places(question) if marked else question
     text = f"<|user|>{rendered}{BETWEEN}{thought}</think>"
@@ -126,13 +126,15 @@ def check_roles(operation: str, facts: list[tuple[DigitSource, ...]]) -> None:
         assert all(CARRIED[operation] in [source.role for source in one] for one in facts[1:])
 
 
-def sources_of(text: str, places: list[LinePlace], fact: str) -> list[tuple[str, str, list[int]]]:
+def sources_of(
+    text: str, places: list[LineLocation], fact: str
+) -> list[tuple[str, str, list[int]]]:
     """Role, digit and places of the sources of a part, which is found by its text."""
     (part,) = (part for line in places for part in line.parts if cut(text, part.span) == fact)
     return sources_at(text, places, part.span[0])
 
 
-def sources_at(text: str, places: list[LinePlace], at: int) -> list[tuple[str, str, list[int]]]:
+def sources_at(text: str, places: list[LineLocation], at: int) -> list[tuple[str, str, list[int]]]:
     """Role, digit and places of the sources of the part that begins at an offset."""
     (part,) = (part for line in places for part in line.parts if part.span[0] == at)
     return [(s.role, text[s.offset], [span[0] for span in s.spans]) for s in part.sources]

@@ -148,7 +148,7 @@ def test_norms_of_heads_name_the_head(session: Session) -> None:
     name, index = "model.layers.0.self_attn.q_norm", (0, 3, 6)
     number = explained(session, scene(QWEN3), name, index)
     scale = explained(session, scene(QWEN3), f"{name}.scale", (0, 3, 1))
-    assert scale.places[1:] == ("head 1",)
+    assert scale.index_names[1:] == ("head 1",)
     assert scale.num_terms == 4, "one for each channel of the head"
     deviations = [term.factor_to for term in number.terms if term.factor_to]
     assert [(link.tensor, link.index) for link in deviations] == [(f"{name}.scale", (0, 3, 1))]

@@ -38,9 +38,9 @@ class SwitchedTape(ArrayTape, operations=()):
 
     def switch(self, kind: str, y: Array) -> Array:
         if kind == self.edit.kind:
-            if self.seen == self.edit.place[0]:
+            if self.seen == self.edit.index[0]:
                 y = y.copy()
-                start = self.edit.place[1] * self.width
+                start = self.edit.index[1] * self.width
                 y[..., start : start + self.width] = 0
             self.seen += 1
         return y

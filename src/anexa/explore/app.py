@@ -14,10 +14,10 @@ from fastapi.responses import Response
 from anexa import __version__
 from anexa.errors import UsageError
 from anexa.explore import jobs
+from anexa.explore.axes import tokens_of
 from anexa.explore.differences import compare_scenes, subtract_tensors
 from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
-from anexa.explore.places import tokens_of
 from anexa.explore.quantities import QuantityName, read_tensor
 from anexa.explore.reading import read_sequence
 from anexa.explore.responses import JobResponse, run_job, tensors_response, to_json
@@ -182,8 +182,8 @@ def _add_views(app: FastAPI, session: Session) -> None:
         quantity: QuantityName = "value",
     ) -> Response:
         with session.lock:
-            place = parse_index(index)
-            number = explain_number(session, scene, tensor, place, quantity, versus.scene(scene))
+            element = parse_index(index)
+            number = explain_number(session, scene, tensor, element, quantity, versus.scene(scene))
         return to_json(number.to_dict())
 
     @app.get("/api/text")

@@ -111,16 +111,16 @@ class Scores(Rule):
         return Sum((Terms(query, pick(self.inputs[1], key.indices) * self.scale, key),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        b, place, c = index
+        b, position, c = index
         head, d = divmod(c, self.head_dim)
         if source == 0:
-            keys = np.arange(max(0, place + 1 - self.window), place + 1)
+            keys = np.arange(max(0, position + 1 - self.window), position + 1)
             column = head // self.shared * self.head_dim + d
-            return rows(b, head, place, keys), self.inputs[1][b, keys, column] * self.scale
-        length = min(self.output.shape[-2] - place, self.window)
+            return rows(b, head, position, keys), self.inputs[1][b, keys, column] * self.scale
+        length = min(self.output.shape[-2] - position, self.window)
         h, t = every(self.shared, length)
-        h, t = h + head * self.shared, t + place
-        return rows(b, h, t, place), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
+        h, t = h + head * self.shared, t + position
+        return rows(b, h, t, position), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
 
     def slope_elements(self, source: int, index: Index) -> Elements:
         b, h, t, s = self.slopes(source, index)[0].T
@@ -203,9 +203,9 @@ class Mix(Rule):
             return rows(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
         b, s, c = index
         head, column = divmod(c, self.head_dim)
-        heads, places = every(self.shared, min(p_BHTS.shape[-2] - s, self.window))
-        heads, places = heads + head * self.shared, places + s
-        return rows(b, places, heads * self.head_dim + column), p_BHTS[b, heads, places, s]
+        heads, positions = every(self.shared, min(p_BHTS.shape[-2] - s, self.window))
+        heads, positions = heads + head * self.shared, positions + s
+        return rows(b, positions, heads * self.head_dim + column), p_BHTS[b, heads, positions, s]
 
     def slope_elements(self, source: int, index: Index) -> Elements:
         b, t, c = self.slopes(source, index)[0].T

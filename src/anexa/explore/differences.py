@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anexa.explore.places import axes_of, tokens_of
+from anexa.explore.axes import axes_of, tokens_of
 from anexa.explore.quantities import subtract_tensor
 from anexa.explore.rule import Array, Index
 from anexa.explore.scene import Scene
@@ -124,8 +124,8 @@ def measure(name: str, kind: str, here: Array, there: Array) -> Difference:
     difference = subtract_tensor(here, there)
     norm, base = float(np.linalg.norm(difference)), float(np.linalg.norm(there[np.isfinite(there)]))
     relative = norm / base if base else math.inf if norm else norm
-    place = np.unravel_index(int(np.argmax(np.abs(difference))), difference.shape)
-    index = tuple(int(i) for i in place)
+    largest = np.unravel_index(int(np.argmax(np.abs(difference))), difference.shape)
+    index = tuple(int(i) for i in largest)
     return Difference(name, kind, norm, relative, float(difference[index]), index)
 
 

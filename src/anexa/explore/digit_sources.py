@@ -20,7 +20,7 @@ Span: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class DigitSource:
-    """A digit of an expression, a fact or a value, and the places where it was copied from.
+    """A digit of an expression, a fact or a value, and the earlier digits that it was copied from.
 
     Attributes:
         role: what the digit belongs to. In an expression or a remaining calculation: "number". In a
@@ -29,8 +29,8 @@ class DigitSource:
             digit that is brought down), "multiple" of the divisor, or "result" for the digits after
             "=" in 10*25+2=252. In a value: "result", also for "<", "=" or ">".
         offset: offset of the digit.
-        spans: locations of its sources. For a digit of an operand, its location at each of
-            `NumberDigits.places`; a padding zero is only in the expression.
+        spans: locations of its sources. For a digit of an operand, its location in each of
+            `NumberDigits.occurrences`; a padding zero is only in the expression.
     """
 
     role: str
@@ -40,24 +40,26 @@ class DigitSource:
 
 @dataclass(frozen=True)
 class NumberDigits:
-    """The digits of a number that is written at several places in the text.
+    """The digits of a number that is written several times in the text.
 
     Attributes:
-        places: for each place, the offsets of the digits, ones first. For an operand the places are
-            the expression of the line, the question or an earlier value, and the remaining
-            calculation of the line before.
+        occurrences: for each occurrence, the offsets of the digits, ones first. An operand occurs
+            in the expression of the line, in the question or an earlier value, and in the
+            remaining calculation of the line before.
     """
 
-    places: Sequence[Sequence[int]]
+    occurrences: Sequence[Sequence[int]]
 
     @property
     def own(self) -> Sequence[int]:
-        """Offsets of the digits at the first place, ones first."""
-        return self.places[0]
+        """Offsets of the digits in the first occurrence, ones first."""
+        return self.occurrences[0]
 
     def spans(self, power: int) -> tuple[Span, ...]:
         """Return the span of the digit of 10^power wherever the number is written with it."""
-        return locate_digits(digits[power] for digits in self.places if 0 <= power < len(digits))
+        return locate_digits(
+            digits[power] for digits in self.occurrences if 0 <= power < len(digits)
+        )
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,9 @@ class DivisionDigits:
     ) -> None:
         self._first, self._second, self._matches = first, second, matches
         self._table: dict[str, re.Match[str]] = {}  # facts of the table of multiples, by factor
-        self._divisor = second  # the divisor's places, including the latest multiple's fact
-        self._partial = NO_DIGITS  # places of the partial dividend: after "=", and before it
-        self._multiple = (
-            NO_DIGITS  # places of the latest multiple: where it is tried, and the table
-        )
+        self._divisor = second  # with the divisor in the latest multiple's fact
+        self._partial = NO_DIGITS  # of the partial dividend: after "=", and before it
+        self._multiple = NO_DIGITS  # of the latest multiple: where it is tried, and in the table
         self._columns = 0  # number of consecutive facts that compare, or subtract, so far
         self._left: list[int] = []  # offsets of the digits of the remainder so far, ones first
         # Offsets of the digits of the quotient, highest first; None while no multiple is tried.
@@ -113,21 +111,21 @@ class DivisionDigits:
         """Yield the sources in a multiple; the product of one that is tried is in the table."""
         for power, offset in enumerate(_ones_first(match, 1)):
             yield DigitSource("second", offset, self._divisor.spans(power))
-        self._divisor = NumberDigits([*self._second.places, _ones_first(match, 1)])
+        self._divisor = NumberDigits([*self._second.occurrences, _ones_first(match, 1)])
         if not self._quotient:
             self._table[match[2]] = match
             return
         self._quotient[-1] = match.start(2)
         entry = self._table.get(match[2])
         table = NumberDigits([] if entry is None else [_ones_first(entry, 3)])
-        self._multiple = NumberDigits([_ones_first(match, 3), *table.places])
+        self._multiple = NumberDigits([_ones_first(match, 3), *table.occurrences])
         for power, offset in enumerate(self._multiple.own):
             yield DigitSource("multiple", offset, table.spans(power))
 
     def _compare(self, match: re.Match[str]) -> Iterator[DigitSource]:
         """Yield the sources in a comparison of a digit of the multiple and of the dividend."""
         numbers = self._multiple, self._partial
-        width = max(len(number.own) if number.places else 0 for number in numbers)
+        width = max(len(number.own) if number.occurrences else 0 for number in numbers)
         power = width - 1 - self._columns
         self._columns += 1
         yield DigitSource("multiple", match.start(1), self._multiple.spans(power))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from anexa.errors import UsageError
+from anexa.explore.axes import IndexNames
 from anexa.explore.code import CodeLines, source_of
 from anexa.explore.curves import SampledCurve, curve_of
 from anexa.explore.number_view import Link, LinkedTerm, Number
-from anexa.explore.places import Places
 from anexa.explore.quantities import (
     MOMENTS,
     QuantityName,
@@ -80,7 +80,7 @@ class _Explainer:
     def __init__(self, session: Session, scene: Scene, tensor: str, index: Index) -> None:
         self._session, self._scene, self._tensor, self._index = session, scene, tensor, index
         self._folder, self._trace = session.folder(scene.folder), session.trace(scene)
-        self._places = Places(self._folder, self._trace)
+        self._index_names = IndexNames(self._folder, self._trace)
         self._explained = explain(self._trace, tensor, index)  # checks the tensor and the index
         self._is_weight = tensor not in self._trace.nodes
         self.comes_from_a_step = self._is_weight and scene.step is not None and not scene.edits
@@ -204,7 +204,7 @@ class _Explainer:
         return Number(
             link,
             value,
-            tuple(self._places.names(self._tensor, self._index)),
+            tuple(self._index_names.names(self._tensor, self._index)),
             quantities_of(self._session, self._scene, self._tensor),
             note=note,
             uses=uses,
@@ -271,7 +271,7 @@ class _Explainer:
         """
         tensor, index, quantity = reference.tensor, reference.index, reference.quantity
         if step is None:
-            label = self._places.label(tensor, index)
+            label = self._index_names.label(tensor, index)
             if quantity == "gradient":
                 return Link(tensor, index, "gradient", f"gradient of {label}")
             return Link(tensor, index, "value", label)

@@ -64,7 +64,7 @@ class Number:
     Attributes:
         link: link to this view.
         value: the number.
-        places: name of the index on each axis, from `Places.names`.
+        index_names: name of the index on each axis, from `IndexNames.names`.
         quantities: all quantities that the element has in the scene.
         equation: the equation in symbols; empty if there are no terms.
         note: a sentence about the origin of a number without terms.
@@ -91,7 +91,7 @@ class Number:
 
     link: Link
     value: float
-    places: tuple[str, ...]
+    index_names: tuple[str, ...]
     quantities: tuple[QuantityName, ...]
     equation: str = ""
     note: str = ""

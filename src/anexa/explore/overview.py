@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from anexa.explore.places import axes_of, tokens_of
+from anexa.explore.axes import axes_of, tokens_of
 from anexa.explore.quantities import quantities_of
 from anexa.explore.rule import Array
 from anexa.explore.scene import Scene

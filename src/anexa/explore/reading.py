@@ -48,7 +48,7 @@ class ReadToken:
         probability: probability p of the token after the tokens before it; None for the first
             token, which is not predicted.
         rank: 1 + number of likelier tokens; None for the first token.
-        candidates: the likeliest tokens at this place, the likeliest first.
+        candidates: the likeliest tokens at this position, the likeliest first.
         lens: the token that the residual stream predicts after the embeddings and after each layer.
         lens_probabilities: the probability of this token by each of them.
     """
@@ -102,12 +102,12 @@ def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: in
     counted_T = targets_T != IGNORE_INDEX
     length = int(np.flatnonzero(counted_T)[-1]) + 1 if counted_T.any() else 0  # padding is cut
     came_T = np.where(counted_T, targets_T, np.append(inputs_T[1:], 0))[:length]
-    places_T = np.arange(length)
+    positions_T = np.arange(length)
 
     logits_TV = trace.values[LOGITS][sequence, :length]
     log_sum_T = trace.values[f"{LOSS}.log_sum"][sequence, :length]
     p_TV = trace.values[f"{LOSS}.probabilities"][sequence, :length]
-    came_logits_T = logits_TV[places_T, came_T]
+    came_logits_T = logits_TV[positions_T, came_T]
     losses_T = log_sum_T - came_logits_T
     ranks_T = 1 + (logits_TV > came_logits_T[:, None]).sum(axis=-1)
     best_TK = np.argsort(-logits_TV, axis=-1, kind="stable")[:, :top]
@@ -192,10 +192,10 @@ def _apply(trace: Trace, node: TraceNode, x_BTC: Array) -> Array:
 def _lens_candidates(
     logits_TV: Array, came_T: Array, tokenizer: Tokenizer
 ) -> list[tuple[Candidate, float]]:
-    """Find the likeliest token at each place, and the probability of the token that came.
+    """Find the likeliest token at each position, and the probability of the token that came.
 
     Args:
-        logits_TV: logits at each place.
+        logits_TV: logits at each position.
         came_T: id of the token that came.
         tokenizer: tokenizer of the model.
 

@@ -117,11 +117,11 @@ class Linear(Rule):
         if source == 0:
             b, t, c = index
             return rows(b, t, np.arange(len(weight_OC))), weight_OC[:, c]
-        sequences, places = every(*x_BTC.shape[:2])
+        sequences, positions = every(*x_BTC.shape[:2])
         if source == 1:
             o, c = index
-            return rows(sequences, places, o), x_BTC[sequences, places, c]
-        return rows(sequences, places, *index), np.ones(len(places))
+            return rows(sequences, positions, o), x_BTC[sequences, positions, c]
+        return rows(sequences, positions, *index), np.ones(len(positions))
 
     def slope_elements(self, source: int, index: Index) -> Elements | None:
         x_BTC, weight_OC = self.inputs[:2]
@@ -192,17 +192,17 @@ class Norm(Rule):
         deviations = auxiliaries[0] if self.grouped else auxiliaries[0][..., None]
         self.n_BTC = (inputs[0] - mean_BT[..., None]) / np.repeat(deviations, self.width, axis=-1)
 
-    def place(self, index: Index) -> Index:
+    def deviation_index(self, index: Index) -> Index:
         """Return the index of the deviation by which an element of the input is divided."""
         b, t, c = index
         return (b, t, c // self.width) if self.grouped else (b, t)
 
     def terms(self, index: Index) -> Sum:
         b, t, c = index
-        place, gain = self.place(index), self.gain_C[[c % self.width]]
-        factor = gain / self.auxiliaries[0][place]
+        at, gain = self.deviation_index(index), self.gain_C[[c % self.width]]
+        factor = gain / self.auxiliaries[0][at]
         first = len(self.inputs)  # position of the deviation
-        deviation = Elements(first, rows(*place))
+        deviation = Elements(first, rows(*at))
         found = [Terms(Elements(0, rows(*index)), factor, deviation)]
         if self.centered:
             found.append(Terms(Elements(first + 1, rows(b, t)), -factor, deviation))
@@ -219,13 +219,15 @@ class Norm(Rule):
             slopes_C = slopes_C / self.width
             slopes_C[i] += 1
             slopes_C *= self.gain_C
-            return rows(b, t, columns), slopes_C / self.auxiliaries[0][self.place(index)]
+            return rows(b, t, columns), slopes_C / self.auxiliaries[0][self.deviation_index(index)]
         (c,) = index
         *batch, row = self.n_BTC.shape
-        sequences, places, groups = every(*batch, row // self.width)
+        sequences, positions, groups = every(*batch, row // self.width)
         columns = groups * self.width + c
-        slopes = self.n_BTC[sequences, places, columns] if source == 1 else np.ones(len(places))
-        return rows(sequences, places, columns), slopes
+        slopes = (
+            self.n_BTC[sequences, positions, columns] if source == 1 else np.ones(len(positions))
+        )
+        return rows(sequences, positions, columns), slopes
 
 
 class Curve(Rule):

@@ -39,20 +39,20 @@ class Edit:
         kind: "head": the output projection of attention reads zeros instead of the head; "neuron":
             the second matrix of the MLP reads a zero instead of the neuron; "position": the row of
             the position table is zero; "set": one weight has another value.
-        place: (layer, head), (layer, neuron), (position,), or the index of the weight.
+        index: (layer, head), (layer, neuron), (position,), or the index of the weight.
         tensor: name of the weight to set.
         number: new value of the weight.
     """
 
     kind: EditKind
-    place: tuple[int, ...]
+    index: tuple[int, ...]
     tensor: str = ""
     number: float = 0.0
 
     def __str__(self) -> str:
         if self.kind == "set":
-            return f"set:{self.tensor}[{','.join(map(str, self.place))}]={self.number!r}"
-        return f"{self.kind}:{'.'.join(map(str, self.place))}"
+            return f"set:{self.tensor}[{','.join(map(str, self.index))}]={self.number!r}"
+        return f"{self.kind}:{'.'.join(map(str, self.index))}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def find_target(config: ModelConfig, edit: Edit) -> Target:
         return _weight(config, edit)
     if edit.kind == "position":
         return _position(config, edit)
-    layer, part = edit.place
+    layer, part = edit.index
     count = config.n_head if edit.kind == "head" else config.n_inner
     _check(edit, "layer", layer, config.n_layer)
     _check(edit, edit.kind, part, count)
@@ -161,8 +161,8 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
             f"{edit}: a {config.model_type} model has no table of positions to switch off; it "
             "rotates queries and keys by their position instead"
         )
-    _check(edit, "position", edit.place[0], config.block_size)
-    return Target(table, (edit.place[0], slice(None)))
+    _check(edit, "position", edit.index[0], config.block_size)
+    return Target(table, (edit.index[0], slice(None)))
 
 
 def _weight(config: ModelConfig, edit: Edit) -> Target:
@@ -171,11 +171,11 @@ def _weight(config: ModelConfig, edit: Edit) -> Target:
     if edit.tensor not in parameters:
         raise UsageError(f"{label}: this model has no weight {short_repr(edit.tensor)}")
     shape = parameters[edit.tensor].shape
-    if len(edit.place) != len(shape) or any(i >= n for i, n in zip(edit.place, shape)):
+    if len(edit.index) != len(shape) or any(i >= n for i, n in zip(edit.index, shape)):
         raise UsageError(
             f"{label}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
         )
-    return Target(edit.tensor, edit.place, edit.number)
+    return Target(edit.tensor, edit.index, edit.number)
 
 
 def _check(edit: Edit, noun: str, number: int, count: int) -> None:

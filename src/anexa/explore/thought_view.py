@@ -65,12 +65,12 @@ class SourceView:
     Attributes:
         role: part of the digit in its line, as in `DigitSource`.
         token: index of the token of the digit.
-        places: indices of the tokens that it was copied from.
+        origins: indices of the tokens that it was copied from.
     """
 
     role: str
     token: int
-    places: tuple[int, ...]
+    origins: tuple[int, ...]
 
 
 @dataclass(frozen=True)

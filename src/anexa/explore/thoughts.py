@@ -19,7 +19,7 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import Batch
 from anexa.explore.digit_sources import Span
-from anexa.explore.part_places import LinePlace, PartPlace, locate, locate_numbers
+from anexa.explore.part_locations import LineLocation, PartLocation, locate, locate_numbers
 from anexa.explore.reading import is_special, token_text
 from anexa.explore.rule import Array
 from anexa.explore.switches import Edit, apply_edits
@@ -83,11 +83,11 @@ def read_thought(
     report = check(question, written.thought, written.answer)
     numbers = written.locate_numbers(question)
     lines = locate(analyze(question), report, numbers, written.text, written.start)
-    places = [part for line in lines for part in line.parts]
+    located = [part for line in lines for part in line.parts]
     trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
     yield 0.2
-    losses = _losses(trace.values[LOGITS][0], written, places)
-    parts = [_part(written, report, place, loss, trace) for place, loss in zip(places, losses)]
+    losses = _losses(trace.values[LOGITS][0], written, located)
+    parts = [_part(written, report, part, loss, trace) for part, loss in zip(located, losses)]
     strongest = _strongest_heads(parts)
     without: list[HeadOff] = []
     for layer, head in strongest:
@@ -99,7 +99,7 @@ def read_thought(
         if len(without) < ANSWERS:
             other = _Written(tokenizer, prompt, _write(config, edited, tokenizer, prompt))
             edited_texts = (_decode(other.thought), _decode(other.answer))
-        part_losses = tuple(_losses(logits_TV, written, places))
+        part_losses = tuple(_losses(logits_TV, written, located))
         without.append(HeadOff(str(edit), layer, head, part_losses, edited_texts))
         yield 0.2 + 0.8 * (len(without) / len(strongest))  # ends at 1 exactly
     return ThoughtView(
@@ -202,7 +202,7 @@ def _decode(text: str) -> str:
     return text.encode("latin-1").decode(errors="replace")
 
 
-def _line(written: _Written, report: Report, number: int, place: LinePlace) -> LineView:
+def _line(written: _Written, report: Report, number: int, location: LineLocation) -> LineView:
     line = report.lines[number]
     operands = tuple(
         OperandView(
@@ -211,30 +211,30 @@ def _line(written: _Written, report: Report, number: int, place: LinePlace) -> L
             written.token_span(one.span),
             one.origin and written.token_span(one.origin),
         )
-        for one in place.operands
+        for one in location.operands
     )
     return LineView(
-        _decode(line.text), written.token_span(place.span), line.true, line.error, operands
+        _decode(line.text), written.token_span(location.span), line.true, line.error, operands
     )
 
 
 def _part(
-    written: _Written, report: Report, place: PartPlace, loss: float, trace: Trace
+    written: _Written, report: Report, location: PartLocation, loss: float, trace: Trace
 ) -> PartView:
-    true, fits = _judge(report.lines[place.line], place)
+    true, fits = _judge(report.lines[location.line], location)
     sources = tuple(
         SourceView(
             source.role,
             written.token_at(source.offset),
             tuple(i for span in source.spans for i in range(*written.token_span(span))),
         )
-        for source in place.sources
+        for source in location.sources
     )
     return PartView(
-        place.line,
-        place.kind,
-        _decode(written.text[slice(*place.span)]),
-        written.token_span(place.span),
+        location.line,
+        location.kind,
+        _decode(written.text[slice(*location.span)]),
+        written.token_span(location.span),
         true,
         fits,
         sources,
@@ -243,15 +243,15 @@ def _part(
     )
 
 
-def _judge(line: Line, place: PartPlace) -> tuple[bool, bool]:
+def _judge(line: Line, location: PartLocation) -> tuple[bool, bool]:
     """Return whether a part of a line is true, and whether it fits, as in `PartView`."""
-    if place.kind == "expression":
+    if location.kind == "expression":
         return all(operand.source != "nowhere" for operand in line.operands), True
-    if place.kind == "value":
+    if location.kind == "value":
         return line.equal, line.spelled
-    if place.kind == "remaining":
+    if location.kind == "remaining":
         return line.goes_on, True
-    return line.facts[place.index].true, line.facts[place.index].fits
+    return line.facts[location.index].true, line.facts[location.index].fits
 
 
 def _heads(trace: Trace, sources: tuple[SourceView, ...]) -> tuple[HeadMass, ...]:
@@ -263,7 +263,7 @@ def _heads(trace: Trace, sources: tuple[SourceView, ...]) -> tuple[HeadMass, ...
     for layer, p_HTS in enumerate(patterns):
         for head, p_TS in enumerate(p_HTS):
             # The token before a digit predicts it.
-            masses = [float(p_TS[one.token - 1, list({*one.places})].sum()) for one in sources]
+            masses = [float(p_TS[one.token - 1, list({*one.origins})].sum()) for one in sources]
             heads.append(HeadMass(layer, head, sum(masses) / len(masses), tuple(masses)))
     return tuple(sorted(heads, key=lambda head: -head.mass))
 
@@ -278,10 +278,10 @@ def _strongest_heads(parts: list[PartView]) -> list[tuple[int, int]]:
     return sorted(masses, key=lambda key: -masses[key])
 
 
-def _losses(logits_TV: Array, written: _Written, places: list[PartPlace]) -> list[float]:
+def _losses(logits_TV: Array, written: _Written, located: list[PartLocation]) -> list[float]:
     """Sum −log p over the tokens of each part, in nats."""
     shifted_TV = logits_TV - logits_TV.max(axis=-1, keepdims=True)
     came_T = shifted_TV[np.arange(len(logits_TV)), written.sequence[1:]]
     losses_T = np.log(np.exp(shifted_TV).sum(axis=-1)) - came_T
-    spans = [written.token_span(place.span) for place in places]
+    spans = [written.token_span(location.span) for location in located]
     return [float(losses_T[first - 1 : stop - 1].sum()) for first, stop in spans]

@@ -31,14 +31,14 @@ const NOWHERE = {
 const letterOf = (i) => (i < LETTERS.length ? "" : letterOf(Math.floor(i / LETTERS.length) - 1)) + LETTERS[i % LETTERS.length];
 
 /**
- * Find the tokens to mark for a part: each digit and the places it comes from have the same letter.
+ * Find the tokens to mark for a part: each digit and its origins have the same letter.
  * @param {any} part
  * @returns {Map<number, {letters: string, isDigit: boolean}>} by token
  */
 export function marksOf({ sources }) {
   const marks = new Map();
-  sources.forEach(({ token, places }, i) => {
-    for (const at of [token, ...places]) {
+  sources.forEach(({ token, origins }, i) => {
+    for (const at of [token, ...origins]) {
       const letters = `${marks.get(at)?.letters ?? ""}${letterOf(i)}`;
       marks.set(at, { letters, isDigit: at === token });
     }
@@ -80,14 +80,14 @@ export function makePart(view, number, state, patterns) {
 const section = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
 
 function makeSources(view, { sources }) {
-  const items = sources.map(({ role, token, places }, i) =>
+  const items = sources.map(({ role, token, origins }, i) =>
     make(
       "li",
       {},
       make("span", { className: "letter" }, letterOf(i)),
       ` ${tokenText(view.tokens[token])} (token ${token}), ${ROLES[role]}: `,
-      places.length
-        ? `it stands before as ${places.map((at) => placeOf(view, at)).join(" and ")}.`
+      origins.length
+        ? `it stands before as ${origins.map((at) => placeOf(view, at)).join(" and ")}.`
         : (NOWHERE[role] ?? "it stands nowhere before."),
     ),
   );
@@ -129,9 +129,9 @@ function makeHead({ layer, head, mass, masses }, { sources }, state, patterns) {
 
 function patternLink({ layer, head }, sources, patterns, name) {
   const live = `head ${head} of layer ${layer}`;
-  const source = sources.find(({ places }) => places.length);
+  const source = sources.find(({ origins }) => origins.length);
   if (!patterns[layer] || !source) return make("span", { className: "head-name" }, name);
-  const index = [0, head, source.token - 1, source.places.at(-1)].join(",");
+  const index = [0, head, source.token - 1, source.origins.at(-1)].join(",");
   const href = link({ view: "tensor", tensor: patterns[layer], lead: undefined, index, quantity: undefined });
   return make("a", { href, className: "head-name", "data-live": live, "data-focus": `pattern ${name}` }, name);
 }

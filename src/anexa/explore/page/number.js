@@ -47,20 +47,20 @@ export async function show(root, state, info, signal) {
 }
 
 /** What a screen reader says of the number. */
-function inWords({ link: own, places, value, others }) {
+function inWords({ link: own, index_names: names, value, others }) {
   const gradient = "gradient" in others && own.quantity !== "gradient";
   return [
-    [own.tensor, ...places].join(" "),
+    [own.tensor, ...names].join(" "),
     `index ${own.index.join(", ") || "none"}`,
     `${NAMES[own.quantity]} ${exact(Number(value))}`,
     ...(gradient ? [`gradient ${exact(Number(others.gradient))}`] : []),
   ].join(", ");
 }
 
-/** The step, the tensor, and the place on each of its axes. */
-function whereAmI({ link: own, places }, state) {
+/** The step, the tensor, and the index on each of its axes. */
+function whereAmI({ link: own, index_names: names }, state) {
   const up = make("a", { href: upward(own), "data-focus": "up" }, own.tensor);
-  return [...momentOf(state), up, ...places];
+  return [...momentOf(state), up, ...names];
 }
 
 /** The step of the weights, and what the model reads if it is a training batch. */

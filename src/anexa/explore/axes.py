@@ -76,7 +76,7 @@ def _transposed_weights(config: ModelConfig) -> frozenset[str]:
     return frozenset(name for name, remark in weights if "transposed" in remark)
 
 
-class Places:
+class IndexNames:
     """Namer of the indices of elements, for the tensors of one trace.
 
     Args:
@@ -100,7 +100,7 @@ class Places:
         axes = axes_of(self._config, self._trace, name)
         sequence = index[0] if axes[:1] == ("sequence",) else 0
         return [
-            self._place(axis, i, sequence)
+            self._name(axis, i, sequence)
             for axis, i in zip(axes, index)
             if axis != "sequence" or len(self._ids) > 1
         ]
@@ -109,7 +109,7 @@ class Places:
         """Return the name of an element in one line: `h.0.gelu · token 3 "r" · channel 5`."""
         return " · ".join([name, *self.names(name, index)])
 
-    def _place(self, axis: Axis, i: int, sequence: int) -> str:
+    def _name(self, axis: Axis, i: int, sequence: int) -> str:
         if axis in ("token", "query", "key"):
             ids = self._ids[sequence]
             named = f'{axis} {i} "{token_text(self._tokenizer, ids[i])}"' if i < len(ids) else ""

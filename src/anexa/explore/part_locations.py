@@ -27,7 +27,7 @@ DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True)
-class OperandPlace:
+class OperandLocation:
     """Location of an operand of a line, and of the numbers that it was copied from.
 
     Attributes:
@@ -46,7 +46,7 @@ class OperandPlace:
 
 
 @dataclass(frozen=True)
-class PartPlace:
+class PartLocation:
     """Location of a part of a line, and the sources of its digits.
 
     Attributes:
@@ -65,7 +65,7 @@ class PartPlace:
 
 
 @dataclass(frozen=True)
-class LinePlace:
+class LineLocation:
     """Location of a line of a thought, and of its parts.
 
     Attributes:
@@ -76,13 +76,13 @@ class LinePlace:
     """
 
     span: Span
-    operands: tuple[OperandPlace, ...]
-    parts: tuple[PartPlace, ...]
+    operands: tuple[OperandLocation, ...]
+    parts: tuple[PartLocation, ...]
 
 
 def locate(
     question: Question, report: Report, numbers: Sequence[Span], text: str, start: int
-) -> list[LinePlace]:
+) -> list[LineLocation]:
     """Locate the parts of a checked thought and their sources.
 
     Args:
@@ -95,21 +95,21 @@ def locate(
     Returns:
         The location of each line, in order.
     """
-    places = []
+    found = []
     located = LocatedNumbers(numbers, text)
     calculation = RemainingCalculation(question)
     for number, line in enumerate(report.lines):
         end = start + len(line.text)
         operands = _operands(line, start, located)
-        parts: list[PartPlace] = []
+        parts: list[PartLocation] = []
         if operands:
             parts += _parts(line, number, start, operands, text)
             located.add_value(number, parts[-1].span)
             calculation.add(number, line)
             parts += _remaining(line, number, start, calculation.sources(), located)
-        places.append(LinePlace((start, end), operands, tuple(parts)))
+        found.append(LineLocation((start, end), operands, tuple(parts)))
         start = end + 1
-    return places
+    return found
 
 
 class LocatedNumbers:
@@ -129,8 +129,8 @@ class LocatedNumbers:
         self.origins: dict[Source, Span] = {}
         self.copies: dict[Source, Span] = {}
         self._sources: dict[str, Source] = {}  # source by the number's digits
-        for place, span in reversed([*enumerate(numbers)]):
-            self._add(("question", place), span)
+        for position, span in reversed([*enumerate(numbers)]):
+            self._add(("question", position), span)
 
     def add_value(self, line: int, span: Span) -> None:
         """Add the value of a line at `span`."""
@@ -171,20 +171,20 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     ]
 
 
-def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandPlace, ...]:
+def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandLocation, ...]:
     """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
     for operand, match in zip(line.operands, OPERAND.finditer(line.text)):
         source = operand.source, operand.position
         span = start + match.start(), start + match.end()
         origin, copy = located.origins.get(source), located.copies.get(source)
-        found.append(OperandPlace(operand, span, origin, copy))
+        found.append(OperandLocation(operand, span, origin, copy))
     return tuple(found)
 
 
 def _parts(
-    line: Line, number: int, start: int, operands: Sequence[OperandPlace], text: str
-) -> Iterator[PartPlace]:
+    line: Line, number: int, start: int, operands: Sequence[OperandLocation], text: str
+) -> Iterator[PartLocation]:
     """Locate the expression, the facts and the value of a line."""
     first, second = (
         NumberDigits(
@@ -198,7 +198,7 @@ def _parts(
         for digits in (first, second)
         for power, offset in enumerate(digits.own)
     )
-    yield PartPlace(number, "expression", 0, (start, colon), sources)
+    yield PartLocation(number, "expression", 0, (start, colon), sources)
     starts = accumulate((len(fact.text) + 1 for fact in line.facts), initial=colon + 1)
     spans = [(at, at + len(fact.text)) for at, fact in zip(starts, line.facts)]
     matches = [
@@ -211,17 +211,17 @@ def _parts(
         else LineDigits(line.operation, first, second, matches)
     )
     for index, span in enumerate(spans):
-        yield PartPlace(number, "fact", index, span, digits.sources_of_fact(index))
+        yield PartLocation(number, "fact", index, span, digits.sources_of_fact(index))
     written, _ = split_remaining(line.text)
     value, end = start + written.rindex(":") + 1, start + len(written)
-    yield PartPlace(
+    yield PartLocation(
         number, "value", 0, (value, end), digits.sources_of_value(text[value:end], value)
     )
 
 
 def _remaining(
     line: Line, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
-) -> Iterator[PartPlace]:
+) -> Iterator[PartLocation]:
     """Locate the remaining calculation of a line, and update `located.copies` for the next line.
 
     Args:
@@ -249,7 +249,7 @@ def _remaining(
     located.copies = copies
     if remaining:
         found.sort(key=lambda source: source.offset)
-        yield PartPlace(number, "remaining", 0, span, tuple(found))
+        yield PartLocation(number, "remaining", 0, span, tuple(found))
 
 
 def _all_digits(text: str, *spans: Span | None) -> list[list[int]]:
