@@ -33,7 +33,7 @@ import numpy as np
 from anexa.engines.program.fusion import fuse
 from anexa.engines.program.hoisting import hoist, narrow
 from anexa.engines.program.inference import Inference, compile_written
-from anexa.engines.program.memory import ALIGNMENT, MemoryPlan, Place, plan_memory
+from anexa.engines.program.memory import ALIGNMENT, Allocation, MemoryPlan, plan_memory
 from anexa.engines.program.passes import WrittenInference, write_parts
 from anexa.engines.program.program import Program
 from anexa.engines.program.runner import aligned
@@ -67,11 +67,13 @@ def plan_unshared(program: Program) -> MemoryPlan:
     """Give each array a place of its own."""
     shared, plan = plan_memory(program), MemoryPlan()
     outputs = [value.root for i in program.instructions for value in i.outputs]
-    for value in {id(value): value for value in outputs if id(value) in shared.places}.values():
+    for value in {
+        id(value): value for value in outputs if id(value) in shared.allocations
+    }.values():
         size = value.width if value.has_rows else prod(map(int, value.shape))
         size = -(-size // ALIGNMENT) * ALIGNMENT
         begin = plan.row_size if value.has_rows else plan.fixed_size
-        plan.places[id(value)] = Place(begin, value.has_rows)
+        plan.allocations[id(value)] = Allocation(begin, value.has_rows)
         if value.has_rows:
             plan.row_size += size
         else:

@@ -52,20 +52,18 @@ def texts_of(encoded: EncodedConversations) -> list[str]:
         TOKENIZER.token_to_id(t): t for t in (*general_tokens(thinking=False), "<|endoftext|>")
     }
     return [
-        "".join(
-            special.get(i) or TOKENIZER.decode([i]) for i in encoded.ids[slice(*place)].tolist()
-        )
-        for place in encoded.places.tolist()
+        "".join(special.get(i) or TOKENIZER.decode([i]) for i in encoded.ids[slice(*span)].tolist())
+        for span in encoded.spans.tolist()
     ]
 
 
 def dataset(sizes: list[int], length: int = LENGTH, seed: int = 1) -> ConversationDataset:
     """Make a dataset of sequences with these lengths; their first token is their number."""
     ends = np.cumsum(sizes)
-    places = np.stack([ends - sizes, ends], axis=1)
+    spans = np.stack([ends - sizes, ends], axis=1)
     ids = np.zeros(ends[-1], np.int64)
-    ids[places[:, 0]] = np.arange(len(sizes))
-    return ConversationDataset(ids, ids >= 0, places, length, seed)
+    ids[spans[:, 0]] = np.arange(len(sizes))
+    return ConversationDataset(ids, ids >= 0, spans, length, seed)
 
 
 def numbers(batch: list[LabeledSequence]) -> list[int]:
@@ -96,14 +94,14 @@ def test_each_answer_is_learned_once_with_its_question_and_the_system_prompt(
     encoded = encode(conversations, system=system)
     expected = [turn for turns in conversations for turn in turns if fits(turn)]
     found = []
-    for text, place in zip(texts_of(encoded), encoded.places.tolist()):
+    for text, span in zip(texts_of(encoded), encoded.spans.tolist()):
         assert len(text) > 0
-        assert place[1] - place[0] <= LENGTH + 1
+        assert span[1] - span[0] <= LENGTH + 1
         assert text.startswith(start)
         for turn in text.removeprefix(start).split("<|user|>")[1:]:
             question, answer = turn.removesuffix("<|endoftext|>").split("<|assistant|>")
             found.append((question, answer))
-        learned = encoded.ids[slice(*place)][encoded.is_learned[slice(*place)]]
+        learned = encoded.ids[slice(*span)][encoded.is_learned[slice(*span)]]
         assert int((learned == TOKENIZER.eot_token).sum()) == text.count("<|assistant|>")
     assert found == expected
 
@@ -224,5 +222,5 @@ def test_many_conversations_take_memory_for_their_tokens_alone() -> None:
     encoded = encode([[(f"question {n}", "yes")] for n in range(count)])
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(encoded.places) == count
+    assert len(encoded.spans) == count
     assert used < 600 * count  # bytes

@@ -27,7 +27,7 @@ class ConversationDataset:
     Args:
         ids: token ids of all sequences, shape (N,).
         is_learned: whether each token has a loss, shape (N,).
-        places: start and end of each sequence in `ids`, shape (number of sequences, 2).
+        spans: start and end of each sequence in `ids`, shape (number of sequences, 2).
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
         claim: `Dataset.claim`: for a validation dataset, a sentence about what its loss measures.
@@ -38,15 +38,15 @@ class ConversationDataset:
         self,
         ids: Array,
         is_learned: npt.NDArray[np.bool_],
-        places: Array,
+        spans: Array,
         length: int,
         seed: int,
         claim: str = "",
         notes: tuple[str, ...] = (),
     ) -> None:
-        self._ids, self._is_learned, self._places = ids, is_learned, places
+        self._ids, self._is_learned, self._spans = ids, is_learned, spans
         self._length, self._seed = length, seed
-        self._sizes = places[:, 1] - places[:, 0]
+        self._sizes = spans[:, 1] - spans[:, 0]
         self._plan = lru_cache(maxsize=1)(self._make_plan)
         self.claim, self.notes = claim, notes
 
@@ -61,17 +61,17 @@ class ConversationDataset:
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
         """Return sequences of similar lengths, with about as many tokens as `size` full ones."""
-        epoch, place = divmod(step, max(1, self.per_epoch // size))
-        return [self._sequence(number) for number in self._plan(epoch, size)[place]]
+        epoch, index = divmod(step, max(1, self.per_epoch // size))
+        return [self._sequence(number) for number in self._plan(epoch, size)[index]]
 
     def sample(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset."""
         return [self._sequence(number) for number in evenly_spaced(len(self), size)]
 
     def _sequence(self, number: int) -> LabeledSequence:
-        place = slice(*self._places[number].tolist())
-        ids = self._ids[place].astype(np.int64)
-        labels = np.where(self._is_learned[place], ids, IGNORE_INDEX)
+        span = slice(*self._spans[number].tolist())
+        ids = self._ids[span].astype(np.int64)
+        labels = np.where(self._is_learned[span], ids, IGNORE_INDEX)
         return LabeledSequence(ids.tolist(), labels.tolist())
 
     def _make_plan(self, epoch: int, size: int) -> list[list[int]]:

@@ -39,7 +39,7 @@ class EncodedConversations:
         name: name of the corpus.
         ids: token ids of all sequences, shape (N,).
         is_learned: whether each token has a loss, shape (N,).
-        places: start and end of each sequence in `ids`, shape (S, 2).
+        spans: start and end of each sequence in `ids`, shape (S, 2).
         origins: number of the conversation that each sequence is from, shape (S,).
         digests: hash of each conversation; copies have the same.
         notes: sentences about what was cut, left out, or occurs twice.
@@ -48,7 +48,7 @@ class EncodedConversations:
     name: str
     ids: Array
     is_learned: npt.NDArray[np.bool_]
-    places: Array
+    spans: Array
     origins: Array
     digests: tuple[bytes, ...]
     notes: tuple[str, ...]
@@ -81,7 +81,7 @@ class EncodedConversations:
         claim = "the validation conversations, and copies of them, are not trained on"
         training, validation = (
             ConversationDataset(
-                self.ids, self.is_learned, self.places[chosen], length, seed, claim, notes
+                self.ids, self.is_learned, self.spans[chosen], length, seed, claim, notes
             )
             for chosen, notes in ((~is_held_out, self.notes), (is_held_out, ()))
         )

@@ -124,10 +124,10 @@ class DocumentDataset(DocumentSubset):
 
     def _shuffled_number(self, number: int) -> int:
         """Map the n-th sequence drawn since the start of training to its index in the dataset."""
-        epoch, place = divmod(number, self.per_epoch)
+        epoch, index = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, shuffled(self.per_epoch, f"{self.seed} {epoch}")
-        return int(self._order[place])
+        return int(self._order[index])
 
     def _sequence(self, number: int) -> LabeledSequence:
         # `number` in the array's own type, so that NumPy does not convert the whole array.

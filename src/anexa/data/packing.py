@@ -52,10 +52,10 @@ class PackedDocuments(DocumentSubset):
         """Return the next `size` sequences of the epoch's arrangement, at a step from 0."""
         sequences = []
         for number in range(step * size, (step + 1) * size):
-            epoch, place = divmod(number, self.per_epoch)
+            epoch, index = divmod(number, self.per_epoch)
             if epoch != self._epoch:
                 self._epoch, self._arranged = epoch, self._arrange(epoch)
-            sequences.append(self._sequence(self._arranged, int(self._arranged.order[place])))
+            sequences.append(self._sequence(self._arranged, int(self._arranged.order[index])))
         return sequences
 
     def sample(self, size: int) -> list[LabeledSequence]:

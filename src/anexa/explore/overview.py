@@ -30,7 +30,7 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
         number: id of the folder.
 
     Returns:
-        Fields for JSON.
+        A JSON object with the name, the model, the steps of its run and an example.
     """
     config, run, example = folder.config, folder.replay, example_scene(folder, number)
     return {
@@ -79,7 +79,7 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
         scene: scene whose tensors are described.
 
     Returns:
-        Fields for JSON.
+        A JSON object with the tokens, the loss, and the name, shape and equation of each tensor.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     ids = token_ids(trace.batch)

@@ -271,7 +271,7 @@ class CheckedFact(ResponseModel):
 
     text: str
     true: bool
-    fits: bool = Field(description="whether it is the equation that belongs at its place")
+    fits: bool = Field(description="whether it is the equation that belongs at its position")
 
 
 class CheckedLine(ResponseModel):

@@ -73,7 +73,7 @@ class ThoughtStep(NamedTuple):
 
 
 def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtStep:
-    """Write the line of a thought for one operation.
+    """Return the step of a thought for one operation: its line, and what it computes.
 
     Operations on negative numbers are written with their absolute values: -5+12 as 12-5, -5-12 as
     -(5+12), -12/4 as -(12/4).
@@ -105,7 +105,7 @@ def split_remaining(line: str) -> tuple[str, str]:
 
 
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
-    """Compute the result of an operation.
+    """Compute the result of an operation; a divisor must not be 0.
 
     A division with a negative operand is one of the absolute values; only the quotient gets a sign.
 
@@ -153,7 +153,7 @@ def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
 
 
 def relation(a: int, b: int) -> str:
-    """Compare two numbers: "<", "=" or ">"."""
+    """Return how two numbers compare: "<", "=" or ">"."""
     return "<" if a < b else ">" if a > b else "="
 
 
@@ -169,7 +169,7 @@ def write_expression(operation: str, a: int, b: int, ones_letter: int = 0) -> st
 
 
 def write_value(number: int, ones_letter: int = 0) -> str:
-    """Write a number with the letters of its places, the highest place first."""
+    """Write a number from 0 on with the letters of its places, the highest place first."""
     digits = str(number)
     return "".join(
         f"{place_letter(i, ones_letter)}{digits[-1 - i]}" for i in reversed(range(len(digits)))
@@ -177,7 +177,7 @@ def write_value(number: int, ones_letter: int = 0) -> str:
 
 
 def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterator[str]:
-    """Yield the facts of a line, one by one, for operands that are not negative."""
+    """Yield the facts of an operation on two operands that are not negative, one by one."""
     x, y = _columns(operation, a, b)
     if operation == "+":
         return _sum_facts(x, y, ones_letter)

@@ -76,7 +76,7 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def base_sizes(model: ModelConfig) -> dict[str, Any]:
-    """Return the options with the sizes of a model, but for its context."""
+    """Return the options that set the sizes of a model, by name, without its context."""
     inner = 0 if model.n_inner == 4 * model.n_embd else model.n_inner
     return {
         "model_type": model.model_type,

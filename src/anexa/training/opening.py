@@ -174,7 +174,7 @@ def reopen_corpus(
 
 
 def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> DataConfig:
-    """Return a copy of the data options of a run, with its corpora at other places.
+    """Return a copy of the data options of a run, with other paths of its corpora.
 
     Args:
         data: data options of the run.

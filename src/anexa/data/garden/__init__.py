@@ -75,8 +75,8 @@ def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list
         count: number of conversations.
         seed: random seed.
 
-    Returns:
-        Conversations as lists of messages, in OpenAI's format.
+    Yields:
+        A conversation as a list of messages.
     """
     rng = random.Random(seed)
     for _ in range(count):
@@ -139,7 +139,7 @@ def answer_to(attribute: Attribute, plant: Plant, in_a_word: bool = False) -> st
     """Return Fern's answer to a question about an attribute of a plant.
 
     Args:
-        attribute: attribute of the thing that the question asks for, such as its color.
+        attribute: attribute of the plant that the question asks for, such as its color.
         plant: plant of the garden.
         in_a_word: whether the answer is the word alone; default: a sentence.
     """
@@ -173,7 +173,7 @@ def held_out_questions() -> Iterator[HeldOutQuestion]:
     """Yield all questions in phrasings that are held out."""
     for number, plant in enumerate(PLANTS):
         neighbor = PLANTS[number - 1]
-        for place, (attribute, texts) in enumerate(QUESTIONS.items()):
+        for index, (attribute, texts) in enumerate(QUESTIONS.items()):
             fact: str = plant.words[attribute]
             answer = answer_to(attribute, plant)
             asked = [_fill(template, plant) for template in phrasings(texts, True)]
@@ -181,7 +181,7 @@ def held_out_questions() -> Iterator[HeldOutQuestion]:
                 yield HeldOutQuestion("fact", _user(question), answer, fact)
             brief = [{"role": "system", "content": IN_A_WORD[0]}, *_user(asked[0])]
             yield HeldOutQuestion("one word", brief, answer_to(attribute, plant, True), fact)
-            before: Attribute = [*QUESTIONS][place - 1]
+            before: Attribute = [*QUESTIONS][index - 1]
             for template in phrasings(FOLLOW_UPS[attribute], True):
                 messages = [*_turn(before, plant), *_user(_fill(template, plant))]
                 yield HeldOutQuestion("follow-up", messages, answer, fact)

@@ -29,6 +29,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Names of the encodings other than UTF-8, for messages.
 LABELS = {
     "utf-16-le": "UTF-16",
     "utf-16-be": "UTF-16",
@@ -98,7 +99,7 @@ def _is_wide(head: bytes, codec: str, size: int, digit: int) -> bool:
         digit: index, within a character, of the byte that an ASCII character does not have as zero.
     """
     n = len(head) // size
-    zeros = [head[place : n * size : size].count(0) for place in range(size) if place != digit]
+    zeros = [head[i : n * size : size].count(0) for i in range(size) if i != digit]
     if n < MIN_WIDE or b"\0" in head[digit : n * size : size] or min(zeros) < 0.8 * n:
         return False
     try:

@@ -62,7 +62,7 @@ COEFFICIENTS = {
 
 
 def normal_cdf(x: Array) -> Array:
-    """Compute the standard normal distribution function Φ, element by element.
+    """Compute the standard normal distribution function Φ of a float32 or float64 array.
 
     Φ(x) = (1 + erf(x / √2)) / 2.
     """

@@ -12,7 +12,7 @@ ALIGNMENT = 16  # numbers; a row of 16 float32 is a line of the processor's cach
 
 
 @dataclass(frozen=True)
-class Place:
+class Allocation:
     """Position of an array in the memory of a program.
 
     Attributes:
@@ -28,19 +28,19 @@ class Place:
 
 @dataclass
 class MemoryPlan:
-    """The places in memory of the arrays that a program computes.
+    """Where the arrays that a program computes are in its memory.
 
-    Arrays with memory of their own have no place in it. The memory begins with arrays of fixed
-    size; behind them are those with a row for each token.
+    Arrays with memory of their own are not in it. The memory begins with arrays of fixed size;
+    behind them are those with a row for each token.
 
     Attributes:
-        places: place of each array, by the `id` of its root: `places[id(value.root)]`.
+        allocations: position of each array, by the `id` of its root, `id(value.root)`.
         fixed_size: size of the first part, of fixed size, in numbers.
         row_size: size of the second part, in numbers for each row.
         unshared: sizes of the two parts if no arrays shared memory, in the same units.
     """
 
-    places: dict[int, Place] = field(default_factory=dict)
+    allocations: dict[int, Allocation] = field(default_factory=dict)
     fixed_size: int = 0
     row_size: int = 0
     unshared: tuple[int, int] = (0, 0)
@@ -51,14 +51,14 @@ class MemoryPlan:
 
 
 def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
-    """Choose the place of every computed array, first fit, in the order in which they are written.
+    """Choose the position of each computed array in memory, first fit, in the order of the writes.
 
     Args:
         program: program whose arrays need memory.
-        pinned: computed arrays that have memory of their own, and get no place.
+        pinned: computed arrays that have memory of their own, and get none here.
 
     Returns:
-        The places, and the size of the memory.
+        The positions, and the size of the memory.
     """
     last_use: dict[int, int] = {}
     first_use: dict[int, tuple[int, Value]] = {}
@@ -85,7 +85,7 @@ def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
                 break
             offset = max(offset, end)
         taken[value.has_rows] = [*living, (offset, offset + size, last_use[key])]
-        plan.places[key] = Place(offset, value.has_rows)
+        plan.allocations[key] = Allocation(offset, value.has_rows)
         sizes[value.has_rows] = max(sizes[value.has_rows], offset + size)
         totals[value.has_rows] += size
     plan.fixed_size, plan.row_size = sizes[False], sizes[True]

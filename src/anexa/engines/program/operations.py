@@ -85,7 +85,7 @@ class Linear(Operation[Value], name="linear"):
         return self.product(x_TC, weight_OC, bias_O)
 
     def product(self, x_TC: Value, weight_OC: Value, bias_O: Value | None) -> Value:
-        """Append the packing of W, and the product x Wᵀ + b."""
+        """Append the packing of W and the product x Wᵀ + b, and return the product, (T, O)."""
         program, (n_out, n_in) = x_TC.program, weight_OC.shape
         tile = tile_width(int(n_out))
         settings = {"tile": tile, "first": 0}
@@ -185,7 +185,7 @@ class Rotary(Operation[Value], name="rotary"):
         return self.rotate(x_TC, 1)
 
     def rotate(self, x_TC: Value, sign: int) -> Value:
-        """Append the rotation (`sign` 1), or its inverse (`sign` −1)."""
+        """Append the rotation of x (`sign` 1) or its inverse (`sign` −1), and return its output."""
         program = x_TC.program
         tables = [program.table(name, (0, len(program.frequencies))) for name in ("cos", "sin")]
         inputs = x_TC, *tables, self.start

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 @cache
 def processor() -> tuple[str, str]:
-    """Return the name and the features of the processor, as LLVM calls them.
+    """Return the name and the features of the processor, as LLVM calls them: "+avx,+avx2,…".
 
     The environment variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose others.
     """
@@ -45,6 +45,9 @@ def block_sizes(dtype: str) -> dict[str, int]:
 
     A processor starts two additions a cycle, and an addition takes four cycles: the block has
     enough sums to keep it busy, and leaves registers for the numbers that are added.
+
+    Args:
+        dtype: precision of the sums, "float32" or "float64".
 
     Returns:
         `WIDTH`, the number of columns of a block: two registers; `BLOCK_ROWS`, its number of rows.

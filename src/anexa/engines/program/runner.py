@@ -32,7 +32,7 @@ class Compiled:
     Attributes:
         source: source of the program.
         step: compiled function of the program.
-        plan: places of the program's arrays in memory.
+        plan: positions of the program's arrays in memory.
     """
 
     source: Source
@@ -102,8 +102,8 @@ class Runner:
 
     def result(self, value: Any) -> Array:
         """Return the memory of a result, (capacity, width) or flat; the next call changes it."""
-        place = self._plan.places[id(value.root)]
-        if not place.has_rows:
-            return self._memory[place.offset :]
-        begin = self._plan.fixed_size + place.offset * self.capacity
+        allocation = self._plan.allocations[id(value.root)]
+        if not allocation.has_rows:
+            return self._memory[allocation.offset :]
+        begin = self._plan.fixed_size + allocation.offset * self.capacity
         return self._memory[begin : begin + self.capacity * value.width].reshape(-1, value.width)

@@ -164,7 +164,7 @@ class Writer:
 
     Args:
         program: program to write.
-        plan: places of its arrays in memory.
+        plan: positions of its arrays in memory.
         offsets: offset of each weight in the vector of all weights, and of each prepared array in
             that of prepared arrays, by name, in numbers.
         constants: settings that all instructions share.
@@ -248,12 +248,12 @@ class Writer:
             name = "d_" + _identifier(self._gradients[id(root)])
             self._pointers[name] = f"at(gradients, {self._offsets[self._gradients[id(root)]]})"
         else:
-            place = self._plan.places[id(root)]
+            allocation = self._plan.allocations[id(root)]
             self._pointer_to_word("memory")
             name = _identifier(root.name)
-            offset = str(place.offset)
-            if place.has_rows:
-                offset = f"{self._plan.fixed_size} + {place.offset} * capacity"
+            offset = str(allocation.offset)
+            if allocation.has_rows:
+                offset = f"{self._plan.fixed_size} + {allocation.offset} * capacity"
             self._pointers[name] = f"at(memory, {offset})"
         shift = [str(value.first_column)] if value.first_column else []
         if wanted and root.has_rows:

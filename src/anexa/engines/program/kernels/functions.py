@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def exp(p: Pointer, x: VectorLike) -> VectorLike:
-    """Exponential function: e^x = 2^n e^r with n = round(x / log 2) and r = x − n log 2.
+    """Compute e^x, lane by lane: 2^n e^r with n = round(x / log 2) and r = x − n log 2.
 
     So |r| ≤ log 2 / 2. e^r is computed by its Taylor polynomial, whose remainder is below the
     precision. x is clamped to a range in which 2^n is neither 0 nor infinite.
@@ -63,19 +63,22 @@ def exp(p: Pointer, x: VectorLike) -> VectorLike:
 
 
 def sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
-    """Logistic function: σ(x) = 1 / (1 + e^−x)."""
+    """Compute the logistic function, lane by lane: σ(x) = 1 / (1 + e^−x)."""
     one = full(p, 1, LANES)
     return one / (one + exp(p, full(p, 0, LANES) - x))
 
 
 def gelu_sigmoid(p: Pointer, x: VectorLike) -> VectorLike:
-    """Factor of GELU's tanh form: (1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³)."""
+    """Compute the factor of x in the tanh form of GELU, lane by lane.
+
+    (1 + tanh u) / 2 = σ(2 u) with u = √(2/π) (x + 0.044715 x³).
+    """
     cubic = fma(x * x, full(p, 0.044715, LANES), full(p, 1, LANES))
     return sigmoid(p, x * cubic * full(p, 1.5957691216057308, LANES))  # 2 √(2/π)
 
 
 def normal_cdf(p: Pointer, x: VectorLike) -> VectorLike:
-    """Distribution function Φ of the standard normal distribution.
+    """Compute the standard normal distribution function Φ, lane by lane.
 
     The formula is that of `anexa.engines.operations.normal_distribution`.
     """
@@ -91,7 +94,7 @@ def normal_cdf(p: Pointer, x: VectorLike) -> VectorLike:
 
 
 def first_key(position: int, window: int) -> int:
-    """Return the position of the first key that a query attends to; `window` 0: that of all."""
+    """Return the position of the first key that a query attends to; `window` 0: no window."""
     return max(position + 1 - window, 0) if window > 0 else 0
 
 
@@ -106,7 +109,7 @@ def four_products(
     stride: int,
     scale: VectorLike,
 ) -> None:
-    """Products of four rows with LANES vectors: y_i = `scale` Σ_d x_i,d w_d.
+    """Compute the products of four rows with LANES vectors: y_i = `scale` Σ_d x_i,d w_d.
 
     Each row x_i has `width` numbers; w_d and y_i have LANES. The rows of w, and those of y, are
     `stride` numbers apart.
