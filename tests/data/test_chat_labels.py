@@ -6,7 +6,6 @@ import os
 from importlib.util import find_spec
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +20,7 @@ from anexa.model.chat_format import CHAT_TEMPLATE, CHAT_TOKENS, Message
 from anexa.model.general_template import general_template, general_tokens
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import without_generation_marks
+from tests.model.conversations import assistant, user
 
 END = "<|endoftext|>"
 
@@ -61,14 +61,6 @@ TEXT = "What color is the rose? It is red, as all of them are. Ärger, 你好, �
 def tokenizer(special: tuple[str, ...]) -> Tokenizer:
     """Train a byte-level tokenizer with these tokens."""
     return Tokenizer.train_bpe([TEXT] * 2, 320 + len(special), False, special)
-
-
-def user(content: str) -> Message:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: str, **more: Any) -> Message:
-    return {"role": "assistant", "content": content, **more}
 
 
 SYSTEM: Message = {"role": "system", "content": "Be brief."}

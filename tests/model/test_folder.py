@@ -23,8 +23,8 @@ from anexa.model.loading import load_model, open_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
+from tests.cli.process import names, posix
 from tests.model.helpers import FILES, MODEL, byte_tokenizer, small_model
-from tests.test_files import names, posix
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from anexa.model.loading import load_model
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.tokenizer_config import without_generation_marks
 from anexa.training import build_trainer
+from tests.model.conversations import assistant, user
 from tests.training.test_conversation_corpus import config, write_conversations
 
 VARIANTS = [
@@ -27,14 +27,6 @@ VARIANTS = [
     for thinking, tagged in itertools.product((False, True), (False, True))
 ]
 each_variant = pytest.mark.parametrize(("thinking", "tagged"), VARIANTS)
-
-
-def user(content: Any) -> Message:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: str, **more: str) -> Message:
-    return {"role": "assistant", "content": content, **more}
 
 
 SYSTEM: Message = {"role": "system", "content": "Be brief."}
@@ -144,13 +136,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = write_conversations(where, thoughts=request.param)
     options = config(path, tokenizer="bpe:300", block_size=128)
     return build_trainer(options, where / "model").folder
-
-
-@pytest.fixture(scope="module")
-def theirs(folder: Path) -> Any:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read as transformers loads
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 contents = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)

@@ -27,9 +27,9 @@ from anexa.model.loading import load_model, model_name, open_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, initial_weights
+from tests.cli.process import names, posix
 from tests.hub.models import OTHERS
 from tests.model.helpers import byte_tokenizer, small_model
-from tests.test_files import names, posix
 
 LETTERS = Tokenizer.from_characters(["abc"], adds_bos=True)
 

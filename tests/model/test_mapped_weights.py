@@ -20,8 +20,8 @@ from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import initial_weights
+from tests.cli.process import posix
 from tests.model.helpers import MODEL
-from tests.test_files import posix
 
 BATCH = Batch.from_sequences([[1, 2, 3, 4], [3, 2, 1, 0]])
 FOREIGN = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
