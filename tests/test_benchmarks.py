@@ -14,6 +14,7 @@ from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import environment
 from tests.conftest import ROOT
 from tests.engines.helpers import needs_torch
+from tests.scripts import benchmark
 
 TEXT = "the cat sat on the mat, and the rat sat on the cat. " * 40
 
@@ -23,18 +24,6 @@ def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
-
-
-def benchmark(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a script of benchmarks/ to its end."""
-    return subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / name, *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-        check=False,
-    )
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.files import read_bytes, read_json, write_atomic, write_json
-
-posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such limits and modes")
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+from tests.cli.process import names, posix
 
 
 def test_file_is_written_and_replaced(tmp_path: Path) -> None:

@@ -14,16 +14,10 @@ from tokenizers import Tokenizer as Backend
 
 from anexa.model.tokenizer import Tokenizer
 from tests.cli.process import ANEXA, environment
-from tests.conftest import ROOT
-from tests.test_readme import TEXT
+from tests.pages import TEXT, read_page, run_blocks
 from tests.training.test_conversation_corpus import write_conversations
 
-PAGE = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The language and the text of each block after the comment."""
-    return re.findall(r"^<!-- run -->\n```(\w+)\n(.*?)^```", PAGE, flags=re.M | re.S)
+PAGE = read_page("finetune.md")
 
 
 @pytest.mark.slow
@@ -41,7 +35,7 @@ def test_every_command_works(tmp_path: Path) -> None:
     (tmp_path / "sherlock.txt").write_text(TEXT, encoding="utf-8")
     write_conversations(tmp_path).rename(tmp_path / "conversations.jsonl")
     commands = []
-    for language, text in blocks():
+    for language, text in run_blocks(PAGE):
         if language == "py":
             commands.append([sys.executable, "-c", text])
         else:
@@ -60,12 +54,12 @@ def test_every_command_works(tmp_path: Path) -> None:
                 assert "loss on your validation text" in result.stdout
                 assert "loss on general text (python-docs)" in result.stdout
     models = {path.name for path in (tmp_path / "models").iterdir()}
-    named = re.findall(r"--out models/(\S+)", "".join(text for _, text in blocks()))
+    named = re.findall(r"--out models/(\S+)", "".join(text for _, text in run_blocks(PAGE)))
     assert models == {"gpt2-notes", *named}
 
 
 def test_each_step_has_a_command() -> None:
-    text = "".join(text for _, text in blocks())
+    text = "".join(text for _, text in run_blocks(PAGE))
     for part in (
         "--from gpt2",
         "conversations.jsonl",

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.process import environment
 from tests.conftest import ROOT
+from tests.scripts import benchmark
 
 PAGE = ROOT / "docs" / "giants.md"
 SIX = ("12*12", "123*456", "1234*5678", "12345*6789", "123456*789012", "1234567*8901234")
-
-
-def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-        check=False,
-    )
 
 
 def task(name: str, hits: int, low: float, high: float) -> dict[str, Any]:
@@ -77,7 +64,7 @@ def speed(tmp_path: Path) -> Path:
 
 
 def test_tables_have_our_figures_beside_the_published_ones(results: Path, speed: Path) -> None:
-    result = run("giants.py", results, "--speed", speed)
+    result = benchmark("giants.py", results, "--speed", speed)
     assert result.returncode == 0, result.stderr
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
     cells = {row[0].removeprefix("| "): row[1:] for row in rows}
@@ -107,7 +94,7 @@ def test_page_and_picture_are_the_same_each_time(
     made = []
     for _ in range(2):
         options = ("--speed", speed, "--page", page, "--picture", picture)
-        result = run("giants.py", results, *options)
+        result = benchmark("giants.py", results, *options)
         assert result.returncode == 0, result.stderr
         made.append((page.read_text(encoding="utf-8"), picture.read_bytes()))
     assert made[0] == made[1]
@@ -122,7 +109,7 @@ def test_page_and_picture_are_the_same_each_time(
 def test_the_page_has_the_figures_of_the_data(tmp_path: Path) -> None:
     page = tmp_path / "giants.md"
     shutil.copy(PAGE, page)
-    result = run("giants.py", "--page", page)
+    result = benchmark("giants.py", "--page", page)
     assert result.returncode == 0, result.stderr
     assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
 
@@ -132,7 +119,7 @@ def test_another_file_is_refused_in_a_sentence(option: tuple[str, ...], speed: P
     report = json.loads(speed.read_text(encoding="utf-8"))
     del report["products"][3]["seconds"]
     speed.write_text(json.dumps(report), encoding="utf-8")
-    result = run("giants.py", *option, speed)
+    result = benchmark("giants.py", *option, speed)
     assert result.returncode == 1
     assert "speed.json is not the output of" in result.stderr
     assert result.stderr.count("\n") == 1
@@ -140,7 +127,7 @@ def test_another_file_is_refused_in_a_sentence(option: tuple[str, ...], speed: P
 
 @pytest.mark.slow
 def test_speed_measures_the_seven_products() -> None:
-    result = run("giants_speed.py", "--rounds", "1", "--engine", "numpy")
+    result = benchmark("giants_speed.py", "--rounds", "1", "--engine", "numpy")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["parameters"] < 1_000_000 < report["file_bytes"]

@@ -13,16 +13,10 @@ import numpy as np
 import pytest
 
 from tests.cli.process import ANEXA, anexa, environment
-from tests.conftest import ROOT
-from tests.test_readme import TEXT
+from tests.pages import TEXT, read_page, run_blocks
 
-PAGE = (ROOT / "docs" / "interoperate.md").read_text(encoding="utf-8")
+PAGE = read_page("interoperate.md")
 TRAIN = "train sherlock.txt --steps 3 --out models/sherlock --no-chat"
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The language and the text of each block after the comment."""
-    return re.findall(r"^<!-- run -->\n```(\w+)\n(.*?)^```", PAGE, flags=re.M | re.S)
 
 
 @pytest.mark.slow
@@ -34,7 +28,7 @@ def test_every_command_works(tmp_path: Path) -> None:
     write_folder(tmp_path / "models" / "theirs", **GPT2)
     (tmp_path / "sherlock.txt").write_text(TEXT, encoding="utf-8")
     commands = [[*ANEXA, *TRAIN.split()]]
-    for language, text in blocks():
+    for language, text in run_blocks(PAGE):
         if language == "py":
             commands.append([sys.executable, "-c", text])
         else:
@@ -53,7 +47,7 @@ def test_every_command_works(tmp_path: Path) -> None:
 
 
 def test_each_direction_has_a_command() -> None:
-    text = "".join(text for _, text in blocks())
+    text = "".join(text for _, text in run_blocks(PAGE))
     out_of = ("from_pretrained", "--to gguf", "--to json", "anexa publish")
     into = ("generate models/theirs", "--tokenizer models/theirs", "--to folder")
     for part in (*out_of, *into):

@@ -17,7 +17,7 @@ from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
 from anexa.files import atomic_path, write_atomic, write_folder
 from anexa.output_paths import check_output
-from tests.cli.process import ANEXA, environment, posix, process_class
+from tests.cli.process import ANEXA, environment, names, posix, process_class
 from tests.cli.test_files import run_unprivileged
 
 pytestmark = posix
@@ -25,10 +25,6 @@ pytestmark = posix
 DATA = b"digraph {}\n" * 20_000  # more than a pipe holds
 CAPTURED = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 EXISTS = r"exists already: choose another name, or replace it with --force"
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_named_pipe_is_written_through(tmp_path: Path) -> None:

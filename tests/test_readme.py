@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.pages import TEXT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
 
 # What is run for each program, as a user would.
 PROGRAMS = {

@@ -120,6 +120,11 @@ def _lines_until(process: subprocess.Popen[str], fragment: str) -> Iterator[str]
             return
 
 
+def names(folder: Path) -> list[str]:
+    """The names of all files and folders in a folder, in order."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def listing(folder: Path) -> dict[str, bytes | None]:
     """Read everything in a folder: the contents of files; None for folders."""
     return {

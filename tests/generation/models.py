@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as Backend
@@ -14,6 +16,7 @@ from anexa.engines import Engine, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import Weight, Weights, initial_weights
+from tests.engines.helpers import random_weights
 
 BLOCK_SIZE = 8
 
@@ -40,6 +43,13 @@ def config_of(model_type: str, vocab_size: int) -> ModelConfig:
 def engine_of(name: str, model_type: str, vocab_size: int) -> Engine:
     config = config_of(model_type, vocab_size)
     return open_engine(name, config, weights_of(config))
+
+
+@cache
+def random_engine(name: str, model_type: str, vocab_size: int, block_size: int) -> Any:
+    """An engine of a small model with random weights, the same one for every test."""
+    config = ModelConfig(model_type, vocab_size, block_size, n_embd=16, n_head=4, n_layer=2)
+    return open_engine(name, config, random_weights(config, seed=2))
 
 
 def letters() -> Tokenizer:

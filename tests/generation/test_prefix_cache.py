@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anexa.engines import Engine, KVBlock, KVCache, open_engine
+from anexa.engines import KVBlock, KVCache, open_engine
 from anexa.engines.sequential import as_batch_engine
 from anexa.errors import AnexaError
 from anexa.generation import Sampler, SamplingParams
@@ -23,6 +24,7 @@ from anexa.generation.scheduler import Sequence as Scheduled
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, random_weights
+from tests.generation.models import random_engine
 
 VOCABULARY, BLOCK_SIZE = 11, 300
 TEXTS = [[(7 * i * i + 3 * text) % VOCABULARY for i in range(BLOCK_SIZE)] for text in range(2)]
@@ -37,14 +39,9 @@ ASKED = st.tuples(
 Asked = tuple[int, int, list[int], bool, int]
 Written = list[tuple[int, list[float]]]  # the tokens of a sequence with their logits
 
-_engines: dict[tuple[str, str], Engine] = {}
-
 
 def engine_of(name: str, model_type: str) -> Any:
-    if (name, model_type) not in _engines:
-        config = ModelConfig(model_type, VOCABULARY, BLOCK_SIZE, n_embd=16, n_head=4, n_layer=2)
-        _engines[name, model_type] = open_engine(name, config, random_weights(config, seed=2))
-    return _engines[name, model_type]
+    return random_engine(name, model_type, VOCABULARY, BLOCK_SIZE)
 
 
 @pytest.fixture
@@ -53,11 +50,10 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "PREFILL_CHUNK", 4)
 
 
+@cache
 def small_engine(name: str) -> Any:
-    if (name, "small") not in _engines:
-        config = ModelConfig("llama", VOCABULARY, block_size=12, n_embd=4, n_head=1, n_layer=1)
-        _engines[name, "small"] = open_engine(name, config, random_weights(config, seed=3))
-    return _engines[name, "small"]
+    config = ModelConfig("llama", VOCABULARY, block_size=12, n_embd=4, n_head=1, n_layer=1)
+    return open_engine(name, config, random_weights(config, seed=3))
 
 
 def run(

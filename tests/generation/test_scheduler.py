@@ -23,6 +23,7 @@ from anexa.generation.scheduler import (
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, needs_torch, random_weights
+from tests.generation.models import random_engine
 
 VOCABULARY, BLOCK_SIZE = 23, 96
 ASKED = st.tuples(
@@ -34,14 +35,9 @@ ASKED = st.tuples(
 )
 Asked = tuple[list[int], int, tuple[float, int | None, float], int, int | None]
 
-_engines: dict[tuple[str, str], Engine] = {}
-
 
 def engine_of(name: str, model_type: str) -> Any:
-    if (name, model_type) not in _engines:
-        config = ModelConfig(model_type, VOCABULARY, BLOCK_SIZE, n_embd=16, n_head=4, n_layer=2)
-        _engines[name, model_type] = open_engine(name, config, random_weights(config, seed=2))
-    return _engines[name, model_type]
+    return random_engine(name, model_type, VOCABULARY, BLOCK_SIZE)
 
 
 def written(engine: Engine, asked: Sequence[Asked], max_num_seqs: int) -> list[list[int]]:

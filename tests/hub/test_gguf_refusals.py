@@ -14,9 +14,9 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.rotary import Llama3Scaling
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight
+from tests.cli.process import names
 from tests.hub.models import BYTES, CHARACTERS, model, of_others
 from tests.model.helpers import byte_tokenizer, small_model
-from tests.test_files import names
 
 pytest.importorskip("gguf", reason="gguf is not installed")
 

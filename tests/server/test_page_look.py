@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server.appearance import WATCH, check_appearance
 from tests.server.browser import answered, ask, opened
-from tests.server.process import ServerProcess, serving
+from tests.server.process import ServerProcess
 
 pytestmark = pytest.mark.slow
 
 PHONE = {"width": 360, "height": 640}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, names_model: Path) -> Iterator[ServerProcess]:
-    """A server of a base model."""
-    with serving(names_model, cwd=tmp_path_factory.mktemp("base")) as running:
-        yield running
 
 
 @pytest.mark.parametrize("size", [{"width": 1100, "height": 800}, PHONE], ids=["desktop", "phone"])

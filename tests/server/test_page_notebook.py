@@ -17,13 +17,6 @@ from tests.server.process import ServerProcess, serving
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, names_model: Path) -> Iterator[ServerProcess]:
-    """A server of a base model."""
-    with serving(names_model, cwd=tmp_path_factory.mktemp("base")) as running:
-        yield running
-
-
 @pytest.fixture
 def notebook(browser: Any, base: ServerProcess) -> Iterator[Any]:
     """The page of the base model."""

@@ -1,0 +1,20 @@
+"""What the tests of several pages of the documentation need."""
+
+from __future__ import annotations
+
+import re
+
+from tests.conftest import ROOT
+
+# A text to train on, where a page has the reader's own.
+TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
+
+
+def read_page(name: str) -> str:
+    """Read a page of docs/."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def run_blocks(page: str) -> list[tuple[str, str]]:
+    """The language and the text of each block after the comment `<!-- run -->`."""
+    return re.findall(r"^<!-- run -->\n```(\w+)\n(.*?)^```", page, flags=re.M | re.S)
