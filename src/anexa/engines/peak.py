@@ -10,7 +10,9 @@ from anexa.engines.device import DeviceConfig
 REPEATS = 5
 
 
-def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None:
+def measure_peak_flops(
+    engine: str, device_config: DeviceConfig, timer: Callable[[], float] = time.perf_counter
+) -> float | None:
     """Measure the peak speed of matrix products, in about a tenth of a second.
 
     On a CPU the product is in float32, whatever the precision of the training, so that figures can
@@ -19,6 +21,7 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
     Args:
         engine: name of the engine.
         device_config: device and precision of the training.
+        timer: function that returns the time in seconds; default: the wall clock.
 
     Returns:
         Floating-point operations (multiplications and additions) per second; None for scalar and
@@ -28,7 +31,7 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
         import numpy as np
 
         a = np.ones((768, 768), np.float32)
-        return _fastest(lambda: a @ a, 2 * 768**3)
+        return _fastest(lambda: a @ a, 2 * 768**3, timer)
     if engine != "torch":
         return None
     import torch
@@ -43,20 +46,21 @@ def measure_peak_flops(engine: str, device_config: DeviceConfig) -> float | None
         if not on_cpu:  # torch.cuda and torch.mps compute asynchronously
             getattr(torch, device_config.device.partition(":")[0]).synchronize()
 
-    return _fastest(product, 2 * size**3)
+    return _fastest(product, 2 * size**3, timer)
 
 
-def _fastest(product: Callable[[], object], flops: int) -> float:
+def _fastest(product: Callable[[], object], flops: int, timer: Callable[[], float]) -> float:
     """Time a product `REPEATS` times, and return the speed of the fastest run in FLOPs per second.
 
     Args:
         product: function that computes the product.
         flops: its number of floating-point operations.
+        timer: function that returns the time in seconds.
     """
     product()
     seconds = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = timer()
         product()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(timer() - began)
     return flops / min(seconds)
