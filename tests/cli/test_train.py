@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -202,16 +203,11 @@ def test_a_resumed_run_keeps_its_engine_and_device(
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_minutes_are_wall_clock_minutes(names: Path) -> None:
-    import time
-
+    """How long a run is by its own timer, `test_trainer.py` holds."""
     began = time.perf_counter()
-    anexa("train", "names.txt", *QUICK, "--steps", "1", "--out", "one", cwd=names.parent)
-    overhead = time.perf_counter() - began
-    began = time.perf_counter()
-    result = anexa("train", "names.txt", *QUICK, "--minutes", "0.1", cwd=names.parent)
+    command = ["train", "names.txt", *QUICK, "--minutes", "0.1", "--out", "m"]
+    assert anexa(*command, cwd=names.parent).returncode == 0
     seconds = time.perf_counter() - began
-    assert result.returncode == 0
-    # What begins and ends a run takes some seconds of a busy machine, and differs as much there.
-    assert seconds == pytest.approx(6 + overhead, abs=0.3 + 0.25 * overhead)
+    # The time of the last evaluation is set aside, and may be less than expected.
+    assert 4 < read_checkpoint(names.parent / "m").state.seconds < seconds

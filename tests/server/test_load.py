@@ -89,10 +89,13 @@ def test_output_is_streamed_while_generated_in_few_events(roomy: ServerProcess) 
 
 def test_requests_of_200_disconnected_clients_are_canceled(roomy: ServerProcess) -> None:
     left: list[int] = []  # statuses of streams that were unfinished after half a second
-    begun = time.monotonic()
-    for _ in range(3):
-        roomy.chat(temperature=0)
-    alone = (time.monotonic() - begun) / 3
+
+    def aborted() -> float:
+        start = 'vllm:request_success_total{finished_reason="abort"'
+        lines = roomy.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+    before = aborted()
 
     async def vanish(client: Any, seed: int) -> None:
         body = {"messages": LONG, "temperature": 2, "seed": seed, "stream": True}
@@ -116,12 +119,11 @@ def test_requests_of_200_disconnected_clients_are_canceled(roomy: ServerProcess)
     asyncio.run(all_of_them())
     assert set(left) == {200}
     assert len(left) > 100
-    # If they still ran, one more request would take dozens of times as long as it does alone.
-    begun = time.monotonic()
     assert roomy.chat(temperature=0).json()["choices"][0]["message"]["content"] == "29842"
-    assert time.monotonic() - begun < 1 + 5 * alone
     for name in ("num_requests_running", "num_requests_waiting"):
-        wait_until(lambda name=name: roomy.metric(name) == 0, seconds=1 + 5 * alone)
+        wait_until(lambda name=name: roomy.metric(name) == 0)
+    # Some may have been finished, but not read to the end, when the client went away.
+    assert 100 < aborted() - before <= len(left)
 
 
 def test_slow_reader_does_not_delay_other_clients(roomy: ServerProcess) -> None:
