@@ -21,3 +21,8 @@ def slowness() -> float:
             total += i * i % 7
         seconds.append(time.process_time() - began)
     return max(1.0, min(seconds) / REFERENCE)
+
+
+def is_within(seconds: float, limit: float) -> bool:
+    """Return whether a CPU time is below a limit, which is that of the reference machine."""
+    return seconds < limit or seconds < limit * slowness()

@@ -16,7 +16,7 @@ from anexa.data import CORPORA
 from anexa.engines import installed_engines
 from anexa.model.architectures import ARCHITECTURES
 from tests.cli.process import anexa, environment
-from tests.slowness import slowness
+from tests.slowness import is_within
 
 SAMPLING = [
     *("--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty"),
@@ -110,7 +110,7 @@ def test_training_starts_within_seconds(engine: str, tmp_path: Path) -> None:
         assert anexa("train", *options, cwd=tmp_path).returncode == 0
         after = os.times()
         used.append(sum(after[2:4]) - sum(before[2:4]))
-    assert min(used) < 12 * slowness()
+    assert is_within(min(used), 12)
 
 
 def test_version_is_printed(tmp_path: Path) -> None:

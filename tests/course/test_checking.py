@@ -77,11 +77,11 @@ def test_a_process_that_sleeps_is_stopped_with_those_it_has_started(tmp_path: Pa
 def test_a_process_that_outlives_the_file_is_stopped(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "import os, time\nby_hand = 1\nif os.fork() == 0:\n    time.sleep(60)\n", encoding="utf-8"
+        "import os, time\nby_hand = 1\nif os.fork() == 0:\n    time.sleep(600)\n", encoding="utf-8"
     )
     start = time.monotonic()
     assert not check(1, file, STUDENT, seconds=2).is_right
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 300, "it is not waited for"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory")

@@ -84,7 +84,7 @@ from anexa.model import chat_template
 from anexa.model.chat_template import render_template
 from tests.model.measured import mebibytes
 from tests.model.test_chat_template import WITHOUT_END
-from tests.slowness import slowness
+from tests.slowness import is_within
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 chat_template.MAX_WORK = int(sys.argv[1])
 for number, template in enumerate(WITHOUT_END):
@@ -94,7 +94,7 @@ for number, template in enumerate(WITHOUT_END):
     except AnexaError as error:
         assert str(error).startswith("the chat template cannot be used for this: "), error
     seconds = time.process_time() - began
-    if seconds > 2 and seconds > 2 * slowness():
+    if not is_within(seconds, 2):
         print(number, "took", seconds)
     if mebibytes("VmHWM") > 300:  # 30 to begin with
         raise SystemExit(f"{number} took too much memory")

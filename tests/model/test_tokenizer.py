@@ -14,6 +14,7 @@ from anexa.errors import AnexaError
 from anexa.model import tokenizer as module
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from tests.model.helpers import CORPUS, byte_tokenizer
+from tests.slowness import is_within
 
 TEXT = Tokenizer.from_characters([CORPUS], adds_bos=False)
 DOCUMENTS = Tokenizer.from_characters([CORPUS], adds_bos=True)
@@ -149,9 +150,9 @@ def test_bpe_training_is_deterministic() -> None:
 
 
 def test_bpe_training_on_a_long_word_takes_seconds() -> None:
-    begin = time.perf_counter()  # minutes, if the word were not cut
+    begin = time.process_time()  # minutes, if the word were not cut
     tokenizer = Tokenizer.train_bpe(["x" * 200_000 + " " * 200_000], 300, adds_bos=False)
-    assert time.perf_counter() - begin < 20
+    assert is_within(time.process_time() - begin, 20)
     assert tokenizer.decode(tokenizer.encode("x" * 3000)) == "x" * 3000
 
 

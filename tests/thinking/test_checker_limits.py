@@ -8,6 +8,7 @@ import pytest
 
 from anexa.thinking.checker import check
 from anexa.thinking.thoughts import write_expression, write_facts
+from tests.slowness import is_within
 
 MILLION = 10**6
 WIDE = "".join(f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[i % 26]}9" for i in range(80))
@@ -47,7 +48,7 @@ def test_checking_takes_linear_time(kind: str) -> None:
         start = time.process_time()
         report = check(question, text, text)
         # A second or two; a time that grows as the square of the length would be minutes.
-        assert time.process_time() - start < 10
+        assert is_within(time.process_time() - start, 10)
         assert not report.all_true
         assert len(report.first_error or "") < 300
 
@@ -56,7 +57,7 @@ def test_checking_takes_linear_time(kind: str) -> None:
 def test_any_question_is_read_quickly(kind: str) -> None:
     start = time.process_time()
     check(QUESTIONS[kind], "A1+a1:A:1+1+0=02:A2", "2")
-    assert time.process_time() - start < 1
+    assert is_within(time.process_time() - start, 1)
 
 
 def test_values_do_not_grow_from_line_to_line() -> None:
