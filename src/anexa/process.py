@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from anexa.errors import AnexaWarning
 
-PATIENCE = 3.0  # seconds after which a user wants to know what a program waits for
+NOTICE_DELAY = 3.0  # seconds after which a user is told what a program waits for
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -38,12 +38,12 @@ def discard_lost_output() -> None:
 
 @contextmanager
 def announced(sentence: str) -> Iterator[None]:
-    """Context manager that shows a warning if its block takes longer than `PATIENCE`, 3 seconds.
+    """Context manager that shows a warning if its block takes more than `NOTICE_DELAY`, 3 seconds.
 
     Args:
         sentence: text of the `AnexaWarning`: what the program is waiting for.
     """
-    timer = threading.Timer(PATIENCE, warnings.warn, (sentence, AnexaWarning))
+    timer = threading.Timer(NOTICE_DELAY, warnings.warn, (sentence, AnexaWarning))
     timer.daemon = True
     timer.start()
     try:

@@ -18,7 +18,7 @@ if not find_spec("numba"):
 
 from anexa.engines import NUMBA_MAX_PARAMETERS, generation_engine
 from anexa.engines.program import background, code_cache
-from anexa.engines.program.background import PATIENCE, compile_in_background, is_compiled
+from anexa.engines.program.background import COMPILE_TIMEOUT, compile_in_background, is_compiled
 
 CONFIG = ModelConfig("microgpt", 11, 8, 4, 1, 1)
 USE = """
@@ -66,7 +66,7 @@ def test_a_compilation_that_was_killed_is_begun_again(
     first.wait()
     assert compile_in_background(CONFIG, "float32") is None
     (begun,) = tmp_path.rglob("*.begun")
-    os.utime(begun, (begun.stat().st_mtime - 2 * PATIENCE,) * 2)
+    os.utime(begun, (begun.stat().st_mtime - 2 * COMPILE_TIMEOUT,) * 2)
     second = compile_in_background(CONFIG, "float32")
     assert second
     second.kill()

@@ -117,8 +117,8 @@ def _are_known(ours: Hashes, training: Iterable[Hashes]) -> npt.NDArray[np.bool_
     wanted = np.unique(ours)
     is_known = np.zeros(len(wanted), bool)
     for found in training:
-        places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
-        is_known[places[wanted[places] == found]] = True
+        indices = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+        is_known[indices[wanted[indices] == found]] = True
     known: npt.NDArray[np.bool_] = is_known[wanted.searchsorted(ours)]
     return known
 

@@ -118,10 +118,10 @@ def _copies(
         for found, positions in _gram_blocks(dataset, one_in):
             quick = may_be_wanted[found >> np.uint64(40)]  # a quick look, before a search
             found, positions = found[quick], positions[quick]
-            places = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
-            matches = wanted[places] == found
+            indices = np.minimum(wanted.searchsorted(found), len(wanted) - 1)
+            matches = wanted[indices] == found
             matches[matches] = _is_trained(dataset, positions[matches])
-            is_known[places[matches]] = True
+            is_known[indices[matches]] = True
     known = np.repeat(np.arange(len(starts)), sizes)[is_known[wanted.searchsorted(hashes)]]
     return 2 * np.bincount(known, minlength=len(starts)) > sizes, sizes > 0
 

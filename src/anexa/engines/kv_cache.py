@@ -55,7 +55,7 @@ class LayerKVCache:
         return self.keys_BHSD[:, :, :end], self.values_BHSD[:, :, :end]
 
     def copy(self, start: int, end: int) -> tuple[Any, Any]:
-        """Copy the keys and values of the tokens from `start` up to `end`."""
+        """Copy keys and values, (B, H, T, D) each, of the tokens from `start` up to `end`."""
         keys, values = (
             self._concatenate((buffer[:, :, start:end],), 2)
             for buffer in (self.keys_BHSD, self.values_BHSD)

@@ -322,10 +322,10 @@ def sigmoid(x: Array) -> Array:
 
 
 class CrossEntropy(Rule):
-    """Cross-entropy loss: the mean of log Z − z[target] over all tokens with a target.
+    """Cross-entropy loss: the mean of Z − z[target] over all tokens with a target.
 
-    The auxiliaries (intermediate results that the terms refer to) are log Z and the probabilities
-    p.
+    The auxiliaries (intermediate results that the terms refer to) are Z = log Σ e^z and the
+    probabilities p.
 
     Args:
         targets_BT: id of the token that follows each token; negative for a token without a loss.

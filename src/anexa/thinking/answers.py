@@ -29,7 +29,7 @@ def answer_of(step: ThoughtStep, asked: str = "larger") -> str:
 
 
 def solve(calculation: Calculation, ones_letter: int = 0) -> tuple[list[ThoughtStep], str]:
-    """Work out a calculation.
+    """Work out a calculation: the thought about it, and its answer.
 
     A thought ends at the first division whose result cannot be used, and the answer is the reason:
     `INEXACT` or `BY_ZERO`. A calculation with "/0" in it is refused without a thought.

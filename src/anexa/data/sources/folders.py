@@ -96,7 +96,7 @@ def accept_records(path: str) -> bool:
 
 
 def is_readable(path: str) -> bool:
-    """Accept texts, tables and JSON Lines, by the ending of the name."""
+    """Return whether a file is a text, a table or JSON Lines, by the ending of its name."""
     return accept_names(())(path) or accept_records(path)
 
 

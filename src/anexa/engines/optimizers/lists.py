@@ -93,7 +93,7 @@ class ListsOptimizer:
 
 
 def orthogonalize(x: Matrix) -> Matrix:
-    """Set the singular values of a matrix to about 1 and keep the singular vectors.
+    """Return a matrix with the singular vectors of x, (m, n), and singular values of about 1.
 
     X ← X / |X|, then five times X ← a X + (b A + c A²) X where A = X Xᵀ.
     """

@@ -130,9 +130,9 @@ class TorchOptimizer:
 
 
 def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Set the singular values of N matrices, (N, rows, columns), to about 1.
+    """Return N matrices with the singular vectors of x, (N, m, n), and singular values of about 1.
 
-    The singular vectors are kept. This is the Newton-Schulz iteration: X ← X / |X|, then five times
+    This is the Newton-Schulz iteration: X ← X / |X|, then five times
     X ← a X + (b A + c A²) X where A = X Xᵀ. The matrix products are in `dtype`: the iteration
     tolerates the rounding of bfloat16.
     """

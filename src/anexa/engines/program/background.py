@@ -27,7 +27,7 @@ from anexa.model.architectures import architecture, from_json
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
-PATIENCE = 300.0  # timeout of a compilation in seconds; after it, another one may start
+COMPILE_TIMEOUT = 300.0  # timeout of a compilation in seconds; after it, another one may start
 
 
 def is_compiled(config: ModelConfig, dtype: str) -> bool:
@@ -48,7 +48,7 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
         dtype: precision, "float32" or "float64".
 
     Returns:
-        The process; None if another process started to compile the model in the last `PATIENCE`
+        The process; None if another one started to compile the model in the last `COMPILE_TIMEOUT`
         seconds, the cache cannot be written, or the process cannot be started.
     """
     mark = _mark(config, dtype)
@@ -57,7 +57,7 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
     try:
         code_cache.check_writable(mark.parent)
         with suppress(FileNotFoundError):
-            if begun.stat().st_mtime < time.time() - PATIENCE:
+            if begun.stat().st_mtime < time.time() - COMPILE_TIMEOUT:
                 begun.unlink(missing_ok=True)
         begun.touch(exist_ok=False)
         return subprocess.Popen(
@@ -86,7 +86,7 @@ def main() -> None:
 
     if hasattr(os, "nice"):
         os.nice(10)  # whoever is waiting for an answer goes first
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    faulthandler.dump_traceback_later(COMPILE_TIMEOUT, exit=True)
     config, dtype = from_json(json.loads(sys.argv[1])), sys.argv[2]
     weights = {
         name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))

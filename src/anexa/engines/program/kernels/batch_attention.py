@@ -1,7 +1,7 @@
 """Kernels of attention within the sequences of a batch, and of its gradient.
 
 A batch has B sequences of T tokens (`length`), so B T rows. Four rows of queries are computed side
-by side; behind the last row of a sequence, its last row takes the missing places.
+by side; if fewer are left in a sequence, its last row is repeated.
 """
 
 from __future__ import annotations
