@@ -71,7 +71,10 @@ def test_learning_rate_is_highest_after_the_warmup(a: float, b: float, warmup: f
 def test_first_step_has_a_positive_learning_rate(steps: int) -> None:
     rates = [
         learning_rate(
-            4.0, step / steps, 0.2, step=Clock(steps, None).step_fraction(step, step / steps)
+            4.0,
+            step / steps,
+            0.2,
+            step_fraction=Clock(steps, None).step_fraction(step, step / steps),
         )
         for step in range(steps)
     ]
@@ -221,7 +224,7 @@ def test_the_slow_first_step_does_not_count_in_the_step_time(timer: Timer) -> No
 
 def test_first_step_by_minutes_has_a_positive_learning_rate(timer: Timer) -> None:
     clock = Clock(steps=None, minutes=1.0, timer=timer)
-    assert 0 < learning_rate(1.0, 0.0, 0.05, step=clock.step_fraction(0, 0.0)) < 0.1
+    assert 0 < learning_rate(1.0, 0.0, 0.05, step_fraction=clock.step_fraction(0, 0.0)) < 0.1
     timer.now += 0.6
     clock.end_step()
     assert clock.step_fraction(1, clock.progress(1)) == pytest.approx(0.01)

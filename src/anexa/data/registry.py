@@ -103,6 +103,6 @@ CORPORA: dict[str, CorpusInfo] = {
 
 
 def offline_corpora() -> str:
-    """List the names of the text corpora that need no download, for error messages."""
+    """Return the names of the text corpora that need no download, joined by "or", for messages."""
     texts = (c for c in CORPORA.values() if not (c.generated or c.conversations))
     return " or ".join(corpus.name for corpus in texts if corpus.source is None)

@@ -85,7 +85,7 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
 
 
 def verify() -> Iterator[Comparison]:
-    """Compare every installed engine with `scalar`, for every architecture and precision."""
+    """Yield the comparison of each engine with `scalar`, for each architecture and precision."""
     candidates = [
         (name, dtype)
         for name in installed_engines()
@@ -148,7 +148,7 @@ class _Results:
 
 
 def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> float:
-    """Compute the largest difference of two numbers / the largest number of `expected`.
+    """Return the largest difference of two numbers, divided by the largest number of `expected`.
 
     It is NaN if a number is NaN.
     """
@@ -157,7 +157,7 @@ def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> f
 
 
 def max_weight_difference(actual: Weights, expected: Weights) -> float:
-    """Compute the relative difference of the weight in which it is largest.
+    """Return the relative difference of the weight in which it is largest.
 
     It is NaN if a number is NaN.
     """

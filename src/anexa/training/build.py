@@ -220,7 +220,13 @@ def assemble_trainer(
     base: BaseModel | None,
     general: GeneralText | None,
 ) -> Trainer:
-    """Build the trainer from its parts: choose the device, encode the corpus, open the engine."""
+    """Build the trainer from its parts: choose the device, encode the corpus, open the engine.
+
+    Raises:
+        AnexaError: if the corpus cannot be encoded or split.
+        UsageError: if the configuration cannot be used on this machine, or `options` keeps the
+            steps of a run with adapters.
+    """
     device_config = select_device(
         config.device.engine, model.config, device_request(config, options.context)
     )

@@ -15,9 +15,13 @@ STABLE = 0.6  # fraction of a "wsd" run after which the learning rate begins to 
 
 
 def learning_rate(
-    highest: float, progress: float, warmup: float, schedule: str = "linear", step: float = 0.0
+    highest: float,
+    progress: float,
+    warmup: float,
+    schedule: str = "linear",
+    step_fraction: float = 0.0,
 ) -> float:
-    """Compute the learning rate: linear warmup, then a decay to 0 at the end of the run.
+    """Return the learning rate of a step: linear warmup, then a decay to 0 at the end of the run.
 
     Args:
         highest: peak learning rate, at the end of the warmup.
@@ -25,12 +29,12 @@ def learning_rate(
         warmup: fraction of the run in which the learning rate rises.
         schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
             2017); or "wsd", warmup, stable, decay (Hu et al., 2024): constant, then linear.
-        step: fraction of the run that one step makes up; default: 0. During the warmup, the
+        step_fraction: fraction of the run that one step makes up. During the warmup, the
             learning rate is that at the end of the step, as that of the first step would be 0
             otherwise.
     """
     if progress < warmup:
-        return highest * min(1.0, (progress + step) / warmup)
+        return highest * min(1.0, (progress + step_fraction) / warmup)
     if schedule == "wsd":
         begin = max(warmup, STABLE)
         return highest * min(1.0, (1 - progress) / (1 - begin))

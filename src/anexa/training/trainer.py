@@ -249,7 +249,7 @@ class Trainer:
         )
 
     def evaluate(self) -> Evaluation:
-        """Measure validation and general loss, add them to the state of the run, and return them."""
+        """Measure the losses, add them to the state of the run, and return them."""
         began = self.clock.seconds
         batch_size = self.config.run.batch_size
         loss, by_corpus = mean_losses(self.engine, self.validation, batch_size)

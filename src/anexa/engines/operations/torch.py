@@ -171,7 +171,7 @@ class TorchOperations:
         return y_HTD.transpose(1, 2).reshape(batch, n, width).to(dtype)
 
     def dropout(self, x: Tensor) -> Tensor:
-        """Set each element to 0 with the probability p, and divide the others by 1 − p."""
+        """Set each element to 0 with the probability p = `dropout_rate`, divide others by 1 − p."""
         return F.dropout(x, self.dropout_rate) if self.dropout_rate else x
 
     def gelu(self, x: Tensor) -> Tensor:

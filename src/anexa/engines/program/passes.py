@@ -24,7 +24,7 @@ class WrittenProgram:
 
     Attributes:
         program: instructions after all passes.
-        plan: places of the arrays in memory.
+        plan: positions of the arrays in memory.
         source: source of the program's function and kernels.
     """
 

@@ -261,6 +261,13 @@ def segments(shapes: dict[str, tuple[int, ...]], by_adam: Container[str]) -> arr
     """List the ranges of the vector of weights that AdamW updates, for the kernel `adamw`.
 
     Neighbors of one kind are joined: matrices, whose weights decay, and vectors.
+
+    Args:
+        shapes: shapes of all weights, by name, in the order of the vector.
+        by_adam: names of the weights that AdamW updates.
+
+    Returns:
+        The number of ranges; then for each its start, its end, and 1 if its weights decay, else 0.
     """
     found: list[tuple[int, int, bool]] = []
     for name, begin in weight_offsets(shapes).items():

@@ -56,8 +56,8 @@ def pack(
                 row[c * tile] = w[(o - first) * w_width + c]
     else:
         for o in range(0, w_rows, LANES):
-            place = first + o
-            out = at(y, place // tile * tile * w_width + place % tile)
+            column = first + o
+            out = at(y, column // tile * tile * w_width + column % tile)
             for c in range(0, w_width, LANES):
                 num_rows, count = min(LANES, w_rows - o), min(LANES, w_width - c)
                 block = load_rows(at(w, o * w_width + c), w_width, num_rows, count, LANES)
