@@ -81,6 +81,12 @@ class ServerProcess:
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
 
+    def num_finished(self, reason: str) -> int:
+        """Number of requests that finished as "stop", "length", or "abort": were canceled."""
+        start = f'vllm:request_success_total{{finished_reason="{reason}",'
+        lines = self.get("/metrics").text.splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(start))
+
 
 def _checked(response: Any) -> Any:
     check_conformance(response)

@@ -89,13 +89,7 @@ def test_output_is_streamed_while_generated_in_few_events(roomy: ServerProcess) 
 
 def test_requests_of_200_disconnected_clients_are_canceled(roomy: ServerProcess) -> None:
     left: list[int] = []  # statuses of streams that were unfinished after half a second
-
-    def aborted() -> float:
-        start = 'vllm:request_success_total{finished_reason="abort"'
-        lines = roomy.get("/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
-
-    before = aborted()
+    before = roomy.num_finished("abort")
 
     async def vanish(client: Any, seed: int) -> None:
         body = {"messages": LONG, "temperature": 2, "seed": seed, "stream": True}
@@ -123,7 +117,7 @@ def test_requests_of_200_disconnected_clients_are_canceled(roomy: ServerProcess)
     for name in ("num_requests_running", "num_requests_waiting"):
         wait_until(lambda name=name: roomy.metric(name) == 0)
     # Some may have been finished, but not read to the end, when the client went away.
-    assert 100 < aborted() - before <= len(left)
+    assert 100 < roomy.num_finished("abort") - before <= len(left)
 
 
 def test_slow_reader_does_not_delay_other_clients(roomy: ServerProcess) -> None:

@@ -230,9 +230,10 @@ def test_disconnected_client_frees_its_sequence(tmp_path: Path) -> None:
         ) as stream:
             next(iter(stream))
             assert server.metric("num_requests_running") == 1
-        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=3)
+        wait_until(lambda: server.num_finished("abort") == 1)
         with pytest.raises(openai.APITimeoutError):
             client.chat.completions.create(
                 model="anexa", messages=question, temperature=0, timeout=1
             )
-        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=3)
+        wait_until(lambda: server.num_finished("abort") == 2)
+        wait_until(lambda: server.metric("num_requests_running") == 0)

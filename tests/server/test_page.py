@@ -89,7 +89,7 @@ def test_answer_is_shown_while_generated_and_can_be_stopped(page: Any, tmp_path:
         assert page.evaluate("window.first.isConnected"), "existing elements are kept"
         page.keyboard.press("Escape")
         page.locator(".error", has_text="You stopped it here.").wait_for()
-        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=5)
+        wait_until(lambda: server.num_finished("abort") == 1)
         assert page.get_by_role("button", name="Send", exact=True).is_visible()
         page.get_by_role("button", name="Regenerate").click()
         steps.filter(has_text="A6B7").wait_for()
@@ -268,7 +268,7 @@ def test_interrupted_answer_is_kept_and_marked_as_incomplete(page: Any, tmp_path
         assert kept[-1]["error"] == CONNECTION_LOST, "the answer counts as incomplete until its end"
         page.reload()
         lost.wait_for()
-        wait_until(lambda: server.metric("num_requests_running") == 0, seconds=5)
+        wait_until(lambda: server.num_finished("abort") == 1)
         page.get_by_role("button", name="Regenerate").click()
         writing.wait_for()
         server.process.kill()
