@@ -126,9 +126,9 @@ def reasoning_and_content(stream: str) -> tuple[str, str]:
     return tuple("".join(d.get(key) or "" for d in deltas) for key in ("reasoning", "content"))  # type: ignore[return-value]
 
 
-def wait_until(holds: Any, seconds: float = 60) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
+def wait_until(holds: Any) -> None:
+    """Wait until a condition holds; fail after a minute."""
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
