@@ -92,6 +92,25 @@ def test_chapter_on_thoughts_leads_to_the_bundled_model(page: Any) -> None:
     assert "A:8+7+0=15" in view.locator(".part-details").inner_text()
 
 
+def test_the_glass_box_has_the_type_of_the_course(page: Any) -> None:
+    page.evaluate("location.hash = '#/16'")
+    link = page.get_by_role("link", name="Open it in the glass box")
+    link.wait_for()
+    page.keyboard.press("p")
+    with page.context.expect_page() as expected:
+        link.click()
+    view = expected.value
+    view.set_viewport_size({"width": 1280, "height": 720})
+    view.locator("#view > [data-view=thought]").wait_for()
+    size = "parseFloat(getComputedStyle(document.body).fontSize)"
+    assert view.evaluate(size) == page.evaluate(size) == 26
+    view.evaluate("location.hash = location.hash.replace('/thought', '/map')")
+    view.locator("#view > [data-view=map]").wait_for()
+    assert view.evaluate("document.documentElement.scrollWidth") == 1280
+    page.get_by_role("button", name="Projector").click()
+    view.wait_for_function(f"{size} === 16")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that the page trains, kept in a folder."""

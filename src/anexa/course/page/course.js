@@ -2,11 +2,11 @@
 
 import { get, takeToken } from "/explore/api.js";
 import { make } from "/explore/dom.js";
+import { followProjector, isProjector, setProjector } from "/explore/projector.js";
 import { Task } from "/explore/tasks.js";
 
 const byId = (id) => document.getElementById(id);
 const student = new URLSearchParams(location.search).get("student") ?? "";
-const TYPE = "anexa-course-projector";
 
 let running = new AbortController();
 
@@ -62,13 +62,21 @@ function makeAdvice() {
     [
       "The key ",
       make("kbd", {}, "p"),
-      " makes the type larger, for a projector. For the glass box, use the zoom of the browser.",
+      " makes the type larger, for a projector, also in the glass box that a chapter opens.",
     ],
     [
       code("anexa learn --student ANNA"),
       " gives Anna numbers of her own. ",
       code("anexa check 3 mine.py --student ANNA"),
       " expects the results for them, on your computer as on hers.",
+    ],
+    [
+      code("anexa check 3 FOLDER"),
+      " checks the files of a class, with a line for each: ",
+      code("ANNA.py"),
+      " with Anna's numbers. With ",
+      code('--student ""'),
+      ", all of them with the numbers that everybody has without a name.",
     ],
     [code("anexa learn --notebook 3 three.ipynb"), " writes a chapter as a Jupyter notebook, without the notes."],
     [
@@ -165,20 +173,20 @@ function makeNeighbors(chapters, number) {
   ];
 }
 
-/** Use the larger type, for a projector, or the usual one. */
-function setProjector(isOn) {
-  document.documentElement.classList.toggle("projector", isOn);
-  byId("projector").setAttribute("aria-pressed", String(isOn));
-  localStorage.setItem(TYPE, isOn ? "1" : "");
+const showProjector = () => byId("projector").setAttribute("aria-pressed", String(isProjector()));
+
+function toggleProjector() {
+  setProjector(!isProjector());
+  showProjector();
 }
 
-const toggleProjector = () => setProjector(byId("projector").getAttribute("aria-pressed") !== "true");
 byId("projector").addEventListener("click", toggleProjector);
 window.addEventListener("keydown", (event) => {
   if (event.key === "p" && !event.ctrlKey && !event.metaKey && !event.altKey) toggleProjector();
 });
 
-setProjector(localStorage.getItem(TYPE) === "1");
+followProjector();
+showProjector();
 byId("student").textContent = student;
 takeToken("#/");
 window.addEventListener("hashchange", show);

@@ -2,6 +2,7 @@
 
 import { isSaved } from "./answers.js";
 import { get, onReplay, takeToken } from "./api.js";
+import { followProjector } from "./projector.js";
 import { go, link, onChange, state } from "./state.js";
 
 /** The views by name, with the module that shows each: `show(root, state, info, signal)`. */
@@ -178,6 +179,7 @@ onReplay((progress) => {
   setStatus(progress === null ? "" : `Repeating steps: ${Math.round(100 * progress)} %`);
 });
 
+followProjector();
 takeToken();
 onChange(show);
 show();
