@@ -11,6 +11,8 @@ import pytest
 
 from anexa.course.checking import check
 from anexa.course.exercise import Question, first_difference
+from anexa.course.exercises import EXERCISES
+from anexa.course.printed import Excerpt
 from anexa.errors import AnexaError, UsageError
 from tests.cli.process import anexa, one_sentence
 from tests.course.solution import STUDENT, by_hand, check_text, said
@@ -33,6 +35,7 @@ ENCODE = "\ndef encode(text, merges):\n    "
         ("{by_hand}", "mine.py has no function encode"),
         ("{by_hand}encode = 3\n", "TypeError"),
         (f"{{by_hand}}{ENCODE}return 1 / 0\n", "raises ZeroDivisionError in line 4 of mine.py"),
+        ("by_hand = None\n", "by_hand: the result is None, and should be a list"),
         (f"{{by_hand}}{ENCODE}return None\n", "the result is None, and should be a list"),
         (f"{{by_hand}}{ENCODE}return encode\n", "the result is a function"),
         (f"{{by_hand}}{ENCODE}return [0.5]\n", "number 1 of the result is 0.5, and should be"),
@@ -108,11 +111,124 @@ def test_a_wrong_file_ends_with_status_1(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("by_hand = [1]\n", encoding="utf-8")
     found = anexa("check", "1", "mine.py", cwd=tmp_path)
     assert found.returncode == 1
-    assert found.stdout.startswith("✗ by_hand: number 1 of the result is 1, and should be ")
+    assert found.stdout.startswith("✗ by_hand: number 1 of the result is 1, which is wrong.\n")
     assert found.stdout.endswith("For yours, add --student NAME.\n")
     assert not found.stderr
     named = anexa("check", "1", "mine.py", "--student", STUDENT, cwd=tmp_path)
     assert "add --student" not in named.stdout
+
+
+@pytest.mark.parametrize("chapter", EXERCISES)
+def test_what_is_to_be_found_by_hand_is_not_told(chapter: int) -> None:
+    question = EXERCISES[chapter].questions(chapter, STUDENT)[0]
+    right = question.expected
+    wrong: list[object] = [None, "x", 12345.678, {}, [], [12345.678] * 3, ["x"] * 3]
+    if isinstance(right, list):
+        wrong += [right[:-1], [*right, 12345.678], [[12345.678, 0.5]] * len(right)]
+    for answer in wrong:
+        told = question.difference(answer)
+        assert told is not None
+        kinds = ["a number", "a list", "a dict", "which is wrong"]
+        assert any(told.endswith(kind) for kind in kinds), told
+
+
+def test_an_entry_too_many_is_told() -> None:
+    [question] = [one for one in EXERCISES[17].questions(17, STUDENT) if one.call == "read"]
+    more = {**question.expected, "lm_head.bias": []}
+    assert question.difference(question.expected) is None
+    assert question.difference(more) == "the result has an entry too many, 'lm_head.bias'"
+    assert "which is no matrix" in question.reason({**question.expected, "__metadata__": {}})
+
+
+PRINTED = "".join(f"{number}\n" for number in range(10**5))
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 10**6])
+def test_of_a_long_output_the_first_and_the_last_lines_are_shown(size: int) -> None:
+    shown: list[str] = []
+    excerpt = Excerpt(shown.append)
+    data = PRINTED.encode()
+    for start in range(0, len(data), size):
+        excerpt.add(data[start : start + size])
+    excerpt.close()
+    lines = "".join(shown).splitlines()
+    assert lines == [
+        *map(str, range(100)),
+        "… 99,890 lines left out …",
+        *map(str, range(99990, 10**5)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("hello\n", "hello\n"),
+        ("ë" * 200, "ë" * 200 + "\n"),
+        ("a\n" * 110, "a\n" * 110),
+        ("a\n" * 111, "a\n" * 100 + "… 1 line left out …\n" + "a\n" * 10),
+        ("é" * 10**5, "é" * 5000 + "\n… 189,000 bytes left out …\n" + "é" * 500 + "\n"),
+    ],
+)
+def test_an_output_is_shown_whole_unless_it_is_long(text: str, expected: str) -> None:
+    for size in (1, 10**6):
+        shown: list[str] = []
+        excerpt = Excerpt(shown.append)
+        data = text.encode()
+        for start in range(0, len(data), size):
+            excerpt.add(data[start : start + size])
+        excerpt.close()
+        assert "".join(shown) == expected
+
+
+def test_a_file_that_prints_much_does_not_flood_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "for number in range(10**5):\n    print(number)\nimport os\nos._exit(0)\n",
+        encoding="utf-8",
+    )
+    shown: list[str] = []
+    report = check(1, file, STUDENT, show=shown.append)
+    assert report.problem == "mine.py has no answer: the file ends the program"
+    lines = "".join(shown).splitlines()
+    assert lines[99:102] == ["99", "… 99,890 lines left out …", "99990"]
+    assert len(lines) == 111
+
+
+def test_the_files_of_a_class_get_a_line_each(tmp_path: Path) -> None:
+    folder = tmp_path / "class"
+    folder.mkdir()
+    texts = {
+        "ada": by_hand(1, "Ada") + RIGHT[1],
+        "Eva Li": by_hand(1, "eva li") + RIGHT[1],
+        "ben": by_hand(1, "Ada") + RIGHT[1],
+        "Max": "print('hello')\ndef (:\n",
+        ".hidden": "",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (folder / "notes.txt").touch()
+    found = anexa("check", "1", "class", cwd=tmp_path)
+    ada, ben, eva, last, count = found.stdout.splitlines()
+    assert (ada, eva) == ("✓ ada: all answers are right", "✓ Eva Li: all answers are right")
+    assert ben.startswith("✗ ben: by_hand: ")
+    assert last.startswith("✗ Max: the file raises SyntaxError in line 2 of Max.py")
+    assert count == "Chapter 1: 2 of 4 right."
+    assert (found.returncode, found.stderr) == (1, "")
+    found = anexa("check", "1", "class", "--student", "ADA", cwd=tmp_path)
+    assert "✓ ben" in found.stdout
+    assert "✗ Eva Li" in found.stdout
+    for name in ("Max", "ben"):
+        (folder / f"{name}.py").unlink()
+    assert anexa("check", "1", "class", cwd=tmp_path).returncode == 0
+
+
+def test_a_folder_that_cannot_be_checked_is_told_in_a_sentence(tmp_path: Path) -> None:
+    found = anexa("check", "1", ".", cwd=tmp_path)
+    assert "there is no Python file in" in one_sentence(found)
+    (tmp_path / f"{'x' * 61}.py").touch()
+    assert "at most 60" in one_sentence(anexa("check", "1", ".", cwd=tmp_path))
+    assert "there is no chapter 99" in one_sentence(anexa("check", "99", ".", cwd=tmp_path))
 
 
 def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
@@ -135,6 +251,7 @@ def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
         ([[0.0], [float("nan")]], [[0.0], [1.0]], "number 1 of list 2 of the result is nan"),
         (True, 1, "the result is True, and should be a number: 1"),
         ("ab", "abc", "the result is 'ab', and should be 'abc'"),
+        ({"loss": 1.0, "slope": 2.0}, {"loss": 1.0}, "has an entry too many, 'slope'"),
         ({"loss": 1.0, "slope": 2.0}, {"loss": 1.0, "slope": 3.0}, "slope is 2.0"),
         (1.0 + 1e-10, 1.0, None),
         (10**400, 1.0, "00, and should be 1.0"),

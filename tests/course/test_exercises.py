@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -103,6 +104,12 @@ def test_students_have_numbers_of_their_own(chapter: int) -> None:
     exercise = EXERCISES[chapter]
     assert len({exercise.numbers(chapter, name) for name in STUDENTS}) == len(STUDENTS)
     assert exercise.questions(chapter, "ada ") == exercise.questions(chapter, STUDENT)
+
+
+@each_exercise
+def test_few_students_have_the_same_answer_by_hand(chapter: int) -> None:
+    found = [EXERCISES[chapter].by_hand(Random(number))[1].expected for number in range(40)]
+    assert len({*map(str, found)}) > 10
 
 
 @each_exercise

@@ -63,10 +63,5 @@ MaxTokens = Annotated[
 SamplingSeed = Annotated[int, typer.Option(help="Random seed for sampling.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
-Student = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Name that draws the numbers of the exercises: each student gets others.",
-    ),
-]
+STUDENT_HELP = "Name that draws the numbers of the exercises: each student gets others."
+Student = Annotated[str, typer.Option(metavar="NAME", help=STUDENT_HELP)]

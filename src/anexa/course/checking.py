@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 from anexa.course.exercise import BY_HAND, Question, advice, check_student
 from anexa.course.exercises import EXERCISES
+from anexa.course.printed import Excerpt, read_all
+from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError, UsageError, one_line
 
 SECONDS = 10  # time limit of a check
@@ -47,7 +51,13 @@ class Report:
         return not self.problem
 
 
-def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -> Report:
+def check(
+    chapter: int,
+    file: Path,
+    student: str = "",
+    seconds: int = SECONDS,
+    show: Callable[[str], object] | None = None,
+) -> Report:
     """Check the solution of a chapter's exercise.
 
     Args:
@@ -55,6 +65,8 @@ def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -
         file: Python file with the functions that the exercise asks for.
         student: name that draws the numbers of the questions.
         seconds: time limit of the whole file.
+        show: function that shows what the file prints, its first and last lines; None: it is not
+            shown.
 
     Returns:
         The questions that are answered right, and what is wrong with the next answer.
@@ -63,13 +75,12 @@ def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -
         UsageError: if there is no such chapter, or the name of the student is too long.
         AnexaError: if the file cannot be read.
     """
-    if chapter not in EXERCISES:
-        raise UsageError(f"there is no chapter {chapter}: anexa learn --list shows all")
+    _check_chapter(chapter)
     check_student(student)
     if not file.is_file():
         raise AnexaError(f"there is no file {file}: write your solution into it first")
     questions = EXERCISES[chapter].questions(chapter, student)
-    answers, end = _run(chapter, file.resolve(), questions, seconds)
+    answers, end = _run(chapter, file.resolve(), questions, seconds, show)
     if not answers or "loaded" not in answers[0]:
         if not answers:
             return Report((), len(questions), None, f"{file.name} {end}")
@@ -82,6 +93,46 @@ def check(chapter: int, file: Path, student: str = "", seconds: int = SECONDS) -
         if problem:
             return Report(tuple(questions[:i]), len(questions), question, problem, why)
     return Report(tuple(questions), len(questions))
+
+
+def check_folder(
+    chapter: int, folder: Path, student: str | None = None, seconds: int = SECONDS
+) -> Iterator[tuple[str, Report]]:
+    """Check the solutions of a class: all Python files in a folder, one on each core at a time.
+
+    Args:
+        chapter: number of the chapter.
+        folder: folder with a file for each student.
+        student: name that draws the numbers of all files; None: the name of each file, without
+            `.py`, is that of its student.
+        seconds: time limit of each file.
+
+    Yields:
+        The name of each file, without `.py`, and its report; in alphabetical order.
+
+    Raises:
+        UsageError: if there is no such chapter, or the name of a student is too long.
+        AnexaError: if the folder has no Python files, or one of them cannot be read.
+    """
+    _check_chapter(chapter)
+    files = [path for path in folder.glob("*.py") if not path.name.startswith(".")]
+    files.sort(key=lambda path: (path.stem.casefold(), path.stem))
+    if not files:
+        raise AnexaError(f"there is no Python file in {folder}: put one there for each student")
+    students = [path.stem if student is None else student for path in files]
+    for name in students:
+        check_student(name)
+    pool = ThreadPoolExecutor(min(available_cpus(), len(files)))
+    try:
+        reports = pool.map(lambda one: check(chapter, *one, seconds), zip(files, students))
+        yield from zip((path.stem for path in files), reports)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_chapter(chapter: int) -> None:
+    if chapter not in EXERCISES:
+        raise UsageError(f"there is no chapter {chapter}: anexa learn --list shows all")
 
 
 def _judge(question: Question, found: dict[str, Any], file: Path, end: str) -> tuple[str, str]:
@@ -109,9 +160,13 @@ def _failure(found: dict[str, Any], subject: str, file: Path) -> str:
 
 
 def _run(
-    chapter: int, file: Path, questions: Sequence[Question], seconds: int
+    chapter: int,
+    file: Path,
+    questions: Sequence[Question],
+    seconds: int,
+    show: Callable[[str], object] | None,
 ) -> tuple[list[dict[str, Any]], str]:
-    """Run the file on the questions.
+    """Run the file on the questions, and show an excerpt of what it prints.
 
     Returns:
         The lines that `anexa.course.solution` has written, and how the process ended, as a clause.
@@ -128,10 +183,17 @@ def _run(
         [sys.executable, "-m", "anexa.course.solution"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if show else subprocess.DEVNULL,
         cwd=PACKAGES,  # where no file of the reader hides a module
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+    reader = None
+    if show and process.stderr:
+        excerpt = Excerpt(show)
+        reader = threading.Thread(target=read_all, args=(process.stderr, excerpt), daemon=True)
+        reader.start()
+        process.stderr = None  # communicate would keep all of it
     try:
         output, _ = process.communicate(json.dumps(order).encode(), timeout=seconds)
         end = _end(process.returncode, seconds)
@@ -141,6 +203,9 @@ def _run(
         end = _slow(seconds)
     finally:
         _kill(process)
+        if reader:
+            reader.join(timeout=1)  # not until a process ends that has left the group
+            excerpt.close()
     lines = output.split(b"\n")[:-1]  # what follows the last one is incomplete
     return [json.loads(line) for line in lines], end
 

@@ -61,13 +61,16 @@ class Question:
     def difference(self, result: Any) -> str | None:
         """Describe where a result first differs from `expected`, as `first_difference` does.
 
+        The right result for `BY_HAND` is not revealed: the student is to find it.
+
         Returns:
             The clause; None if the result is `expected` or one of `also_right`.
         """
         for right in self.also_right:
             if first_difference(result, right, self.tolerance) is None:
                 return None
-        return first_difference(result, self.expected, self.tolerance)
+        reveals = self.call != BY_HAND
+        return first_difference(result, self.expected, self.tolerance, reveals=reveals)
 
     def reason(self, result: Any = None, raises: str | None = None, message: str = "") -> str:
         """Return why a wrong outcome matters: a result, or an exception with its message."""
@@ -157,7 +160,12 @@ def check_student(student: str) -> None:
 
 
 def first_difference(
-    found: Any, expected: Any, tolerance: float, subject: str = "the result"
+    found: Any,
+    expected: Any,
+    tolerance: float,
+    subject: str = "the result",
+    *,
+    reveals: bool = True,
 ) -> str | None:
     """Describe where a result first differs from the expected one.
 
@@ -166,38 +174,48 @@ def first_difference(
         expected: right result; a JSON value.
         tolerance: largest allowed difference of a number, relative to numbers above 1.
         subject: what `found` is, such as "number 3 of the list".
+        reveals: whether the clause may say what the right result is.
 
     Returns:
-        A clause such as "number 3 of the list is 233, and should be 195"; None if both are equal.
+        A clause such as "number 3 of the list is 233, and should be 195", or, if it may not reveal
+        that, "number 3 of the list is 233, which is wrong"; None if both are equal.
     """
+
+    def differs(kind: str, right: str) -> str:
+        """Return the clause: `found` is not of a kind, such as "a number", or not `right`."""
+        should = ": ".join(part for part in (kind, right if reveals else "") if part)
+        end = f"and should be {should}" if should else "which is wrong"
+        return f"{subject} is {_brief(found)}, {end}"
+
     if isinstance(expected, bool) or expected is None or isinstance(expected, str):
         same = type(found) is type(expected) and found == expected
-        return None if same else f"{subject} is {_brief(found)}, and should be {_brief(expected)}"
+        return None if same else differs("", _brief(expected))
     if isinstance(expected, (int, float)):
         shown = round(expected, 2) if tolerance > 0.005 else expected  # as precise as it is asked
         if isinstance(found, bool) or not isinstance(found, (int, float)):
-            return f"{subject} is {_brief(found)}, and should be a number: {shown!r}"
-        if _is_near(found, expected, tolerance):
-            return None
-        return f"{subject} is {_brief(found)}, and should be {shown!r}"
+            return differs("a number", repr(shown))
+        return None if _is_near(found, expected, tolerance) else differs("", repr(shown))
     if isinstance(expected, dict):
         if not isinstance(found, dict):
-            return f"{subject} is {_brief(found)}, and should be a dict: {_brief(expected)}"
+            return differs("a dict", _brief(expected))
         for name, value in expected.items():
-            difference = first_difference(found.get(name), value, tolerance, name)
+            difference = first_difference(found.get(name), value, tolerance, name, reveals=reveals)
             if difference:
                 return difference
-        return None
+        extra = next((name for name in found if name not in expected), None)
+        return None if extra is None else f"{subject} has an entry too many, {_brief(extra)}"
     if not isinstance(found, list):
-        return f"{subject} is {_brief(found)}, and should be a list: {_brief(expected)}"
+        return differs("a list", _brief(expected))
     for i, (one, other) in enumerate(zip(found, expected), start=1):
         noun = "list" if isinstance(other, list) else "number"
-        difference = first_difference(one, other, tolerance, f"{noun} {i} of {subject}")
+        part = f"{noun} {i} of {subject}"
+        difference = first_difference(one, other, tolerance, part, reveals=reveals)
         if difference:
             return difference
     if len(found) == len(expected):
         return None
-    return f"{subject} has the length {len(found)}, and should have {len(expected)}"
+    end = f"and should have {len(expected)}" if reveals else "which is wrong"
+    return f"{subject} has the length {len(found)}, {end}"
 
 
 def _is_near(found: float, expected: float, tolerance: float) -> bool:

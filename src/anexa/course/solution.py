@@ -6,6 +6,7 @@ file prints goes to standard error. The limits protect against mistakes, not aga
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ def main() -> None:
     order = json.loads(sys.stdin.buffer.read())
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a file that is stopped has shown its lines
+            sys.stdout.reconfigure(line_buffering=True)
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # until the process ends
         os.chdir(order["folder"])
         sys.path.append(str(Path(order["file"]).parent))  # last: a file `random.py` hides no module

@@ -122,7 +122,7 @@ def by_hand(rng: Random) -> tuple[str, Question]:
 
     The stream has two numbers, after the embeddings, after attention and after the neurons.
     """
-    letters = "aiu"
+    letters = "".join(sorted(rng.sample("aeioudklmnrst", 3)))
     while True:
         parts = [[rng.randrange(-3, 4) for _ in range(2)] for _ in range(3)]
         head = [[rng.randrange(-2, 3) for _ in range(2)] for _ in letters]

@@ -202,7 +202,7 @@ def _read(spec: Spec) -> Question:
     data, right = folder_files(spec)[FILE], _tensors(spec)
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
-    header.pop("__metadata__")
+    metadata = header.pop("__metadata__")
 
     def shifted(by: int, *, in_order: bool = False) -> dict[str, Matrix]:
         found, last = {}, 0
@@ -226,6 +226,7 @@ def _read(spec: Spec) -> Question:
         Mistake(_COLUMNS, columns),
         Mistake(_FLAT, flat),
         Mistake(_METADATA, raises="KeyError"),
+        *(Mistake(_METADATA, {**right, "__metadata__": value}) for value in (metadata, {}, [])),
         Mistake(_DOUBLES, raises="error", message="unpack requires a buffer"),
         Mistake(_LENGTH, raises="UnicodeDecodeError"),
         Mistake(_LENGTH, raises="JSONDecodeError", message="Extra data"),
