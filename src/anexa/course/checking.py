@@ -124,7 +124,7 @@ def check_folder(
         check_student(name)
     pool = ThreadPoolExecutor(min(available_cpus(), len(files)))
     try:
-        reports = pool.map(lambda one: check(chapter, *one, seconds), zip(files, students))
+        reports = pool.map(lambda file, name: check(chapter, file, name, seconds), files, students)
         yield from zip((path.stem for path in files), reports)
     finally:
         pool.shutdown(cancel_futures=True)
