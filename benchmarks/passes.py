@@ -5,7 +5,7 @@
 The programs, for the model of a folder (by default the bundled one) in float32:
 
 - all: with all passes;
-- no fusion: instructions as they were noted;
+- no fusion: instructions as they were traced;
 - no hoisting: weights are packed in each call;
 - no narrowing: logits of all tokens of a prompt;
 - no sharing: each array has memory of its own.

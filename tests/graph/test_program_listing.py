@@ -69,9 +69,9 @@ def test_source_is_python_and_calls_the_kernels_listed(name: str, describe: Desc
 
 def test_fused_program_is_smaller_and_hoisted_work_is_not_repeated() -> None:
     text = describe_inference(example("llama")[0], "float32").text
-    noted, each_call = section(text, "Notes"), section(text, "Each call")
-    assert len(each_call) < len(noted)
-    assert any(" pack(" in line for line in noted)
+    traced, each_call = section(text, "Trace"), section(text, "Each call")
+    assert len(each_call) < len(traced)
+    assert any(" pack(" in line for line in traced)
     assert not any(" pack(" in line for line in each_call)
     assert [line[0] for line in each_call if " product(" in line][-1] == "*"
     assert each_call[-1].startswith("return %")

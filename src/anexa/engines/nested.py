@@ -48,7 +48,7 @@ class NestedLayerKVCache:
         return self.keys_SC, self.values_SC
 
     def copy(self, start: int, end: int) -> tuple[list[Any], list[Any]]:
-        """Copy the keys and values of the tokens from `start` up to `end`."""
+        """Copy the keys and values of the tokens from `start` up to `end`, (T, C) each."""
         return self.keys_SC[start:end], self.values_SC[start:end]  # rows are never changed
 
     def truncate(self, length: int) -> None:

@@ -1,4 +1,4 @@
-"""The provenance of a weight after a step of the optimizer, AdamW or Muon.
+"""Explanation of the numbers of an optimizer step of one weight, by AdamW or Muon.
 
 The equations are those of `anexa.engines.optimizers.OptimizerConfig`.
 """

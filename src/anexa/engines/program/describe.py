@@ -59,14 +59,15 @@ def describe_inference(config: ModelConfig, dtype: str) -> ProgramDescription:
     Returns:
         The description.
     """
-    noted, written = inference_program(config), write_inference(config, dtype)
+    traced, written = inference_program(config), write_inference(config, dtype)
     prepared, program = written.preparation.program, written.inference.program
     narrowed = sum(instruction.only_wanted for instruction in program.instructions)
     sections = [
-        *_notes(
-            noted, "The architecture's function was run once, with operations that take notes."
+        *_trace(
+            traced,
+            "The architecture's function was run once, with operations that record instructions.",
         ),
-        *_fusion(noted, [*prepared.instructions, *program.instructions]),
+        *_fusion(traced, [*prepared.instructions, *program.instructions]),
         *_section(
             f"3. Hoisting: {_count(prepared)} executed once",
             "They depend on the weights alone, and their results are kept: "
@@ -96,16 +97,16 @@ def describe_training_step(config: ModelConfig, dtype: str) -> ProgramDescriptio
     Returns:
         The description.
     """
-    noted = training_program(config)
+    traced = training_program(config)
     written = write_batch_program(config, dtype, training_program)
     fused = written.program
     sections = [
-        *_notes(
-            noted,
-            "The architecture's function was run once, with operations that take notes; the rules "
-            "of the tape added the gradients.",
+        *_trace(
+            traced,
+            "The architecture's function was run once, with operations that record instructions; "
+            "the rules of the tape added the gradients.",
         ),
-        *_fusion(noted, fused.instructions),
+        *_fusion(traced, fused.instructions),
         *_section("The program after fusion", "", _listing(fused)),
         *_memory(3, written.plan, dtype),
         *_source(4, written.source),
@@ -114,12 +115,12 @@ def describe_training_step(config: ModelConfig, dtype: str) -> ProgramDescriptio
     return _description(name, config, dtype, sections, [written.source])
 
 
-def _notes(noted: Program, explanation: str) -> Iterator[str]:
-    yield from _section(f"1. Notes: {_count(noted)}", explanation, _listing(noted))
+def _trace(traced: Program, explanation: str) -> Iterator[str]:
+    yield from _section(f"1. Trace: {_count(traced)}", explanation, _listing(traced))
 
 
-def _fusion(noted: Program, fused: Sequence[Instruction]) -> Iterator[str]:
-    before = Counter(instruction.kernel for instruction in noted.instructions)
+def _fusion(traced: Program, fused: Sequence[Instruction]) -> Iterator[str]:
+    before = Counter(instruction.kernel for instruction in traced.instructions)
     after = Counter(instruction.kernel for instruction in fused)
     yield from _section(
         f"2. Fusion: {counted(len(fused), 'instruction')}",

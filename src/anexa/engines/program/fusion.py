@@ -1,7 +1,7 @@
 """Fusion: rules that rewrite a program so that it computes the same in fewer, larger instructions.
 
-A rule is a function that looks for one place in a program where it applies, rewrites the program
-there, and returns whether it found a place. It may change instructions and arrays freely, and may
+A rule is a function that looks for one match in a program, rewrites the program there, and returns
+whether it did. It may change instructions and arrays freely, and may
 leave instructions that are no longer needed: the rule `unused` removes them. To add a rule, write
 such a function and append it to `RULES`. It can use:
 
@@ -12,7 +12,7 @@ such a function and append it to `RULES`. It can use:
 - `may_be_columns(program, value)`: whether all kernels that use an array support that.
 
 Every array is written by one instruction, or in parts by several in a row, before it is read. So
-an instruction may be moved to a later place, if it still comes before those that read its outputs.
+an instruction may be moved down the list, if it still comes before those that read its outputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from anexa.engines.program.writer import array_names, kernels
 SMALL = 4096  # numbers of a weight that stays in the processor's first cache during a product
 
 Rule: TypeAlias = Callable[[Program], bool]
-"""Rewrites one place of a program; returns whether there was one."""
+"""Rewrites the first match in a program; returns whether there was one."""
 
 
 def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instruction, Instruction]]:
@@ -81,7 +81,7 @@ def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
     """Remove instructions from a program.
 
     Returns:
-        True, as rules do that have found a place.
+        True, which a rule returns that has changed the program.
     """
     for instruction in [*instructions]:
         program.instructions.remove(instruction)
@@ -138,7 +138,7 @@ def transposed_outer(program: Program) -> bool:
 def residual(program: Program) -> bool:
     """Rule: add a residual to the sums of a product while they are in registers.
 
-    add(x, product(…)) becomes an input of the product.
+    In add(x, product(…)), x becomes an input of the product.
     """
     producers = program.producers()
     for add in program.instructions:

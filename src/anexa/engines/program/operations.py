@@ -291,5 +291,5 @@ class CrossEntropy(Operation[Value], name="cross_entropy"):
         return program.emit("cross_entropy_gradient", (*self.inputs, self.lse_T1), shape)
 
 
-class NoteTape(Tape[Value], operations=operations_of(sys.modules[__name__])):
+class TracingTape(Tape[Value], operations=operations_of(sys.modules[__name__])):
     """Tape of the tracing operations, whose backward pass appends the gradients' instructions."""

@@ -68,7 +68,7 @@ class SequenceCache:
         return other
 
     def copy_tokens(self, start: int, end: int) -> tuple[Array, Array]:
-        """Copy the keys and values of the tokens from `start` up to `end`, (T, layers, H, D)."""
+        """Copy keys and values of the tokens from `start` up to `end`, (T, layers, H, D) each."""
         blocks, lanes = np.divmod(np.arange(start, end), LANES)
         keys, values = self._tokens()
         return keys[blocks, lanes], values[blocks, lanes]

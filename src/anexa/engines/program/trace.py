@@ -7,7 +7,7 @@ from functools import cache
 from math import prod
 
 from anexa.engines.operations.headless import HeadlessOperations
-from anexa.engines.program.operations import NoteTape
+from anexa.engines.program.operations import TracingTape
 from anexa.engines.program.program import ROWS, Program, Value
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
@@ -27,7 +27,7 @@ def inference_program(config: ModelConfig, *, headless: bool = False) -> Program
         A program with the result "logits", (N, V), or with the last hidden states, (N, C), as the
         result "hidden_states".
     """
-    program, tape = Program(), NoteTape(recording=False)
+    program, tape = Program(), TracingTape(recording=False)
     its = architecture(config)
     weights = {
         name: program.weight(name, parameter.shape)
@@ -50,8 +50,8 @@ def loss_program(config: ModelConfig) -> Program:
     Returns:
         A program with the result "loss", (1,).
     """
-    program, tape = Program(), NoteTape(recording=False)
-    program.results["loss"], _ = _note_loss(program, tape, config)
+    program, tape = Program(), TracingTape(recording=False)
+    program.results["loss"], _ = _trace_loss(program, tape, config)
     return program
 
 
@@ -86,8 +86,8 @@ def training_program(config: ModelConfig) -> Program:
 
 
 def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
-    program, tape = Program(), NoteTape()
-    program.results["loss"], weights = _note_loss(program, tape, config)
+    program, tape = Program(), TracingTape()
+    program.results["loss"], weights = _trace_loss(program, tape, config)
     gradients = tape.backward(program.results["loss"], one=program.results["loss"])
     for name in trainable:
         weight = weights[name]
@@ -105,8 +105,8 @@ def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
     return program
 
 
-def _note_loss(
-    program: Program, tape: NoteTape, config: ModelConfig
+def _trace_loss(
+    program: Program, tape: TracingTape, config: ModelConfig
 ) -> tuple[Value, dict[str, Value]]:
     """Append the loss of a batch to a program.
 

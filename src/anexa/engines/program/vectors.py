@@ -164,7 +164,7 @@ def in_all_lanes(builder: Any, number: Any, llvm_type: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def full(_typing: Any, p: Any, number: Any, LANES: Any) -> Any:
-    """Return the number in all lanes, in the precision of the numbers at `p`."""
+    """Return a vector with the number in all lanes, in the precision of the numbers at `p`."""
     vector = Vector(p.dtype, LANES.literal_value)
     plain = types.unliteral(number)
 
