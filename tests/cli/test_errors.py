@@ -137,6 +137,11 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (f"{TRAIN} --grad-clip 1e-50", nothing, 2, "--grad-clip must be at least 1.2e-38"),
         (f"{TRAIN} --dropout 0.99999999999", nothing, 2, "--dropout must be at most 0.9999999"),
         (f"{TRAIN} --batch-size 0", nothing, 2, "--batch-size must be at least 1, not 0"),
+        (f"{TRAIN} --batch-size 100000000", nothing, 2, "--batch-size must be at most 65,536"),
+        (f"{TRAIN} --block-size 100000000", nothing, 2, "--block-size must be at most 1,048,576"),
+        (f"{TRAIN} --n-layer 100000000", nothing, 2, "--n-layer must be at most 65,536"),
+        (f"{TRAIN} --n-embd 65536 --n-layer 65536", nothing, 1, "parameters does not fit into"),
+        (f"{TRAIN} --batch-size ٣", nothing, 2, "invalid value for '--batch-size'"),
         (f"{TRAIN} --out model", nothing, 1, "model exists already: choose another folder"),
         (f"{TRAIN} --out names.txt", nothing, 1, "names.txt exists already"),
         (f"{TRAIN} --out names.txt/m", nothing, 1, "cannot write"),
@@ -399,3 +404,44 @@ def test_input_line_that_is_not_utf_8_is_one_sentence(errors: str, place: Path) 
     assert (result.returncode, result.stderr) == (0, b"")
     assert "this model has never seen '\ufffd'" in result.stdout.decode()
     assert b"\nResponse: an" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "t.txt", "--out", ""], "--out is empty: give a path"),
+        (["train", "t.txt", "--out="], "--out is empty: give a path"),
+        (["train", "t.txt", "--config", ""], "--config is empty: give a path"),
+        (["graph", "a", "a=1", "--out", ""], "--out is empty: give a path"),
+        (["export", "", "--to", "gguf"], "a path is empty: give a path"),
+        (["check", "1", ""], "a path is empty: give a path"),
+        (["runs", ""], "a path is empty: give a path"),
+        (["chat", ""], "a path is empty: give a path"),
+        (["train", ""], "there is no corpus and no file named ''"),
+        (["train", "t.txt", "--from", ""], "--from is empty: give a path"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.txt").write_text("anna\nbob\n" * 9, encoding="utf-8")
+    result = anexa(*arguments, cwd=tmp_path)
+    assert sentence in one_sentence(result)
+    assert result.returncode in (1, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
+
+
+def test_an_empty_text_is_no_empty_path(tmp_path: Path) -> None:
+    """Only paths are checked, whatever else is empty."""
+    result = anexa("generate", "--prompt", "", "--max-tokens", "1", cwd=tmp_path)
+    assert "a path is empty" not in result.stderr
+
+
+@pytest.mark.parametrize("target", ["models/nix", "./nix", "../nix/config.json", "/nix", "a/b"])
+def test_a_folder_that_is_missing_is_not_an_expression(target: str, tmp_path: Path) -> None:
+    result = anexa("graph", target, cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"there is no folder '{target}'; if it is an expression" in one_sentence(result)
+    assert anexa("graph", "a/b", "a=1", "b=2", cwd=tmp_path).returncode == 0
+    assert anexa("graph", "1e3/2", cwd=tmp_path).returncode == 0
+    assert "not an assignment" in one_sentence(anexa("graph", "a/2", "a=٣", cwd=tmp_path))

@@ -218,7 +218,9 @@ def test_what_is_no_switch_is_refused(text: str) -> None:
     assert len(str(caught.value)) < 350
 
 
-@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e39", "1e400", "one", "1.2.3", "--1"])
+@pytest.mark.parametrize(
+    "number", ["nan", "inf", "-inf", "1e39", "1e400", "one", "1.2.3", "--1", "٣"]
+)
 def test_what_no_weight_can_be_is_refused(number: str) -> None:
     with pytest.raises(UsageError, match="is no number that a weight can have"):
         parse_edit(f"set:wte.weight[0,0]={number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -152,6 +153,11 @@ def _drawing(target: str, values: list[str], format_: str | None, out: Path | No
         from anexa.graph.value_graph import value_graph
 
         target = decode_argument(target)
+        if not values and _is_like_path(target):
+            raise UsageError(
+                f"there is no folder {quoted(target)}; if it is an expression, give its names "
+                "values, such as a=2"
+            )
         root, names = parse(target, read_values([decode_argument(value) for value in values]))
         drawing = value_graph(root, names, title=f"{target.strip()} = {format_number(root.data)}")
     return writers[format_](drawing)
@@ -163,6 +169,13 @@ def _is_model(target: str) -> bool:
 
     # Path.is_dir raises an error for a "name" as long as an expression
     return isdir(target) or (target.lower().endswith(".json") and isfile(target))  # noqa: PTH112, PTH113
+
+
+def _is_like_path(target: str) -> bool:
+    """Return whether an argument without values, such as models/nix, is rather a path."""
+    parts = target.split("/")
+    has_names = any(part and not re.fullmatch(r"[0-9.]+(e[0-9]+)?", part) for part in parts)
+    return len(parts) > 1 and has_names and re.fullmatch(r"[\w.~-]+", "".join(parts)) is not None
 
 
 def _refuse_values(target: str, values: list[str]) -> None:

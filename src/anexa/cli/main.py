@@ -17,6 +17,7 @@ from anexa.cli.chat import chat
 from anexa.cli.check import check
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
+from anexa.cli.empty_paths import check_paths
 from anexa.cli.eval import evaluate
 from anexa.cli.explore import explore
 from anexa.cli.export import export
@@ -99,6 +100,9 @@ def main() -> None:
         if not os.environ.get(name, "").strip("0"):
             os.environ.pop(name, None)
     try:
+        command = {**COMMANDS, "graph": graph}.get(arguments[0]) if arguments else None
+        if command is not None:
+            check_paths(command, arguments[1:])
         sys.exit(program(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # the reader of our output has gone: nobody can see a message
         discard_lost_output()

@@ -222,6 +222,14 @@ def available_cpus() -> int:
     return count if quota == "max" else max(1, min(count, round(int(quota) / int(period))))
 
 
+def physical_memory() -> int | None:
+    """Return the bytes of memory of this machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
 def release_free_memory() -> None:
     """Return the free memory of the C heap to the operating system, on Linux with glibc.
 

@@ -185,7 +185,7 @@ def _check(edit: Edit, noun: str, number: int, count: int) -> None:
 
 def _parse_number(text: str, edit: str) -> float:
     try:
-        number = float(text)
+        number = float(text) if text.isascii() else math.nan  # float reads digits of all scripts
     except ValueError:
         number = math.nan
     if not abs(number) <= FLOAT32_MAX:  # a NaN is refused too

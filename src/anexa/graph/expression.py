@@ -127,7 +127,7 @@ def read_values(assignments: Sequence[str]) -> dict[str, float]:
         name, _, digits = (part.strip() for part in assignment.partition("="))
         name = unicodedata.normalize("NFKC", name)  # as Python does with names
         try:
-            value = float(digits)
+            value = float(digits) if digits.isascii() else math.nan  # digits of other scripts
         except ValueError:
             value = math.nan
         if not name.isidentifier() or not math.isfinite(value):

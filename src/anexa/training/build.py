@@ -13,6 +13,7 @@ from anexa.data import Progress
 from anexa.data.batches import Dataset
 from anexa.data.splitting import dataset_notes
 from anexa.engines import DeviceConfig, Engine, open_engine, select_device
+from anexa.engines.device import physical_memory
 from anexa.errors import AnexaError, UsageError
 from anexa.files import write_folder
 from anexa.model.adapters import add_adapters, with_rank
@@ -20,7 +21,7 @@ from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.weights import Weights, initial_weights
+from anexa.model.weights import Weights, initial_weights, num_parameters
 from anexa.names import shell_path
 from anexa.output_paths import check_output, free_path, numbered_path
 from anexa.training.base import describe_base, load_base, model_config_of, public_name
@@ -182,9 +183,18 @@ def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
     Args:
         config: configuration of the run.
         corpus: corpus of the run, for which a tokenizer is made.
+
+    Raises:
+        AnexaError: if the weights need more memory than the machine has.
     """
     tokenizer = corpus.tokenizer(config.data.tokenizer)
     model_config = config.model.to_config(tokenizer.vocab_size)
+    count, memory = num_parameters(model_config), physical_memory()
+    if memory is not None and 8 * count > memory:  # as `initial_weights` draws them
+        raise AnexaError(
+            f"a model with {count:,} parameters does not fit into the {memory / 1e9:,.0f} GB of "
+            "memory of this machine: choose a smaller --n-embd, --n-layer or --block-size"
+        )
     return Model(
         model_config,
         initial_weights(model_config, random.Random(config.run.seed)),
