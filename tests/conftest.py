@@ -32,10 +32,13 @@ from tests.training.runs import settings as run_settings
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Properties have few examples by default; `.ci/run` tries all with `--hypothesis-profile thorough`.
 # No deadline: the time of an example depends on the machine.
-settings.register_profile("anexa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("sample", settings.get_profile("anexa"), max_examples=20)
-settings.load_profile("anexa")
+settings.register_profile(
+    "fast", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=20
+)
+settings.register_profile("thorough", settings.get_profile("fast"), max_examples=100)
+settings.load_profile("fast")
 
 # A background job, or one under `nohup`, ignores these signals; so would the processes of tests.
 for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
@@ -52,13 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sample",
         action="store_true",
-        help="run 4 and a tenth of the parameters of each test, and 20 examples of each property",
+        help="run 4 and a tenth of the parameters of each test",
     )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--sample"):
-        settings.load_profile("sample")
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # before `-m` chooses, and after it
