@@ -47,7 +47,8 @@ EXACT = DeviceConfig(dtype="float64")
 
 @pytest.fixture(scope="module")
 def comparisons() -> list[Comparison]:
-    return list(verify())
+    """Comparisons after 3 steps; `anexa verify`, a slow test, trains 10."""
+    return list(verify(steps=3))
 
 
 def test_every_engine_agrees(comparisons: list[Comparison]) -> None:

@@ -39,8 +39,8 @@ class Comparison:
         logits: difference of the logits of a sequence.
         loss: difference of the loss of a batch.
         gradients: difference of the gradients, of the weight in which it is largest.
-        weights: difference of the weights after ten steps of AdamW and of Muon, of the weight in
-            which it is largest.
+        weights: difference of the weights after the training steps of AdamW and of Muon, of the
+            weight in which it is largest.
         cached: difference between the engine's own logits with a cache, token by token, and
             without.
         bound: largest allowed difference, except of `weights`.
@@ -84,8 +84,12 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
     return config, weights, Batch.from_sequences(SEQUENCES)
 
 
-def verify() -> Iterator[Comparison]:
-    """Yield the comparison of each engine with `scalar`, for each architecture and precision."""
+def verify(steps: int = STEPS) -> Iterator[Comparison]:
+    """Yield the comparison of each engine with `scalar`, for each architecture and precision.
+
+    Args:
+        steps: number of training steps after which weights are compared; default: `STEPS`.
+    """
     candidates = [
         (name, dtype)
         for name in installed_engines()
@@ -96,11 +100,11 @@ def verify() -> Iterator[Comparison]:
         _compile_kernels()
     for model_type in ARCHITECTURES:
         config, weights, batch = example(model_type)
-        expected = _Results("scalar", "float64", config, weights, batch)
+        expected = _Results("scalar", "float64", config, weights, batch, steps)
         for name, dtype in candidates:
             results = expected
             if name != "scalar":
-                results = _Results(name, dtype, config, weights, batch)
+                results = _Results(name, dtype, config, weights, batch, steps)
             yield Comparison(
                 model_type,
                 name,
@@ -128,7 +132,13 @@ class _Results:
     """Numbers computed by one engine, to be compared with those of another."""
 
     def __init__(
-        self, name: str, dtype: str, config: ModelConfig, weights: Weights, batch: Batch
+        self,
+        name: str,
+        dtype: str,
+        config: ModelConfig,
+        weights: Weights,
+        batch: Batch,
+        steps: int,
     ) -> None:
         device_config = DeviceConfig(dtype=dtype)
         engine = open_engine(name, config, weights, device_config=device_config)
@@ -142,7 +152,7 @@ class _Results:
             engine = open_engine(
                 name, config, weights, device_config=device_config, optimizer=optimizer
             )
-            for _ in range(STEPS):
+            for _ in range(steps):
                 engine.train_step(batch, learning_rate=0.001)
             self.weights |= {f"{number}.{name}": w for name, w in engine.weights().items()}
 
