@@ -19,8 +19,17 @@ from tests.course.solution import STUDENT, by_hand, check_text, said
 from tests.course.solutions import RIGHT, WRONG
 
 STUDENTS = ["", "Ada", "Eva", "Noor", "Li"]
+CLASS = list(map(str, range(20)))
 MISTAKES = [(chapter, name) for chapter, mistakes in WRONG.items() for name in mistakes]
 each_exercise = pytest.mark.parametrize("chapter", EXERCISES)
+
+
+def for_students(few: list[str], others: list[str]) -> pytest.MarkDecorator:
+    """Run a test with the numbers of a few students, and as a slow test with those of others."""
+    return pytest.mark.parametrize(
+        "students",
+        [pytest.param(few, id="few"), pytest.param(others, id="others", marks=pytest.mark.slow)],
+    )
 
 
 def first_reason(text: str, chapter: int, student: str) -> str | None:
@@ -46,18 +55,20 @@ def test_right_solution_is_accepted(chapter: int, tmp_path: Path) -> None:
     assert len(report.passed) == report.count
 
 
+@for_students(STUDENTS, CLASS)
 @each_exercise
-def test_right_solution_is_accepted_from_everybody(chapter: int) -> None:
-    for student in [*STUDENTS, *map(str, range(20))]:
+def test_right_solution_is_accepted_from_everybody(chapter: int, students: list[str]) -> None:
+    for student in students:
         assert first_reason(RIGHT[chapter], chapter, student) is None, student
 
 
+@for_students(STUDENTS, CLASS)
 @pytest.mark.parametrize("square", ["g * g", "(g * g)"])
-def test_chapter_10_accepts_a_square_that_is_a_product(square: str) -> None:
+def test_chapter_10_accepts_a_square_that_is_a_product(square: str, students: list[str]) -> None:
     text = RIGHT[10].replace("g**2", square)
     assert text != RIGHT[10]
     wrong = text.replace("(1 - 0.85) * g", "0.15 * g")
-    for student in [*STUDENTS, *map(str, range(20))]:
+    for student in students:
         assert first_reason(text, 10, student) is None, student
         assert first_reason(wrong, 10, student) is not None, student
 
@@ -90,11 +101,14 @@ def test_wrong_solution_is_rejected_with_its_reason(chapter: int, tmp_path: Path
     assert reason in report.why
 
 
+@for_students(STUDENTS[:2], STUDENTS[2:])
 @pytest.mark.parametrize(("chapter", "name"), MISTAKES)
-def test_typical_mistake_is_recognized_whatever_the_numbers(chapter: int, name: str) -> None:
+def test_typical_mistake_is_recognized_whatever_the_numbers(
+    chapter: int, name: str, students: list[str]
+) -> None:
     right, wrong, reason = WRONG[chapter][name]
     assert RIGHT[chapter].count(right) == 1
-    for student in STUDENTS:
+    for student in students:
         found = first_reason(RIGHT[chapter].replace(right, wrong), chapter, student)
         assert reason in (found or ""), student
 
