@@ -152,11 +152,7 @@ def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:
 
 
 @each_chapter
-def test_notebook_has_the_code_of_the_chapter(
-    chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_notebook_has_the_code_of_the_chapter(chapter: Chapter) -> None:
     notebook = json.loads(to_notebook(chapter, "Ada"))
     cells = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     texts = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
@@ -165,8 +161,17 @@ def test_notebook_has_the_code_of_the_chapter(
     assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in texts[-1]
     assert "%%writefile mine.py" in texts[-1]
     assert "For teachers" not in texts[-1]
+
+
+@pytest.mark.slow  # the same code runs in `test_code_of_a_chapter_runs`
+@each_chapter
+def test_code_of_a_notebook_runs(
+    chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names: dict[str, object] = {}
-    for cell in notebook["cells"]:
+    for cell in json.loads(to_notebook(chapter, "Ada"))["cells"]:
         if cell["cell_type"] == "code" and not cell["metadata"]:
             exec(cell["source"], names)
 
