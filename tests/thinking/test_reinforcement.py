@@ -41,7 +41,7 @@ def engine_of(model: Model) -> Engine:
 
 def test_without_rewards_nothing_is_learned() -> None:
     """No weights are kept if none are better."""
-    ignorant = model(512)
+    ignorant = model(128)
     engine = engine_of(ignorant)
     reinforcement = Reinforcement(ignorant, engine, PLAN)
     rounds = list(reinforcement)
@@ -84,7 +84,7 @@ def test_equal_seeds_give_equal_results() -> None:
 
 
 def test_a_stopped_run_keeps_the_best_weights() -> None:
-    naive = model(256)
+    naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )
@@ -99,7 +99,7 @@ def test_a_stopped_run_keeps_the_best_weights() -> None:
 
 
 def test_a_run_that_diverges_keeps_the_best_weights() -> None:
-    naive = model(256)
+    naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
     )
@@ -118,7 +118,7 @@ def test_a_run_that_diverges_keeps_the_best_weights() -> None:
 
 
 def test_a_run_can_be_stopped_before_the_first_step() -> None:
-    naive = model(256)
+    naive = model(96)
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )
