@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import microgpt
@@ -35,6 +35,7 @@ from tests.engines.helpers import (
     models,
     random_weights,
 )
+from tests.examples import examples
 
 OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
 CONFIG = ModelConfig("gpt2", vocab_size=9, block_size=6, n_embd=4, n_head=2, n_layer=1)
@@ -124,7 +125,7 @@ def test_engine_trains_as_microgpt_does(
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 @given(data=st.data())
 def test_loss_and_gradients_equal_those_of_scalar(name: str, data: st.DataObject) -> None:
     config, weights = data.draw(models(name))
@@ -190,7 +191,7 @@ def test_later_tokens_do_not_change_logits(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY_ENGINE)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@examples(15)
 @given(data=st.data())
 def test_cached_logits_equal_uncached_logits(name: str, dtype: str, data: st.DataObject) -> None:
     """However the prompt is cut into chunks, up to a full context."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import DeviceConfig, open_engine
 from anexa.model.architectures import architecture
 from tests.engines.helpers import FLOAT64, models
+from tests.examples import examples
 
 EXACT = DeviceConfig(dtype="float64")
 
 
 @pytest.mark.parametrize("name", FLOAT64)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(15)
 @given(data=st.data())
 def test_product_with_the_head_gives_the_logits(name: str, data: st.DataObject) -> None:
     config, weights = data.draw(models(name))

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anexa.engines import DeviceConfig, Engine, OptimizerConfig, open_engine
@@ -27,6 +27,7 @@ from tests.engines.helpers import (
     needs_torch,
     random_weights,
 )
+from tests.examples import examples
 
 OTHERS = [param for param in FLOAT64 if param.id != "scalar"]
 EXACT = DeviceConfig(dtype="float64")
@@ -310,7 +311,7 @@ def test_several_steps_equal_those_of_scalar(
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@settings(max_examples=15)
+@examples(15)
 @given(data=st.data())
 def test_muon_equals_that_of_scalar_on_any_small_model(name: str, data: st.DataObject) -> None:
     """The bound is wide: Muon enlarges small singular values and their rounding errors."""

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import BatchKVCache, Engine, KVCache, Logits, open_engine
@@ -23,6 +23,7 @@ from anexa.generation.scheduler import (
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, needs_torch, random_weights
+from tests.examples import examples
 from tests.generation.models import random_engine
 
 VOCABULARY, BLOCK_SIZE = 23, 96
@@ -75,7 +76,7 @@ SCHEDULED = [
 @pytest.mark.parametrize("name", BATCH_ENGINES)
 @pytest.mark.parametrize("model_type", SCHEDULED)
 @given(asked=st.lists(ASKED, min_size=1, max_size=7), max_num_seqs=st.integers(1, 7))
-@settings(max_examples=25)
+@examples(25)
 def test_tokens_do_not_depend_on_other_sequences(
     name: str, model_type: str, asked: list[Asked], max_num_seqs: int
 ) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
+from tests.examples import examples
 from tests.model.helpers import FILES, MODEL
 
 # ------------------------------------------------------------------ opening anything at all
@@ -70,7 +71,7 @@ def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=200)
+@examples(200)
 @given(mutate=mutations())
 def test_file_with_changed_bytes_loads_or_is_refused(
     spoilt: Path, name: str, mutate: Callable[[bytes], bytes]
@@ -94,7 +95,7 @@ values = st.recursive(
 SIZES = ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "layer_norm_epsilon")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     changes=st.dictionaries(
         st.sampled_from([*SIZES, "n_inner", "model_type", "activation_function"]),
@@ -111,7 +112,7 @@ def test_config_with_any_values_loads_or_is_refused(spoilt: Path, changes: dict[
     opens_or_says_why(spoilt, "config.json", content)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     entries=st.dictionaries(
         st.sampled_from(["wte.weight", "ln_f.bias", "__metadata__", "x"]),
@@ -136,7 +137,7 @@ def test_weights_with_any_header_load_or_are_refused(spoilt: Path, entries: dict
 TOKENIZER_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     changes=st.dictionaries(
         st.sampled_from([*TOKENIZER_PARTS, "model", "version", "truncation", "padding"]),
