@@ -28,8 +28,8 @@ def corpora(as_json: common.AsJson = False) -> None:
         echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        place = "offline" if row["source"] is None else "is downloaded once"
-        place = "downloaded" if row["available"] and row["source"] else place
+        availability = "offline" if row["source"] is None else "is downloaded once"
+        availability = "downloaded" if row["available"] and row["source"] else availability
         size = f"{row['bytes']:,} bytes" if row["bytes"] else "endless"
-        echo(f"{row['name']:12}  {size:>15}  {place:20}  {row['summary']}")
+        echo(f"{row['name']:12}  {size:>15}  {availability:20}  {row['summary']}")
     echo(f"\nDownloads are kept in {cache_folder()}; a text file or a folder is a corpus too.")

@@ -29,8 +29,8 @@ def runs(
 
     if not folder.is_dir():
         raise AnexaError(f"there is no folder {folder}: train a model, or name another folder")
-    places = [folder, *sorted(p for p in folder.iterdir() if not p.name.startswith("."))]
-    models = [place for place in places if _is_model(place)]
+    paths = [folder, *sorted(p for p in folder.iterdir() if not p.name.startswith("."))]
+    models = [path for path in paths if _is_model(path)]
     if not models:
         raise AnexaError(f"there are no models in {folder}: train one, or name another folder")
     found = [(model, _summary(model)) for model in models]

@@ -63,8 +63,8 @@ class Mixture:
         """Return the `size` sequences of a training step, drawn from all datasets."""
         sequences: list[LabeledSequence] = []
         for number in range(step * size, (step + 1) * size):
-            source, place = draw(number, self.weights)
-            sequences += self.datasets[source].batch(place, 1)
+            source, index = draw(number, self.weights)
+            sequences += self.datasets[source].batch(index, 1)
         return sequences
 
     def sample(self, size: int) -> list[LabeledSequence]:

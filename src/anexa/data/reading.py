@@ -77,12 +77,12 @@ def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[st
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            place = offset - begun + error.start
+            bad = offset - begun + error.start
             name = codec.upper().removesuffix("-LE").removesuffix("-BE")
             raise InvalidEncoding(
-                f"{where} is not {name} text: the byte at offset {place} is invalid; save the file "
+                f"{where} is not {name} text: the byte at offset {bad} is invalid; save the file "
                 "as UTF-8",
-                place,
+                bad,
             ) from error
         if is_wide and "\0" in text:
             raise BinaryContent(f"{where} is not a text file: it has a NUL character")

@@ -64,8 +64,8 @@ class NumpyEngine(ArrayDecoder):
         self.dtype = dtype
         self._forward = architecture(config).forward
         self._shares_memory = num_parameters(config) > LARGE  # until the first training step
-        place = self._view if self._shares_memory else self._array
-        self._weights = {name: place(weight) for name, weight in weights.items()}
+        convert = self._view if self._shares_memory else self._array
+        self._weights = {name: convert(weight) for name, weight in weights.items()}
         self._trainable = [*optimizer.trainable(config)]
         self._optimizer = NumpyOptimizer(optimizer, config, self._weights)
 

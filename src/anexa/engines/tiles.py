@@ -55,7 +55,7 @@ def invariant_heights(
 
 
 def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int) -> bytes | None:
-    """Compute each row at all places of two tiles, to compare their bits.
+    """Compute each row as every row of two tiles, to compare their bits.
 
     Args:
         compute: function to check, as in `invariant_heights`.
@@ -63,7 +63,7 @@ def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int
         height: tile height.
 
     Returns:
-        The results of all rows as bytes; None if one of them depends on its place.
+        The results of all rows as bytes; None if one of them depends on which row of a tile it is.
     """
     bits = b""
     for row_11C in rows:

@@ -88,7 +88,9 @@ def record_operations(config: ModelConfig) -> list[RecordedOperation]:
     tokens = recorder.record("tokenizer", [characters], None, notes=vocabulary)
     tokens_T = recorder.record("token ids", [tokens], ("T",))
     logits_TV = chosen.forward(recorder, config, weights, tokens_T)
-    targets_T = recorder.record("next token ids", [], ("T",), notes=["the same, one place later"])
+    targets_T = recorder.record(
+        "next token ids", [], ("T",), notes=["the same, one position later"]
+    )
     recorder.record(
         "loss", [recorder.cross_entropy(logits_TV, targets_T, loss_denominator=1)], None
     )
@@ -116,8 +118,8 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
     bottlenecks = [i for i, furthest in enumerate(furthest_use) if furthest <= i]
     layers = []
     earliest = 0
-    for name, places in used.items():
-        first, last = places[0], places[-1]
+    for name, users in used.items():
+        first, last = users[0], users[-1]
         start = max((i + 1 for i in bottlenecks if earliest <= i + 1 <= first), default=first)
         stop = min((i + 1 for i in bottlenecks if i >= last), default=last + 1)
         layers.append(Layer(name, start, stop))

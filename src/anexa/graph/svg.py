@@ -130,8 +130,8 @@ def draw_text(x: float, y: float, line: str, style: str, anchor: str = "start") 
         style: name of the class in the style sheet.
         anchor: part of the text that is at `x`: "start", "middle" or "end".
     """
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="{style}" {place}>{escape(line)}</text>'
+    position = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{style}" {position}>{escape(line)}</text>'
 
 
 def draw_edge(route: list[Point]) -> str:

@@ -89,18 +89,18 @@ class GGUFReader:
             if key in self.metadata:
                 raise AnexaError(f"{path} is damaged: it has two values of {one_line(key)}")
             self.metadata[key] = data.value(data.number("<u4"))
-        places = [self._tensor_info(data) for _ in range(num_tensors)]
+        tensors = [self._tensor_info(data) for _ in range(num_tensors)]
         alignment = self.metadata.get("general.alignment", 32)
         if type(alignment) is not int or not 1 <= alignment <= 1 << 16:
             raise AnexaError(f"{path} is damaged: its alignment is {short_repr(alignment)}")
         start = -(-data.at // alignment) * alignment
         self.tensors = {
-            name: TensorInfo(shape, kind, start + offset) for name, shape, kind, offset in places
+            name: TensorInfo(shape, kind, start + offset) for name, shape, kind, offset in tensors
         }
         if len(self.tensors) < num_tensors:
             raise AnexaError(f"{path} is damaged: two of its tensors have the same name")
-        # A small file could have many large tensors, all in the same place.
-        if sum(place.num_bytes for place in self.tensors.values()) > size:
+        # A small file could have many large tensors, all at the same offset.
+        if sum(info.num_bytes for info in self.tensors.values()) > size:
             raise AnexaError(f"{path} is damaged: its tensors are larger than the file")
 
     def _tensor_info(self, data: _Data) -> tuple[str, tuple[int, ...], int, int]:
@@ -126,19 +126,19 @@ class GGUFReader:
         """
         if name not in self.tensors:
             raise AnexaError(f"{self.path} lacks the tensor {name}")
-        place = self.tensors[name]
-        if place.type not in TENSOR_TYPES:
+        info = self.tensors[name]
+        if info.type not in TENSOR_TYPES:
             raise AnexaError(
                 f"{self.path} has {one_line(name)} quantized in a way that is not supported: only "
                 "files of F32, F16 and Q8_0 can be opened; make one of these by llama-quantize"
             )
-        block, dtype = TENSOR_TYPES[place.type]
-        rest, length = math.prod(place.shape) % block, place.num_bytes
+        block, dtype = TENSOR_TYPES[info.type]
+        rest, length = math.prod(info.shape) % block, info.num_bytes
         with open_binary(self.path) as file:
             size = file.seek(0, 2)
-            if rest or place.offset + length > size:
+            if rest or info.offset + length > size:
                 raise AnexaError(f"{self.path} is damaged: {one_line(name)} ends beyond the file")
-            file.seek(place.offset)
+            file.seek(info.offset)
             data = bytearray(length)  # PyTorch warns of memory that cannot be written
             file.readinto(data)
             stored = np.frombuffer(data, dtype)
@@ -146,7 +146,7 @@ class GGUFReader:
             values: Array = stored["numbers"] * stored["scale"].astype("<f4")[:, None]
         else:
             values = stored.astype("<f4", copy=False)
-        return values.reshape(place.shape)
+        return values.reshape(info.shape)
 
 
 class _Data:

@@ -121,13 +121,13 @@ class Responder(ABC):
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
         """Build a whole response from the whole output of each request."""
         choices = []
-        for place, index in enumerate(self._chosen()):
+        for number, index in enumerate(self._chosen()):
             output = outputs[index]
             has_logprobs = self.requests[index].num_logprobs is not None
             logprobs = self.whole_logprobs(index, output) if has_logprobs else None
             part = self.content(index, output)
             choices.append(
-                _build(self.choice_model, place, part, logprobs, self.finish_reason(index, output))
+                _build(self.choice_model, number, part, logprobs, self.finish_reason(index, output))
             )
         fields = {**self._head, "choices": choices, **self.response_fields()}
         return self.response_model(**fields, usage=self._usage())

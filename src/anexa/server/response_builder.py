@@ -211,8 +211,8 @@ class ResponseBuilder:
     def _content_event(
         self, event_type: type[ContentEvent], item: OpenItem, **fields: Any
     ) -> Event:
-        place = {"item_id": item.id, "output_index": item.index, "content_index": 0}
-        return self._event(event_type, **place, **fields)
+        position = {"item_id": item.id, "output_index": item.index, "content_index": 0}
+        return self._event(event_type, **position, **fields)
 
     def _event(self, event_type: type[AnyEvent], **fields: Any) -> AnyEvent:
         event = event_type(sequence_number=self._num_events, **fields)

@@ -218,17 +218,17 @@ def _call_schema(tools: Sequence[FunctionTool]) -> Schema:
     return {"anyOf": calls}
 
 
-def _with_references(schema: Schema, place: str) -> Schema:
+def _with_references(schema: Schema, path: str) -> Schema:
     """Return a copy of a schema for use within another one, with its `$ref`s adapted.
 
     Args:
         schema: schema to embed.
-        place: path of the schema in the other one, by which the `$ref`s are extended.
+        path: path of the schema in the other one, by which the `$ref`s are extended.
     """
     replaced: Schema = json.loads(
         json.dumps(schema),
         object_hook=lambda part: {
-            key: place + value[1:]
+            key: path + value[1:]
             if key == "$ref" and isinstance(value, str) and value.startswith("#")
             else value
             for key, value in part.items()
@@ -246,8 +246,8 @@ def with_parsed_arguments(messages: Sequence[dict[str, Any]]) -> list[dict[str, 
     parsed = []
     for number, message in enumerate(messages):
         calls = []
-        for place, call in enumerate(message.get("tool_calls") or ()):
-            name = f"messages.{number}.tool_calls.{place}.function.arguments"
+        for index, call in enumerate(message.get("tool_calls") or ()):
+            name = f"messages.{number}.tool_calls.{index}.function.arguments"
             try:
                 arguments = json.loads(call["function"]["arguments"] or "{}")
             except (ValueError, RecursionError):

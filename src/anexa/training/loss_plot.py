@@ -159,8 +159,8 @@ def _draw_run(
         axes.plot(steps, losses, color=color, linewidth=0.7, alpha=0.25 if count == 1 else 0.12)
     axes.plot(steps, smooth, color=color, linewidth=2)
     measured = [(r.step, r.validation_loss) for r in records if r.validation_loss is not None]
-    places = zip(*measured) if measured else ([], [])
-    axes.plot(*places, color=other, zorder=3, clip_on=False, **VALIDATION)
+    points = zip(*measured) if measured else ([], [])
+    axes.plot(*points, color=other, zorder=3, clip_on=False, **VALIDATION)
     x, y = [sample.step for sample in samples], [0.02 + 0.03 * index] * len(samples)
     mark = color if count > 1 else GRAY
     axes.plot(x, y, color=mark, transform=axes.get_xaxis_transform(), **SAMPLE)
@@ -254,8 +254,8 @@ def _legend(figure: Any, runs: Sequence[PlottedRun]) -> None:
             for i, (name, records, _) in enumerate(runs)
         ] + entries
     handles, labels = zip(*entries)
-    place = "outside upper right" if one else "outside right upper"
-    figure.legend(handles, labels, frameon=False, loc=place, ncols=3 if one else 1)
+    location = "outside upper right" if one else "outside right upper"
+    figure.legend(handles, labels, frameon=False, loc=location, ncols=3 if one else 1)
 
 
 def _named(name: str, records: Sequence[MetricsRecord]) -> str:

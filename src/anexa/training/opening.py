@@ -147,8 +147,8 @@ def reopen_corpus(
     files = (
         "files with the same texts, in the same order" if several else "a file with the same text"
     )
-    places = " ".join(["FILE"] * len(stored))
-    advice = f"give {files}: anexa train {places} --resume {shell_path(folder)}"
+    arguments = " ".join(["FILE"] * len(stored))
+    advice = f"give {files}: anexa train {arguments} --resume {shell_path(folder)}"
     for spec in parse_specs(stored) if given is None else ():
         if spec.source not in CORPORA and spec.source != "-" and not Path(spec.source).exists():
             raise AnexaError(f"the corpus of this run, {spec.source}, is gone: {advice}")

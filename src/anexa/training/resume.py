@@ -98,7 +98,7 @@ def resume_trainer(
 def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, Any]:
     """Return the paths of tokenizer and model that are given again, as the run has written them.
 
-    A path that is written in another way may lead to the same place.
+    A path that is written in another way may lead to the same file.
 
     Args:
         asked: options that the user gives again.
@@ -116,7 +116,7 @@ def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, An
         stored = config.options()[name]
         is_path = stored is not None and Path(stored).is_absolute()
         if is_path and Path(paths[name]).resolve() == Path(stored).resolve():
-            paths[name] = stored  # the same place, written otherwise
+            paths[name] = stored  # the same file, written otherwise
     return paths
 
 

@@ -88,9 +88,9 @@ def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
             f"{unweighted[0]} has no weight, but another corpus has one: give a weight to each, "
             f"such as {unweighted[0]}:1, or to none"
         )
-    (place, count), *_ = Counter(corpus_source(spec.source) for spec in specs).most_common(1)
+    (source, count), *_ = Counter(corpus_source(spec.source) for spec in specs).most_common(1)
     if count > 1:
-        raise UsageError(f"{shown(place)} is given twice: give it once, with a weight such as :2")
+        raise UsageError(f"{shown(source)} is given twice: give it once, with a weight such as :2")
     return specs
 
 

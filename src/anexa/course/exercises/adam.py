@@ -77,13 +77,13 @@ def _train(docs: tuple[str, ...], seed: int) -> list[tuple[list[State], list[flo
     exec(source, names)
     model = names["Model"](list(docs), Random(seed))
     rows = [model.weights["wte"][model.chars.index(letter)] for letter in sorted(set(docs[0]))]
-    places = {id(p): i for i, p in enumerate(model.parameters)}
+    indices = {id(p): i for i, p in enumerate(model.parameters)}
     lives = {weight: ([State(weight.data)], list[float]()) for row in rows for weight in row}
 
     def watch(grads: dict[Any, float], m: list[float], v: list[float]) -> None:
         for weight, (states, gradients) in lives.items():
-            place = places[id(weight)]
-            states.append(State(weight.data, m[place], v[place]))
+            index = indices[id(weight)]
+            states.append(State(weight.data, m[index], v[index]))
             gradients.append(grads.get(weight, 0.0))
 
     names["watch"] = watch

@@ -48,11 +48,11 @@ def questions(rng: Random) -> list[Question]:
     found += [_gradient(xs[:1], errors[:1]), _gradient(xs, errors), _gradient(xs, matrix(7, 4))]
     while True:  # until a mistake is seen by its result
         xs, errors = matrix(9, 4), matrix(9, 3)
-        places = [(i, j) for i in range(3) for j in range(4)]
-        tokens_at = {place: _tokens(xs, errors, *place) for place in places}
+        indices = [(i, j) for i in range(3) for j in range(4)]
+        tokens_at = {index: _tokens(xs, errors, *index) for index in indices}
         telling = [at for at, tokens in tokens_at.items() if len({*tokens, tokens[0] + 1}) == 4]
         if len(telling) >= 2:
-            return found + [_strongest(xs, errors, *place) for place in telling[:2]]
+            return found + [_strongest(xs, errors, *index) for index in telling[:2]]
 
 
 def _linear(x: list[float], weight: Matrix) -> Question:

@@ -253,9 +253,9 @@ def _logits(spec: Spec, text: str) -> Question:
     if text:
         wrong.append((_NO_BOS, _forward(tensors, spec, tokens[1:])))
         wrong.append((_FIRST_LOGITS, _forward(tensors, spec, tokens[:1])))
-    places = [ord(letter) - ord("a") for letter in text]
-    if max(places, default=0) < len(spec.letters) + 1:
-        wrong.append((_ORD, _forward(tensors, spec, [tokens[0], *places])))
+    numbers = [ord(letter) - ord("a") for letter in text]
+    if max(numbers, default=0) < len(spec.letters) + 1:
+        wrong.append((_ORD, _forward(tensors, spec, [tokens[0], *numbers])))
     mistakes = [Mistake(why, result) for why, result in wrong if _differs(result, right)]
     mistakes.append(Mistake(_OUT_OF_RANGE, raises="IndexError"))
     sizes = f"width {spec.width}, heads: {spec.heads}, layers: {spec.layers}, ε = {spec.eps}"

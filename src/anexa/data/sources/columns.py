@@ -95,17 +95,17 @@ def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
             raise AnexaError(
                 f"{folder / STATE} names a file outside the dataset, {quoted(name)}: save it anew"
             )
-        place = shown(str(folder / name))
-        with _errors(place), pyarrow.memory_map(str(folder / name)) as file:
+        path = shown(str(folder / name))
+        with _errors(path), pyarrow.memory_map(str(folder / name)) as file:
             batches = pyarrow.ipc.open_stream(file)
             column = choose_field(batches.schema.names, field, where)
-            _check_type(pyarrow, batches.schema.field(column), place)
+            _check_type(pyarrow, batches.schema.field(column), path)
             pieces = (
                 batch.select([column]).slice(start, BATCH_ROWS)
                 for batch in batches
                 for start in range(0, batch.num_rows, BATCH_ROWS)
             )
-            yield from _documents(pieces, column, place, tally)
+            yield from _documents(pieces, column, path, tally)
 
 
 def _train_split(folder: Path, where: str, tally: Tally) -> Path:

@@ -182,7 +182,7 @@ def products_of_one_input(program: Program) -> bool:
 
 
 def _join_products(program: Program, products: Sequence[Instruction]) -> None:
-    """Replace products of one input by a single one, at the place of the first.
+    """Replace products of one input by a single one, at the index of the first.
 
     Args:
         program: program to change.
@@ -204,8 +204,8 @@ def _join_products(program: Program, products: Sequence[Instruction]) -> None:
         value.move_into(y, first)
         first += value.width
     new.append(Instruction("product", (x, packed, bias, None), (y,), {"tile": tile}))
-    place = program.instructions.index(products[0])
-    program.instructions[place:place] = new
+    index = program.instructions.index(products[0])
+    program.instructions[index:index] = new
     remove(program, products)
 
 

@@ -86,7 +86,7 @@ class MicroGPTBlock(nn.Module):
         self.mlp_fc2 = nn.Linear(4 * width, width, bias=False)
 
     def forward(
-        self, x_BTC: Tensor, mask_BHTS: Tensor, cache: Cache | None, places_T: Tensor
+        self, x_BTC: Tensor, mask_BHTS: Tensor, cache: Cache | None, cache_position_T: Tensor
     ) -> Tensor:
         """Compute the residual stream after this block, shape (B, T, C).
 
@@ -95,7 +95,7 @@ class MicroGPTBlock(nn.Module):
             mask_BHTS: attention mask (H is 1): boolean, true where a query attends to a key; or
                 additive.
             cache: KV cache that the new keys and values are appended to; None: no cache.
-            places_T: positions of the new keys and values in the cache.
+            cache_position_T: positions of the new keys and values in the cache.
         """
         h_BTC = rms_norm(x_BTC, self.eps)
         q_BHTD, k_BHSD, v_BHSD = (
@@ -103,7 +103,9 @@ class MicroGPTBlock(nn.Module):
             for project in (self.attn_wq, self.attn_wk, self.attn_wv)
         )
         if cache is not None:
-            k_BHSD, v_BHSD = cache.update(k_BHSD, v_BHSD, self.layer, {"cache_position": places_T})
+            k_BHSD, v_BHSD = cache.update(
+                k_BHSD, v_BHSD, self.layer, {"cache_position": cache_position_T}
+            )
             if mask_BHTS.dtype == torch.bool:  # a static cache has keys that are not filled yet
                 unfilled = k_BHSD.shape[-2] - mask_BHTS.shape[-1]
                 mask_BHTS = functional.pad(mask_BHTS, (0, unfilled), value=False)
@@ -188,14 +190,14 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
             cache = DynamicCache()
         start = cache.get_seq_length() if cache is not None else 0
         n = input_ids.shape[1]
-        places_T = torch.arange(start, start + n, device=input_ids.device)
-        self._refuse(others, places_T)
-        mask_BHTS, position_BT = self._causal_mask(attention_mask, places_T)
+        cache_position_T = torch.arange(start, start + n, device=input_ids.device)
+        self._refuse(others, cache_position_T)
+        mask_BHTS, position_BT = self._causal_mask(attention_mask, cache_position_T)
         position_BT = position_BT if position_ids is None else position_ids
         eps = self.config.rms_norm_epsilon
         x_BTC = rms_norm(self.wte(input_ids) + self.wpe(position_BT), eps)
         for block in self.layers:
-            x_BTC = block(x_BTC, mask_BHTS, cache, places_T)
+            x_BTC = block(x_BTC, mask_BHTS, cache, cache_position_T)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits_BTV = self.lm_head(x_BTC[:, kept])
         loss = None
@@ -209,46 +211,47 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss=loss, logits=logits_BTV, **{CACHE: cache})
 
     def _causal_mask(
-        self, attention_mask: Tensor | None, places_T: Tensor
+        self, attention_mask: Tensor | None, cache_position_T: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Build the attention mask (B, 1, T, S), or take it as given, and positions (B, T).
 
         Args:
             attention_mask: (B, S), 0 for padding, from which the mask is built; (B, 1, T, S), which
                 is returned as it is; or None for no padding.
-            places_T: positions of the new tokens in the cache, padding included.
+            cache_position_T: positions of the new tokens in the cache, padding included.
 
         Returns:
             The mask, and the positions.
         """
         if attention_mask is not None and attention_mask.ndim == 4:
-            return attention_mask, places_T[None]
-        n = int(places_T[-1]) + 1
-        places_S = torch.arange(n, device=places_T.device)
-        mask_BHTS = (places_S <= places_T[:, None])[None, None]
+            return attention_mask, cache_position_T[None]
+        n = int(cache_position_T[-1]) + 1
+        cache_position_S = torch.arange(n, device=cache_position_T.device)
+        mask_BHTS = (cache_position_S <= cache_position_T[:, None])[None, None]
         if attention_mask is None:
-            return mask_BHTS, places_T[None]
+            return mask_BHTS, cache_position_T[None]
         filled_BHTS = attention_mask.bool()[:, None, None, :n]
-        itself = places_S == places_T[:, None]  # so that padding too has something to look at
+        # A token attends to itself, so that padding too has something to look at.
+        itself = cache_position_S == cache_position_T[:, None]
         position_BS = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-        return (mask_BHTS & filled_BHTS) | itself, position_BS[:, places_T]
+        return (mask_BHTS & filled_BHTS) | itself, position_BS[:, cache_position_T]
 
-    def _refuse(self, others: dict[str, Any], places_T: Tensor) -> None:
+    def _refuse(self, others: dict[str, Any], cache_position_T: Tensor) -> None:
         """Check that unknown arguments of `forward` do not ask for another result.
 
         Args:
             others: arguments by name that `forward` does not use.
-            places_T: positions of the new tokens in the cache.
+            cache_position_T: positions of the new tokens in the cache.
 
         Raises:
             TypeError: if an argument is not None, or asks for attentions or hidden states.
             ValueError: if `cache_position` is not the end of the cache.
         """
-        place = others.pop("cache_position", None)
-        if place is not None and not torch.equal(place.to(places_T), places_T):
+        given = others.pop("cache_position", None)
+        if given is not None and not torch.equal(given.to(cache_position_T), cache_position_T):
             raise ValueError(
-                f"cache_position begins at {int(place[0])}, but the cache ends at "
-                f"{int(places_T[0])}: leave cache_position out"
+                f"cache_position begins at {int(given[0])}, but the cache ends at "
+                f"{int(cache_position_T[0])}: leave cache_position out"
             )
         for name in ("output_attentions", "output_hidden_states"):
             if others.pop(name, None) or getattr(self.config, name, False):
