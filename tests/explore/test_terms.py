@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import Batch
@@ -23,6 +23,7 @@ from anexa.explore.trace import Trace, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import SCALINGS, configs, needs_torch, random_weights
+from tests.examples import examples
 
 BATCH = Batch.from_sequences([[1, 2, 3, 2, 1, 5], [4, 4, 2, 0]])
 CONFIGS = {
@@ -125,7 +126,7 @@ def test_terms_add_up_to_every_number_and_every_gradient(
     check_numbers(traces[architecture], random.Random(0))
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(config=configs(), seed=st.integers(0, 1000))
 def test_terms_add_up_for_any_sizes(config: ModelConfig, seed: int) -> None:
     rng = random.Random(seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import KVBlock, KVCache, open_engine
@@ -24,6 +24,7 @@ from anexa.generation.scheduler import Sequence as Scheduled
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import ALL_ENGINES, BATCH_ENGINES, random_weights
+from tests.examples import examples
 from tests.generation.models import random_engine
 
 VOCABULARY, BLOCK_SIZE = 11, 300
@@ -88,7 +89,7 @@ def run(
     max_num_seqs=st.integers(1, 4),
     max_bytes=st.sampled_from([50_000, 10**9]),  # two or three chunks, or all of them
 )
-@settings(max_examples=8)
+@examples(8)
 def test_reuse_changes_no_bit(
     name: str, model_type: str, asked: list[Asked], max_num_seqs: int, max_bytes: int
 ) -> None:

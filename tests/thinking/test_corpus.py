@@ -10,7 +10,6 @@ from itertools import chain
 from typing import get_args
 
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from anexa.data.batches import LabeledSequence, TokenSequence
@@ -39,6 +38,7 @@ from anexa.thinking.refusals import NOT_ARITHMETIC, TOO_LARGE, UNSUPPORTED
 from anexa.thinking.splits import Split, split_of
 from anexa.training.evaluation import to_batch
 from anexa.training.opening import open_corpus
+from tests.examples import examples
 from tests.thinking.reading import assert_true, plain, read_line, split_asked
 
 LENGTH = 2560
@@ -142,7 +142,7 @@ def test_sequences_equal_examples_written_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 2**32), step=st.integers(0, 3000))
-@hypothesis_settings(max_examples=20)
+@examples(20)
 def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) -> None:
     for example in Examples(LENGTH + 1, seed).batch(step, LENGTH):
         if example.ones_letter:  # the template has an A for the ones
@@ -177,7 +177,7 @@ def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) 
     step=st.integers(0, 2500),
     split=st.sampled_from(get_args(Split)),
 )
-@hypothesis_settings(max_examples=15)
+@examples(15)
 def test_sequences_fit_the_context_and_fill_the_batch(
     length: int, size: int, seed: int, step: int, split: Split
 ) -> None:
