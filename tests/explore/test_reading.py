@@ -131,7 +131,8 @@ def test_a_prompt_is_predicted_but_has_no_loss() -> None:
     for token, other in zip(found.tokens[1:], whole.tokens[1:]):
         assert token.probability == pytest.approx(other.probability, rel=1e-12)
         assert token.rank == other.rank
-        assert token.lens[0] == other.lens[0]
+        assert token.lens[0].id == other.lens[0].id
+        assert token.lens[0].probability == pytest.approx(other.lens[0].probability, rel=1e-12)
 
 
 def test_texts_of_tokens_are_visible() -> None:
