@@ -155,8 +155,8 @@ def check_bits(model_type: str, sizes: str, name: str) -> None:
     )
     assert isinstance(engine, BatchEngine)
     rng = random.Random(1)
-    # A twelfth of the sequences may fill the context.
-    most_tokens = [config.block_size, *[config.block_size // 6] * 11] * 2
+    # A sixth of the sequences may fill the context.
+    most_tokens = [config.block_size, *[config.block_size // 6] * 5] * 4
     lengths = [rng.randint(3, most) for most in most_tokens]
     texts = [[rng.randrange(101) for _ in range(length)] for length in lengths]
     alone = [decode_in_batches(engine, [text], 1, seed=0)[0] for text in texts]
