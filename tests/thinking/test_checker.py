@@ -7,7 +7,7 @@ import pytest
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, solve
 from anexa.thinking.checker import check
 from anexa.thinking.expressions import Calculation
-from anexa.thinking.thoughts import write_value
+from anexa.thinking.thoughts import write_facts, write_value
 
 SEVENS = "7*1=7,7*2=14,7*3=21,7*4=28,7*5=35,7*6=42,7*7=49,7*8=56,7*9=63"
 EIGHTEENS = "18*1=18,18*2=36,18*3=54,18*4=72,18*5=90,18*6=108,18*7=126,18*8=144,18*9=162"
@@ -266,6 +266,19 @@ def test_what_a_line_has_used_is_no_source_of_another(second: str) -> None:
     assert report.true_steps == 3
     assert not report.sourced
     assert [one.source for one in report.lines[2].operands] == ["line", "nowhere"]
+
+
+@pytest.mark.parametrize("end", ["", ":=A5/(A2-A2)+(A3+A1)"])
+def test_no_line_may_go_on_with_a_quotient_that_leaves_a_remainder(end: str) -> None:
+    facts = ",".join(write_facts("/", 7, 2))
+    thought = (
+        f"A7/a2:{facts}:A3 R 1{end}\nA3+a1:A:3+1+0=04:A4:=A5/(A2-A2)+A4\n"
+        "A2-a2:A:2=2,A:02-2-0=0:A0:=A5/A0+A4"
+    )
+    report = check("5/(2-2)+(7/2+1)", thought, BY_ZERO)
+    assert report.solves_question is False
+    assert not report.all_true
+    assert report.first_error is not None
 
 
 def test_a_step_before_a_refusal_cannot_be_left_out() -> None:

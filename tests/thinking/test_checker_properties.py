@@ -107,6 +107,10 @@ ONES = Calculation("*", Calculation("+", 1, 1), Calculation("+", 1, 1))
 OPPOSITE = Calculation("*", Calculation("-", 1, 3), Calculation("-", 3, 1))
 INEXACT_LATE = Calculation("+", Calculation("*", 1, 2), Calculation("/", 3, 2))
 INEXACT_TWICE = Calculation("-", Calculation("/", 3, 2), Calculation("/", 3, 2))
+DIVIDED_BY_ZERO = Calculation("/", 3, Calculation("-", 2, 2))
+BY_ZERO_LATE = Calculation("+", Calculation("*", 1, 2), DIVIDED_BY_ZERO)
+BY_ZERO_EARLY = Calculation("+", DIVIDED_BY_ZERO, Calculation("*", 1, 2))
+BY_ZERO_BEFORE_INEXACT = Calculation("+", DIVIDED_BY_ZERO, Calculation("/", 3, 2))
 
 
 def operations_of(
@@ -126,12 +130,16 @@ def operations_of(
     yield from operations_of(right, lambda new: rest(Calculation(operation, left, new)))
 
 
-def all_thoughts(node: Calculation) -> set[tuple[str, ...]]:
-    """List the thoughts that work out a calculation, in any order that its brackets allow.
+def all_thoughts(node: Calculation, answer: str) -> set[tuple[str, ...]]:
+    """List the thoughts that lead from a calculation to its answer, in any order of brackets.
 
     The operands of sums and products are in any order too. A thought may end at any division that
-    is refused because of its remainder.
+    is refused because of its remainder; before a division by zero, all that comes before it has to
+    be worked out.
     """
+    operation, _, divisor, _ = next(operations_of(node))
+    if answer == BY_ZERO and operation == "/" and divisor == 0:
+        return {()}
     thoughts: set[tuple[str, ...]] = set()
     for operation, a, b, rest in operations_of(node):
         if operation == "/" and b == 0:
@@ -144,12 +152,14 @@ def all_thoughts(node: Calculation) -> set[tuple[str, ...]]:
         step = write_step(operation, a, b)
         after = rest(step.value)
         if step.remainder and (isinstance(after, Calculation) or min(a, b) < 0):
+            if answer != INEXACT:
+                continue
             after = 0
         for way in ways:
             turned = write_step(*way)
             if isinstance(after, Calculation):
                 text = turned.add_remaining(str(after)).text
-                thoughts |= {(text, *others) for others in all_thoughts(after)}
+                thoughts |= {(text, *others) for others in all_thoughts(after, answer)}
             else:
                 thoughts.add((turned.text,))
     return thoughts
@@ -160,17 +170,20 @@ def all_thoughts(node: Calculation) -> set[tuple[str, ...]]:
 @example(OPPOSITE, None)
 @example(INEXACT_LATE, None)
 @example(INEXACT_TWICE, None)
+@example(BY_ZERO_LATE, None)
+@example(BY_ZERO_EARLY, None)
+@example(BY_ZERO_BEFORE_INEXACT, None)
 def test_the_lines_may_be_in_any_order_that_the_brackets_allow(
     chain: Calculation, data: st.DataObject | None
 ) -> None:
-    _, answer = solve(chain)
-    assume(answer != BY_ZERO)
-    thoughts = sorted(all_thoughts(chain))
+    steps, answer = solve(chain)
+    assume(steps)  # 5/0 needs no thought
+    thoughts = sorted(all_thoughts(chain, answer))
     for lines in thoughts if data is None else [data.draw(st.sampled_from(thoughts))]:
         report = check(str(chain), "\n".join(lines), answer)
         assert agrees(report), lines
         assert report.solves_question
-        if answer != INEXACT:
+        if answer not in (BY_ZERO, INEXACT):
             question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
             assert agrees(check(question, "\n".join(lines), answer)), lines
 
@@ -179,12 +192,15 @@ def test_the_lines_may_be_in_any_order_that_the_brackets_allow(
 @example(ONES, None)
 @example(OPPOSITE, None)
 @example(INEXACT_TWICE, None)
+@example(BY_ZERO_LATE, None)
+@example(BY_ZERO_EARLY, None)
+@example(BY_ZERO_BEFORE_INEXACT, None)
 def test_lines_of_several_orders_are_true_together_only_if_they_are_one_order(
     chain: Calculation, data: st.DataObject | None
 ) -> None:
-    _, answer = solve(chain)
-    assume(answer != BY_ZERO)
-    thoughts = all_thoughts(chain)
+    steps, answer = solve(chain)
+    assume(steps)  # 5/0 needs no thought
+    thoughts = all_thoughts(chain, answer)
     lines = sorted({line for thought in thoughts for line in thought})
     count = len(chain.numbers) - 1
     if data is None:
@@ -203,9 +219,9 @@ def test_lines_of_several_orders_are_true_together_only_if_they_are_one_order(
 def test_any_changed_character_of_a_thought_in_any_order_is_detected(
     chain: Calculation, data: st.DataObject
 ) -> None:
-    _, answer = solve(chain)
-    assume(answer != BY_ZERO)
-    thought = "\n".join(data.draw(st.sampled_from(sorted(all_thoughts(chain)))))
+    steps, answer = solve(chain)
+    assume(steps)  # 5/0 needs no thought
+    thought = "\n".join(data.draw(st.sampled_from(sorted(all_thoughts(chain, answer)))))
     position = data.draw(st.integers(0, len(thought) - 1))
     new = data.draw(st.sampled_from(["", *CHARACTERS]))
     changed = thought[:position] + new + thought[position + 1 :]

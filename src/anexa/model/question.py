@@ -80,9 +80,9 @@ def normalize_question(text: str) -> str:
     if None in spelling.values():
         return UNREADABLE
     text = " ".join("".join(spelling[character] or "" for character in text).split())
+    text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
     while text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
         text = text[1:-1].strip()
-    text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
     if _OTHER_NOTATION.search(text):
         return UNREADABLE
     shorter = _ZEROS.sub("", text)

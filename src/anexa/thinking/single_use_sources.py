@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anexa.thinking.answers import INEXACT
+from anexa.thinking.answers import BY_ZERO, INEXACT
 from anexa.thinking.questions import AskedStep, Question, Reference
 from anexa.thinking.sources import (
     Operand,
@@ -51,7 +51,8 @@ class SingleUseSources(Sources):
         matches: dict[int, list[Reference]] = {}
         for number, step in {} if self._is_finished else self._pending.items():
             if step.steps <= values.keys():
-                found = _match(step, self._asked.operands(step, values), written)
+                a, b = self._asked.operands(step, values)
+                found = None if self._is_wrong_refusal(step, a, b) else _match(step, a, b, written)
                 if found:
                     matches[number] = found
         if matches:
@@ -83,6 +84,14 @@ class SingleUseSources(Sources):
         return self._is_inexact or not any(
             number in self._pending for number in range(len(self._asked.steps))
         )
+
+    def _is_wrong_refusal(self, step: AskedStep, a: int, b: int) -> bool:
+        """Return whether a division leaves a remainder, although the reason for the refusal is 0.
+
+        A thought that goes on with its quotient is wrong: it would have had to end there.
+        """
+        is_division = step.operation == "/" and b != 0
+        return is_division and self._asked.expected == BY_ZERO and compute("/", a, b)[1] != 0
 
     def remaining(
         self, written: Written, value: int, remainder: int, calculation: str
@@ -144,18 +153,18 @@ class SingleUseSources(Sources):
         return None
 
 
-def _match(step: AskedStep, signed: tuple[int, int], written: Written) -> list[Reference] | None:
+def _match(step: AskedStep, a: int, b: int, written: Written) -> list[Reference] | None:
     """Match a line with a step; the operands of sums and products may be in any order.
 
     Args:
         step: the step.
-        signed: values of its operands, with their signs.
+        a: value of its first operand, with its sign.
+        b: value of its second operand.
         written: the expression of the line.
 
     Returns:
         The sources of the line's operands, in their order; None if the line computes another step.
     """
-    a, b = signed
     if step.operation == "/" and b == 0:
         return None
     sides = [step.left, step.right]
