@@ -34,7 +34,7 @@ def test_folders_say_what_they_have(explorer: Explorer) -> None:
     assert not run["chat"]
     assert bundled["chat"]
     assert bundled["steps"] is None
-    assert "it holds no training" in bundled["no_steps"]
+    assert "it holds no training" in bundled["no_steps_reason"]
 
 
 def test_map_lists_weights_before_their_use(explorer: Explorer) -> None:
@@ -146,7 +146,7 @@ def test_damaged_record_is_said(names_model: Path, tmp_path: Path) -> None:
     with exploring(folder, cwd=tmp_path) as damaged:
         [found] = damaged.get("folders")["folders"]
         assert found["steps"] is None
-        assert "line 6" in found["no_steps"]
+        assert "line 6" in found["no_steps_reason"]
         assert damaged.get("map", text="anna")["loss"] > 0  # the model itself can be seen
 
 

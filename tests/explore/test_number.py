@@ -16,7 +16,7 @@ from anexa.explore.number import MAX_TERMS
 from anexa.explore.number_view import Link, Number
 from anexa.explore.overview import describe_map
 from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
-from anexa.explore.responses import line
+from anexa.explore.responses import json_line
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session
@@ -231,7 +231,7 @@ def test_numbers_that_are_not_finite_are_shown(session: Session) -> None:
         for index in elements(trace.values[name].shape, rng, 6):
             found.append(explained(session, where, name, index))
     for number in found:
-        json.loads(line(number.to_dict()))
+        json.loads(json_line(number.to_dict()))
 
 
 @pytest.mark.parametrize(

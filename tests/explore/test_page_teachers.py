@@ -65,7 +65,7 @@ def test_text_that_cannot_be_read_ends_in_a_sentence(explore_page: Any) -> None:
 
 def test_folder_without_steps_has_no_teachers(explore_page: Any, explorer: Explorer) -> None:
     go(explore_page, "#/teachers?folder=1")
-    reason = explorer.get("folders")["folders"][1]["no_steps"]
+    reason = explorer.get("folders")["folders"][1]["no_steps_reason"]
     assert reason in explore_page.locator("#view").inner_text()
 
 

@@ -144,7 +144,7 @@ def test_loss_of_the_text_over_the_steps(explore_page: Any) -> None:
 
 
 def test_folder_without_steps_says_why(explore_page: Any, explorer: Explorer) -> None:
-    reason = explorer.get("folders")["folders"][1]["no_steps"]
+    reason = explorer.get("folders")["folders"][1]["no_steps_reason"]
     go(explore_page, "#/map?folder=1")
     explore_page.locator("#time", has_text=reason).wait_for()
 
@@ -152,7 +152,7 @@ def test_folder_without_steps_says_why(explore_page: Any, explorer: Explorer) ->
 def test_steps_that_come_late_are_not_shown_for_another_folder(
     explore_page: Any, explorer: Explorer
 ) -> None:
-    reason = explorer.get("folders")["folders"][1]["no_steps"]
+    reason = explorer.get("folders")["folders"][1]["no_steps_reason"]
     slider(explore_page).wait_for()  # else its own request could be among the held ones
     held: list[Any] = []
     explore_page.route("**/api/steps?*", lambda route: held.append(route))

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from anexa.server.http_server import listen
+from anexa.server.http_server import bind_socket
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -22,7 +22,7 @@ def test_small_packets_are_sent_at_once(host: str) -> None:
             option.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listener = listen(host, 0)
+        listener = bind_socket(host, 0)
         async with await asyncio.start_server(accept, sock=listener):
             _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
             writer.close()

@@ -16,9 +16,11 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends 
 
 
 def set_up_streams() -> None:
-    """Make output streams escape characters that they cannot encode, and standard input read UTF-8.
+    """Configure the standard streams for any text, whatever the encoding of the locale.
 
-    Generated text and file names may have characters that the encoding of the terminal lacks.
+    Standard output and error escape the characters that they cannot encode, which generated text
+    and file names may have. Standard input is read as UTF-8 if its encoding would be ASCII, unless
+    `PYTHONIOENCODING` sets that.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -35,8 +37,12 @@ def set_up_streams() -> None:
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
     """Print to standard output or error, through the streams that `set_up_streams` configures.
 
-    Without a `file`, `typer.echo` replaces a stream whose encoding is ASCII by its own.
+    Args:
+        text: text to print.
+        nl: whether to end it with a line break.
+        err: whether to print to standard error; default: standard output.
     """
+    # Without `file`, `typer.echo` would replace a stream whose encoding is ASCII by its own.
     typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
 
 

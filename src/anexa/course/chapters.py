@@ -2,7 +2,8 @@
 
 Two kinds of code blocks have a meaning of their own. A `glass-box` block is a live view: the
 address of a view of the glass box, and below it what to look for. A `yours` block has the numbers
-for computing by hand; in the file they are those of nobody in particular.
+for computing by hand, which `Chapter.for_student` replaces; those in the file are for students who
+give no name.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from anexa.course.exercises import EXERCISES
 from anexa.errors import UsageError
 from anexa.names import shell_word
 
+# Code block: its language, and its content.
 BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
+LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")  # target of a link to another chapter
 TEACHERS = "\n## For teachers\n"  # heading of the notes at the end of a chapter
 
 
@@ -40,13 +42,16 @@ class Chapter:
     text: str
 
     def for_student(self, student: str) -> str:
-        """Return the text with the numbers of a student, and the name in the command of the check.
+        """Return the text for a student.
+
+        The student's own numbers are in the `yours` block, and the name in the command
+        `anexa check`.
 
         Args:
-            student: name of the student; empty: nobody in particular.
+            student: name of the student; empty for the text as in the file.
 
         Raises:
-            UsageError: if the name is too long.
+            UsageError: if the name is too long or not printable.
         """
         check_student(student)
         numbers = EXERCISES[self.number].numbers(self.number, student)
@@ -93,7 +98,7 @@ def chapters() -> dict[int, Chapter]:
 
 
 def chapter(number: int) -> Chapter:
-    """Return a chapter.
+    """Return a chapter by its number.
 
     Raises:
         UsageError: if there is no chapter with this number.

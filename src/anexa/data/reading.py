@@ -36,7 +36,7 @@ class InvalidEncoding(AnexaError):
 
     Args:
         message: sentence for the user.
-        offset: offset of the first invalid byte.
+        offset: offset of the first invalid byte in the file.
     """
 
     def __init__(self, message: str, offset: int) -> None:
@@ -50,13 +50,14 @@ def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[st
     Args:
         file: binary file, opened for reading.
         where: name of the file, for error messages.
-        codec: name of the codec of its encoding.
+        codec: name of Python's codec for its encoding, such as "utf-16-le".
 
     Yields:
         The text, in pieces of any length.
 
     Raises:
-        BinaryContent: if the file is of another format, or has a zero byte or character.
+        BinaryContent: if the file begins like one of another format, such as a PDF, or has a NUL
+            byte (in UTF-16 and UTF-32: a NUL character).
         InvalidEncoding: if it has bytes that the encoding does not have.
     """
     is_wide = codec.startswith(("utf-16", "utf-32"))
@@ -93,19 +94,21 @@ def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[st
 
 
 def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]]:
-    """Split a text into documents or pieces, and yield them in lists of about a chunk each.
+    """Split a text into documents or pieces, and yield them in lists.
 
-    With the layout "lines", each line that is not empty is a document, stripped. With "text", the
-    concatenated pieces are the whole text; a piece ends after a line if possible, else before a
-    space, else anywhere. The chunk boundaries do not change the pieces. With "documents", each
-    chunk that is not blank is a document, unchanged.
+    With the layout "lines", each line that is not blank is a document, stripped of white space at
+    both ends. With "text", the pieces have at most `MAX_PIECE` characters, and their concatenation
+    is the text; a piece ends after a line if possible, else before a space, else anywhere. The
+    chunk boundaries do not change the pieces. With "documents", each chunk that is not blank is a
+    document, unchanged.
 
     Args:
         chunks: the text in chunks of any length; with "documents", a chunk for each document.
         layout: layout of the corpus.
 
     Yields:
-        Lists of documents or pieces.
+        Lists of documents or pieces: one list for a chunk, or with "documents" for about
+        `CHUNK_SIZE` characters.
     """
     if layout == "documents":
         yield from _grouped(chunks)

@@ -42,15 +42,15 @@ class NestedLayerKVCache:
         self.values_SC: list[Any] = []
 
     def append(self, k_TC: list[Any], v_TC: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Append the keys and values of T tokens; return the keys and values of all tokens."""
+        """Append the keys and values of T tokens; return `keys_SC` and `values_SC`."""
         self.keys_SC += k_TC
         self.values_SC += v_TC
         return self.keys_SC, self.values_SC
 
     def copy(self, start: int, end: int) -> tuple[list[Any], list[Any]]:
-        """Copy the keys and values of the tokens from `start` up to `end`, (T, C) each."""
+        """Copy the keys and values of tokens `start` to `end` − 1; each has a row per token."""
         return self.keys_SC[start:end], self.values_SC[start:end]  # rows are never changed
 
     def truncate(self, length: int) -> None:
-        """Remove all tokens after the first `length`."""
+        """Keep the first `length` tokens, and remove the others."""
         del self.keys_SC[length:], self.values_SC[length:]

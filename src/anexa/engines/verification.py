@@ -18,11 +18,12 @@ from anexa.model.weights import Weight, Weights, initial_weights
 # gradient, so the rounding error of a gradient near 0 counts in full.
 BOUNDS = {"float64": 1e-9, "float32": 1e-5}
 WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
-STEPS = 10
+STEPS = 10  # training steps after which weights are compared
 OPTIMIZERS = (
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, name="muon"),
 )
+# Token ids of the batch.
 SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 
@@ -30,7 +31,8 @@ SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 class Comparison:
     """Differences between an engine and `scalar` in float64.
 
-    A difference is the largest one of two numbers, divided by the largest number of `scalar`.
+    A difference is relative: see `relative_difference`; of several weights, it is that of the
+    weight in which it is largest.
 
     Attributes:
         model_type: name of the architecture.
@@ -38,11 +40,10 @@ class Comparison:
         dtype: precision of the engine, "float32" or "float64".
         logits: difference of the logits of a sequence.
         loss: difference of the loss of a batch.
-        gradients: difference of the gradients, of the weight in which it is largest.
-        weights: difference of the weights after the training steps of AdamW and of Muon, of the
-            weight in which it is largest.
-        cached: difference between the engine's own logits with a cache, token by token, and
-            without.
+        gradients: difference of the gradients of the weights.
+        weights: difference of the weights after training, with AdamW and with Muon.
+        cached: difference between the engine's own logits of single tokens with a KV cache, and of
+            the whole sequence without.
         bound: largest allowed difference, except of `weights`.
         weights_bound: largest allowed difference of `weights`.
     """
@@ -85,10 +86,15 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
 
 
 def verify(steps: int = STEPS) -> Iterator[Comparison]:
-    """Yield the comparison of each engine with `scalar`, for each architecture and precision.
+    """Compare each engine whose library is installed with `scalar`, for each architecture.
+
+    The engines `scalar` and `lists` compute in float64 only, the others in float32 too.
 
     Args:
         steps: number of training steps after which weights are compared; default: `STEPS`.
+
+    Yields:
+        A comparison for each architecture, engine and precision.
     """
     candidates = [
         (name, dtype)
@@ -158,18 +164,22 @@ class _Results:
 
 
 def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> float:
-    """Return the largest difference of two numbers, divided by the largest number of `expected`.
+    """Return max |actual − expected| / max |expected|; NaN if a number is NaN.
 
-    It is NaN if a number is NaN.
+    Args:
+        actual: numbers to compare.
+        expected: numbers to compare with, as many.
     """
     differences = [abs(a - b) for a, b in zip(actual, expected, strict=True)]
     return _max_or_nan(differences) / max(map(abs, expected))
 
 
 def max_weight_difference(actual: Weights, expected: Weights) -> float:
-    """Return the relative difference of the weight in which it is largest.
+    """Return the largest `relative_difference` of a weight; NaN if a number is NaN.
 
-    It is NaN if a number is NaN.
+    Args:
+        actual: weights by name.
+        expected: weights to compare with, with the same names.
     """
     return _max_or_nan(
         [relative_difference(actual[name].data, expected[name].data) for name in expected]

@@ -20,7 +20,7 @@ from anexa.explore.number import explain_number
 from anexa.explore.overview import describe_folder, describe_map, thumbnails
 from anexa.explore.quantities import QuantityName, read_tensor
 from anexa.explore.reading import read_sequence
-from anexa.explore.responses import JobResponse, run_job, tensors_response, to_json
+from anexa.explore.responses import JobResponse, json_response, run_job, tensors_response
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
 from anexa.explore.trial_run import COMMAND, STEPS
@@ -117,7 +117,10 @@ class Versus:
 
 
 InScene = Annotated[Scene, Depends(scene_of)]
+"""Parameter of a route: the scene that the query of a request names."""
+
 InVersus = Annotated[Versus, Depends()]
+"""Parameter of a route: how the scene to compare with differs, from the query of a request."""
 
 
 def _add_views(app: FastAPI, session: Session) -> None:
@@ -127,12 +130,12 @@ def _add_views(app: FastAPI, session: Session) -> None:
     def folders() -> Response:
         with session.lock:
             found = [describe_folder(folder, i) for i, folder in enumerate(session.folders)]
-        return to_json({"folders": found, "version": __version__})
+        return json_response({"folders": found, "version": __version__})
 
     @app.get("/api/map")
     def map_view(scene: InScene) -> Response:
         with session.lock:
-            return to_json(describe_map(session, scene))
+            return json_response(describe_map(session, scene))
 
     @app.get("/api/thumbnails")
     def thumbnails_view(
@@ -153,7 +156,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
     def differences_view(scene: InScene, versus: InVersus) -> Response:
         with session.lock:
             found = compare_scenes(session, scene, versus.scene(scene))
-        return to_json(asdict(found))
+        return json_response(asdict(found))
 
     @app.get("/api/window")
     def window_view(
@@ -184,36 +187,36 @@ def _add_views(app: FastAPI, session: Session) -> None:
         with session.lock:
             element = parse_index(index)
             number = explain_number(session, scene, tensor, element, quantity, versus.scene(scene))
-        return to_json(number.to_dict())
+        return json_response(number.to_dict())
 
     @app.get("/api/text")
     def text_view(scene: InScene, sequence: int = 0) -> Response:
         with session.lock:
             folder = session.folder(scene.folder)
             found = read_sequence(session.trace(scene), folder.tokenizer, sequence=sequence)
-        return to_json(asdict(found))
+        return json_response(asdict(found))
 
     @app.get("/api/vocabulary")
     def vocabulary_view(folder: int = 0) -> Response:
         with session.lock:
             opened = session.folder(folder)
         tokens = tokens_of(opened.tokenizer, range(opened.config.vocab_size))
-        return to_json({"tokens": tokens})
+        return json_response({"tokens": tokens})
 
     @app.get("/api/steps")
     def steps_view(folder: int = 0) -> Response:
         with session.lock:
             run = session.folder(folder).run
-            return to_json({"records": [vars(record) for record in run.records]})
+            return json_response({"records": [vars(record) for record in run.records]})
 
     @app.get("/api/trial")
     def trial_view() -> Response:
-        return to_json({"command": COMMAND, "steps": STEPS})
+        return json_response({"command": COMMAND, "steps": STEPS})
 
     @app.get("/api/documents")
     def documents_view(step: int, folder: int = 0) -> Response:
         with session.lock:
-            return to_json({"documents": session.folder(folder).run.documents(step)})
+            return json_response({"documents": session.folder(folder).run.documents(step)})
 
 
 def _add_jobs(app: FastAPI, session: Session) -> None:
@@ -261,7 +264,7 @@ def parse_index(text: str) -> tuple[int, ...]:
     """Parse the index of an element, such as 0,3,5; empty for a scalar.
 
     Raises:
-        UsageError: if the text is not a list of numbers.
+        UsageError: if the text is not a list of whole numbers, separated by commas.
     """
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     if not all(part.isdecimal() and len(part) < 10 for part in parts):

@@ -12,7 +12,7 @@ from anexa.explore import rules
 from anexa.explore.rule import Array, Index, Rule
 
 NUM_POINTS = 129  # odd: 0, where ReLU has its corner, is one of them
-LEAST = 4.0  # the curve is shown from −4 to 4 at least
+MIN_HALF_WIDTH = 4.0  # the inputs of a curve are from −4 to 4 at least
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def _sample(
     x, y = float(rule.inputs[0][index]), float(rule.output[index])
     if not (math.isfinite(x) and math.isfinite(y)):
         return None
-    width = max(LEAST, 1.25 * abs(x))
-    grid = np.linspace(-width, width, NUM_POINTS)
+    half_width = max(MIN_HALF_WIDTH, 1.25 * abs(x))
+    grid = np.linspace(-half_width, half_width, NUM_POINTS)
     _, slopes = rule.slopes(0, index)
     name = type(rule).__name__
     return SampledCurve(

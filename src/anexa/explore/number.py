@@ -96,7 +96,7 @@ class _Explainer:
         elif self._folder.replay:
             note = "A weight: it comes from training. Choose a step to see what made it."
         else:
-            note = f"A weight: it comes from training, but {self._folder.no_steps}."
+            note = f"A weight: it comes from training, but {self._folder.no_steps_reason}."
         dtype = as_array(self._folder.model.weights[self._tensor]).dtype.name
         return replace(self._plain("value", self._explained.value, note), dtype=dtype)
 

@@ -42,7 +42,7 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
         "config": asdict(config),
         "chat": folder.model.chat_template is not None,
         "steps": {"first": run.first_step, "last": run.last_step} if run else None,
-        "no_steps": folder.no_steps or None,
+        "no_steps_reason": folder.no_steps_reason or None,
         "example": {example.kind: example.text},
     }
 

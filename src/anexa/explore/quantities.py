@@ -70,7 +70,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
     if name in session.trace(scene).nodes:
         raise UsageError(f"{what}: only the weights of a run after a step have one")
     if folder.replay is None:
-        raise UsageError(f"{what}: {folder.no_steps}")
+        raise UsageError(f"{what}: {folder.no_steps_reason}")
     if step is None:
         raise UsageError(f"{what} without a step: choose one on the loss curve")
     if step == folder.replay.first_step:

@@ -16,13 +16,13 @@ from anexa.errors import AnexaError
 from anexa.explore.quantities import encode_tensors
 
 
-def to_json(content: Any) -> Response:
+def json_response(content: Any) -> Response:
     """Create a JSON response, with NaN and the infinities as strings."""
-    return Response(line(content), media_type="application/json")
+    return Response(json_line(content), media_type="application/json")
 
 
-def line(content: Any) -> str:
-    """Convert a value to JSON in one line, with NaN and the infinities as strings."""
+def json_line(content: Any) -> str:
+    """Convert a value to a line of JSON, with its line break; NaN and the infinities as strings."""
     return json.dumps(_finite(content), ensure_ascii=False) + "\n"
 
 
@@ -101,10 +101,12 @@ def run_job(
         job: generator that yields its progress, and returns its result.
         lock: lock to hold while the job computes; it is free between two reports, so that the page
             stays usable.
-        closing: event that is set when the server shuts down; then the job ends without a result.
+        closing: event that is set when the server shuts down; then the job is canceled, and its
+            last line is an error.
 
     Yields:
-        A line of JSON for each report of progress, and one for the result or the error.
+        A line `{"progress": …}` for each report, and at the end `{"result": …}`, or
+        `{"error": …}` with a sentence for the user.
     """
     try:
         while not closing.is_set():
@@ -113,11 +115,11 @@ def run_job(
                 with lock:
                     progress = next(job)
             except StopIteration as end:
-                yield line({"result": end.value})
+                yield json_line({"result": end.value})
                 return
-            yield line({"progress": progress})
-        yield line({"error": "the program was stopped: start it again"})
+            yield json_line({"progress": progress})
+        yield json_line({"error": "the program was stopped: start it again"})
     except AnexaError as error:
-        yield line({"error": str(error)})
+        yield json_line({"error": str(error)})
     finally:
         job.close()

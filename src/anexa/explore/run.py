@@ -15,7 +15,7 @@ from anexa.explore.app import AddPages, create_app
 from anexa.explore.overview import example_scene
 from anexa.explore.session import Session
 from anexa.ranges import Range
-from anexa.server.http_server import Server, address_of, listen
+from anexa.server.http_server import Server, address_of, bind_socket
 
 HOST = "127.0.0.1"
 HOSTS = (HOST, "localhost")
@@ -45,7 +45,10 @@ def run(
     """
     Range(int, ge=0, le=65535).check("--port", port)
     token = secrets.token_urlsafe(16)
-    with tempfile.TemporaryDirectory(prefix="anexa-") as scratch, listen(HOST, port) as listener:
+    with (
+        tempfile.TemporaryDirectory(prefix="anexa-") as scratch,
+        bind_socket(HOST, port) as listener,
+    ):
         session = Session(paths, Path(scratch))
         server = Server(
             create_app(session, token, HOSTS, add_pages), get_workers=lambda: (session,), show=show

@@ -53,7 +53,10 @@ class LRUCache(Generic[Value]):
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Return the value of a key, computing it if it is not in the cache."""
+        """Return the value of a key, computing it if it is not in the cache.
+
+        Values that do not fit any longer are dropped, the least recently used first.
+        """
         if key not in self._values:
             self._values[key] = compute()
         self._values.move_to_end(key)
@@ -68,14 +71,16 @@ class OpenFolder:
     """An open model folder, and the steps of its training run if they can be repeated.
 
     Args:
-        path: model folder, or JSON file; None means the bundled model.
+        path: model folder, or JSON or GGUF file; None means the bundled model.
 
     Attributes:
-        path: path of the folder.
+        path: path of the folder or file.
         name: name of the model.
-        model: content of the folder.
+        model: configuration, weights and tokenizer.
+        config: architecture and sizes of the model.
+        tokenizer: tokenizer of the model.
         replay: replay of the run; None if the steps cannot be repeated.
-        no_steps: a sentence that says why the steps cannot be repeated; empty if they can.
+        no_steps_reason: a sentence that says why the steps cannot be repeated; empty if they can.
 
     Raises:
         AnexaError: if the folder contains no model.
@@ -87,21 +92,21 @@ class OpenFolder:
         self.model = load_model(self.path)
         self.config, self.tokenizer = self.model.config, self.model.tokenizer
         self.replay: Replay | None = None
-        self.no_steps = ""
+        self.no_steps_reason = ""
         try:
             self.replay = Replay(self.path)
         except AnexaError as error:
-            self.no_steps = NOT_KEPT if path is None else str(error)
+            self.no_steps_reason = NOT_KEPT if path is None else str(error)
 
     @property
     def run(self) -> Replay:
-        """The replay of the folder's training run, which repeats its steps.
+        """The replay of the folder's training run: `replay`, if there is one.
 
         Raises:
             AnexaError: if the steps of the run cannot be repeated.
         """
         if self.replay is None:
-            raise AnexaError(self.no_steps)
+            raise AnexaError(self.no_steps_reason)
         return self.replay
 
     def weights(self, step: int | None) -> Weights:
@@ -111,7 +116,7 @@ class OpenFolder:
             step: number of completed steps; None means the weights in the folder.
 
         Raises:
-            AnexaError: if the run has no such step.
+            AnexaError: if the run has no such step, or its steps cannot be repeated.
             ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
         """
         return self.model.weights if step is None else hurry(self.run.state(step)).weights
@@ -128,7 +133,8 @@ class OpenFolder:
             weights: weights of the scene, with which the answer to a question is generated.
 
         Raises:
-            AnexaError: if the model cannot read the text, or there is no such training batch.
+            AnexaError: if the model cannot read the text, the scene has a training batch but no
+                step, or the run has no such batch.
         """
         if scene.kind == "batch":
             if scene.step is None:
@@ -162,7 +168,10 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """True: the server need not wait for jobs before it shuts down, as it cancels them."""
+        """Whether the server may shut down without waiting, as in `StoppableWorker`: always.
+
+        Running jobs are canceled, not waited for.
+        """
         return True
 
     def shut_down(self) -> None:
@@ -193,13 +202,24 @@ class Session:
         return self.folders[number]
 
     def weights(self, scene: Scene) -> Weights:
-        """Return the weights of a scene by name, with its switches applied."""
+        """Return the weights of a scene by name, with its switches applied.
+
+        Raises:
+            AnexaError: if there is no such folder, step or switch.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        """
         folder = self.folder(scene.folder)
         edits = [parse_edit(edit) for edit in scene.edits]
         return apply_edits(folder.config, folder.weights(scene.step), edits)
 
     def trace(self, scene: Scene) -> Trace:
-        """Compute a scene, or take its computation from the cache."""
+        """Return the trace of a scene, computing it if it is not in the cache.
+
+        Raises:
+            AnexaError: if the weights or the input of the scene cannot be made: see `weights`, and
+                `OpenFolder.batch`.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        """
 
         def compute() -> Trace:
             folder, weights = self.folder(scene.folder), self.weights(scene)
@@ -215,7 +235,10 @@ def trace_bytes(trace: Trace) -> int:
 
 
 def hurry(job: Generator[Any, None, Result]) -> Result:
-    """Run a job and return its result, if it finishes within `MAX_WAIT`.
+    """Run a job and return its result, if it finishes within `MAX_WAIT`; otherwise cancel it.
+
+    Args:
+        job: generator that returns the result; the time is checked after each value that it yields.
 
     Raises:
         ReplayNeeded: if the job takes longer.
@@ -233,7 +256,10 @@ def hurry(job: Generator[Any, None, Result]) -> Result:
 
 
 def token_ids(batch: Batch) -> list[list[int]]:
-    """Return the token ids of each sequence of a batch: the inputs and the final target."""
+    """Return the token ids of each sequence of a batch, without padding.
+
+    They are the inputs up to the last position that has a target, and that target.
+    """
     inputs = np.reshape(batch.inputs, batch.shape)
     targets = np.reshape(batch.targets, batch.shape)
     found = []

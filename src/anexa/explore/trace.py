@@ -1,4 +1,4 @@
-"""A computation kept whole: every tensor of a batch, its gradient, and the rule that made it."""
+"""Trace of a batch: its tensors, their gradients, and the rules of their operations."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from anexa.graph.symbols import RecordedOperation
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
+# Names of tensors.
 LOSS = "loss"
 LOGITS = "logits"
 
@@ -53,16 +54,23 @@ class Trace:
 
     Weights have Hugging Face's names. The output of an operation with a weight has the name of its
     module, as PyTorch's hooks know it (`h.0.mlp.c_fc`); that of any other operation is
-    called after its layer and the operation (`h.0.gelu`). Attention has the
-    intermediate tensors `.scores` and `.pattern`, a norm `.scale` and `.mean`.
+    called after its layer and the operation (`h.0.gelu`). Attention has the intermediate tensors
+    `.scores`, `.log_sum` and `.pattern`, a norm `.scale` and `.mean`, the loss `.log_sum` and
+    `.probabilities`.
 
     Activations have the axis B of the batch in front.
 
+    Args:
+        batch: token sequences and targets.
+        weights: weights by name.
+
     Attributes:
-        values: tensors by name.
-        grads: dL/d(tensor); intermediate results of norms and of the loss have none.
-        nodes: how each tensor was made; weights have no node.
-        consumers: nodes that each tensor is an input of, with its position among their inputs.
+        values: tensors by name, the weights among them.
+        grads: dL/d(tensor) by name. Of the intermediate tensors only `.scores` and `.pattern` have
+            one.
+        nodes: the node of each tensor, by its name; weights have none.
+        consumers: by name of a tensor, the nodes with a gradient that it is an input of, each with
+            its index among their inputs.
         batch: token sequences and targets that were the input.
     """
 
@@ -242,6 +250,8 @@ RULES: dict[type[Operation[Any]], type[Rule]] = {
     operations.ReLU: rules.ReLU,
     operations.SwiGLU: rules.SwiGLU,
 }
+"""Rules that need only the inputs and the output of their operation; `_Builder` and `_simple_rule`
+create the others."""
 
 
 def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Rule:

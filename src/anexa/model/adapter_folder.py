@@ -87,14 +87,18 @@ class AdapterFolder(ModelFolder):
 
     @cached_property
     def weight_files(self) -> tuple[Path, list[Path]]:
-        """The file of the adapter, and the list of weight files: the base model's, and this one."""
+        """The adapter file, and all weight files: those of the base model and the adapter file."""
         path = self.path / ADAPTER_WEIGHTS
         if not path.exists():
             raise AnexaError(f"the adapter in {self.path} cannot be opened: no {ADAPTER_WEIGHTS}")
         return path, [*self.base.weight_files[1], path]
 
     def read_weights(self) -> tuple[Weights, Path]:
-        """Read the weights of the base model, merged with the adapter, and the adapter's path."""
+        """Read the weights of the base model, and merge the adapter into them.
+
+        Returns:
+            The merged weights by name, and the path of the adapter file, for error messages.
+        """
         path, config = self.weight_files[0], self.config
         weights, base_path = self.base.read_weights()
         weights = validate_weights(weights, config, base_path)
@@ -143,8 +147,9 @@ class AdapterFolder(ModelFolder):
 def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
     """List the folders in which the base model of an adapter may be, the likeliest first.
 
-    These are the path in its settings, a folder of that name beside the adapter or beside the
-    folder that it is in (that of the run which trained it), and the copy in the cache of the Hub.
+    These are the path in its settings; a folder of that name beside the folder of the adapter, or
+    beside the parent of that folder (an adapter may be inside the folder of its run); and the copy
+    in the cache of the Hub.
 
     Args:
         adapter: folder of the adapter.

@@ -22,6 +22,7 @@ MAX_PIECE = 128  # characters of a piece; SentencePiece's default limit is 16
 SPACE = "▁"  # character that stands for a space in pieces
 
 Field: TypeAlias = int | bytes
+"""Value of a field of a protocol buffer: an int if its wire type is varint, otherwise its bytes."""
 
 
 class PieceType(IntEnum):
@@ -41,9 +42,9 @@ class Piece:
 
     Attributes:
         text: the token's text, in which ▁ stands for a space.
-        score: priority; the neighbors that join to the piece with the highest score are merged
+        score: priority of the merges that result in this piece; those with the highest score come
             first.
-        type: whether it is text, a byte, a control token, unknown or unused.
+        type: type of the piece, such as text, byte or control token.
     """
 
     text: str
@@ -57,7 +58,7 @@ class SentencePieceModel:
 
     Attributes:
         pieces: pieces by id.
-        add_dummy_prefix: whether a space is put before a text.
+        add_dummy_prefix: whether encoding puts a space before the text.
     """
 
     pieces: list[Piece]
@@ -65,10 +66,11 @@ class SentencePieceModel:
 
 
 def parse_sentencepiece(data: bytes) -> SentencePieceModel:
-    """Read the content of a `tokenizer.model`.
+    """Parse the content of a `tokenizer.model`.
 
     Raises:
-        AnexaError: if it is damaged, or is not BPE with byte fallback and without normalization.
+        AnexaError: if it is damaged or larger than `MAX_BYTES`, or is not BPE with byte fallback,
+            without normalization and without unused pieces.
     """
     if len(data) > MAX_BYTES:
         raise AnexaError(f"it has {len(data):,} bytes, more than any tokenizer needs")
@@ -100,10 +102,10 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
 
 
 def sentencepiece_merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
-    """Return the merges of BPE that join characters to the pieces, in order.
+    """Return the merges of BPE that join characters to the pieces, the highest score first.
 
-    SentencePiece joins whichever neighbors give the piece with the highest score, so each piece has
-    a merge for every pair of pieces that it can be joined from.
+    SentencePiece joins the two neighbors that result in the piece with the highest score, so each
+    piece has a merge for every pair of pieces that it can be joined from.
     """
     ids = {piece.text: i for i, piece in enumerate(pieces) if piece.type == PieceType.NORMAL}
     ranked = sorted(ids, key=lambda text: (-pieces[ids[text]].score, ids[text]))
@@ -121,11 +123,11 @@ def merge_scores(merges: list[tuple[str, str]], vocabulary: set[str]) -> dict[st
         vocabulary: pieces that SentencePiece may join.
 
     Returns:
-        −1, −2, … for each piece that a merge gives, in the order of the merges.
+        The score of each piece that a merge results in: −1, −2, …, in the order of the merges.
 
     Raises:
-        AnexaError: if there are no such scores: the merges of a piece are not in sequence, or a
-            pair of pieces that gives a third one is not among the merges.
+        AnexaError: if there are no such scores, as the merges that result in the same piece are not
+            consecutive, or two pieces whose concatenation is a piece have no merge.
     """
     order = [text for text, _ in groupby(left + right for left, right in merges)]
     scores = {text: -float(rank) for rank, text in enumerate(order, 1)}

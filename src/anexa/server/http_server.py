@@ -24,24 +24,25 @@ from anexa.server.limits import MAX_HEADER_BYTES
 from anexa.server.middleware import RequestIds
 from anexa.server.protection import refuse
 
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 1000  # open at a time; requests of further connections are refused
 IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
 FORCED_EXIT_DELAY = 1.0  # seconds to send the last errors before connections are closed
 WRITE_TIMEOUT = 60.0  # seconds after which a client that does not read is disconnected
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a socket that listens on an address.
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Create a TCP socket and bind it to an address, for a server to listen on.
 
     Args:
         host: name or address of this computer, such as "localhost".
         port: port; 0 for any free port.
 
     Returns:
-        The listening socket.
+        The socket, which does not listen yet.
 
     Raises:
-        AnexaError: if `host` is not an address of this computer, or the port is in use.
+        AnexaError: if `host` is not an address of this computer, or the port is in use or not
+            permitted.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small packets at once (TCP_NODELAY) only if the socket names its protocol. If it
@@ -62,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(host: str, listener: socket.socket) -> str:
-    """Return the URL of a listening socket, for browsers and clients."""
+    """Return the URL of a socket from `bind_socket`, for browsers and clients."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 
@@ -74,7 +75,10 @@ class Connection(H11Protocol):
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer within which the client must send a request."""
+        """Start the timer within which the client must send a request.
+
+        Requests of a connection beyond `MAX_CONNECTIONS` are refused.
+        """
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self.app = RequestIds(refuse_connection)
@@ -157,8 +161,8 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         grace: seconds for running requests to finish.
-        get_workers: function that returns what computes, such as the workers of the loaded models.
-        show: function for a line to the user, called if there are running requests to wait for.
+        get_workers: function that returns the workers to stop, such as those of the loaded models.
+        show: function that shows a sentence to the user, called if the server waits for requests.
     """
 
     def __init__(
@@ -188,8 +192,8 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Context manager in which signals shut down the server.
 
-        The first signal does it gracefully: running requests may finish. The second one does it at
-        once.
+        After the first signal, running requests may finish within `grace` seconds; a second signal
+        ends them at once.
         """
         if sys.platform == "win32":  # where event loops do not support signal handlers
             with super().capture_signals():

@@ -52,7 +52,7 @@ class Options(SamplingFields):
 
 
 class ModelRequest(schemas.RequestModel):
-    """Fields of every request: the name of the model."""
+    """Field of every request body: the name of the model."""
 
     model: str | None = Field(
         None, description="served model name, with or without `:latest`; the first one by default"
@@ -60,7 +60,7 @@ class ModelRequest(schemas.RequestModel):
 
 
 class AnswerRequest(ModelRequest):
-    """Fields of `POST /api/generate` and `POST /api/chat`."""
+    """Fields that the bodies of `POST /api/generate` and `POST /api/chat` share."""
 
     stream: bool | None = Field(None, description="true by default")
     think: bool | Literal["low", "medium", "high", "max"] | None = Field(
@@ -71,7 +71,9 @@ class AnswerRequest(ModelRequest):
     truncate: bool | None = Field(
         None, description="whether the oldest turns of a conversation that is too long are dropped"
     )
-    shift: object = Field(None, description="without effect: a text ends where the context does")
+    shift: object = Field(
+        None, description="without effect: generation stops when the context is full"
+    )
     format: str | dict[str, Any] | None = Field(
         None, description='"json" for a JSON object, or a JSON schema'
     )
@@ -135,7 +137,9 @@ class OllamaMessage(schemas.RequestModel):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Text | None = None
-    thinking: object = Field(None, description="without effect: thoughts are not given back")
+    thinking: object = Field(
+        None, description="without effect: the model does not see the thoughts of earlier answers"
+    )
     images: Annotated[Unsupported, Neutral([])] = None
     tool_calls: Annotated[Unsupported, Neutral([])] = None
 
@@ -158,7 +162,7 @@ class ShowRequest(ModelRequest):
 
     model_config = schemas.examples({"model": "anexa"})
 
-    name: str | None = Field(None, description="older name of model")
+    name: str | None = Field(None, description="older name of the field `model`")
     system: Annotated[Unsupported, Neutral("")] = None
     template: Annotated[Unsupported, Neutral("")] = None
     options: Annotated[Unsupported, Neutral({})] = None
@@ -176,7 +180,9 @@ class AnswerResponse(schemas.ResponseModel):
 
     Durations are in nanoseconds. `total_duration` is the time from the request to its last token,
     `prompt_eval_duration` the time to its first token, and `eval_duration` the time from the first
-    token to the last. `load_duration` is 0: the model is loaded already.
+    token to the last. `load_duration` is 0: the model is loaded already. `prompt_eval_count` is the
+    number of tokens of the prompt, `eval_count` that of the generated tokens. The `done_reason`
+    "load" answers a request without a prompt, with which Ollama's clients load a model.
     """
 
     model: str
@@ -216,7 +222,7 @@ class ChatResponse(AnswerResponse):
 
 
 class Details(schemas.ResponseModel):
-    """Architecture, size and format of a model."""
+    """Architecture, size and format of a model; `parameter_size` is a text such as "804.6K"."""
 
     parent_model: Literal[""]
     format: Literal["safetensors"]
@@ -246,11 +252,11 @@ class TagList(schemas.ResponseModel):
 class ShowResponse(schemas.ResponseModel):
     """Response of `POST /api/show`: a served model."""
 
-    modelfile: str
+    modelfile: str = Field(description="name and default sampling parameters, as a Modelfile")
     parameters: str = Field(description="default sampling parameters")
     template: str = Field(description="chat template, in Jinja")
     details: Details
-    model_info: Mapping[str, Any]
+    model_info: Mapping[str, Any] = Field(description="sizes of the model, under GGUF's keys")
     capabilities: list[Literal["completion", "thinking"]]
     modified_at: str
 

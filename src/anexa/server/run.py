@@ -10,7 +10,7 @@ from anexa.names import shown
 from anexa.ranges import Range
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
-from anexa.server.http_server import Server, address_of, listen
+from anexa.server.http_server import Server, address_of, bind_socket
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     """
     Range(int, ge=0, le=65535).check("--port", port)
     Range(float, ge=0).check("--grace", grace)
-    listener = listen(host, port)
+    listener = bind_socket(host, port)
     errors: list[AnexaError] = []
 
     def on_loaded(error: AnexaError | None) -> None:

@@ -13,14 +13,15 @@ from anexa.model.config import ModelConfig
 from anexa.names import quoted
 from anexa.training.config import TrainConfig
 
-LAYERS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+LAYERS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")  # group: a layer or a range of layers
 LAYER = re.compile(r"\.(\d+)\.")  # number of a layer in the name of a weight
+# Name of a gain or bias of a normalization, such as h.0.ln_1.weight or model.norm.weight.
 NORM = re.compile(r"(?:^|[._])(?:ln|\w*norm)(?:_\w+)?\.(?:weight|bias)$")
-GROUPS = ("embeddings", "positions", "norms", "head")
+GROUPS = ("embeddings", "positions", "norms", "head")  # groups that are not layers
 
 
 def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
-    """Return the names of the weights that a run leaves as they are, from groups of weights.
+    """Return the names of the weights in some groups, which a run is not to train.
 
     Args:
         groups: groups separated by commas: embeddings, positions, norms (gains and biases of all
@@ -31,8 +32,8 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
         The names of the weights that keep their values.
 
     Raises:
-        UsageError: if there is no such group, it has no adapters in a run that trains adapters, or
-            no weight would be left to train.
+        UsageError: if there is no such group or layer, the model has no weights of a group, a group
+            has no adapters in a run that trains only adapters, or no weight is left to train.
     """
     names = [*architecture(config).parameters(config)]
     frozen: set[str] = set()

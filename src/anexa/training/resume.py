@@ -41,17 +41,18 @@ def resume_trainer(
 
     Args:
         folder: model folder of the run.
-        overrides: options that the user gives again; they must equal those of the run, except
-            for `anexa.training.config.CHANGEABLE`, a larger length of a finished run, and the
-            corpus: the same text may be elsewhere now.
+        overrides: options of `anexa train` by name that the user gives again. They must equal those
+            of the run, but for those in `anexa.training.config.CHANGEABLE`; the length of a
+            finished run (`steps`, for example), which may grow; and the path of the corpus, as the
+            text may have been moved.
         options: options that do not change the results.
 
     Returns:
-        The run, before its next step.
+        The trainer of the run, before its next step.
 
     Raises:
-        AnexaError: if there is no checkpoint, the run is finished and not lengthened, or the
-            corpus or the tokenizer has changed.
+        AnexaError: if there is no checkpoint, the run is still running, it is finished and not
+            lengthened, or the corpus or the tokenizer has changed.
         UsageError: if an option differs from the run's.
     """
     check_not_running(folder)
@@ -131,7 +132,7 @@ def build_or_restart(
         options: options that do not change the results.
 
     Returns:
-        The run, before its next step.
+        The trainer of the run, before its next step.
 
     Raises:
         AnexaError: if the corpus, the tokenizer or the folder cannot be used.

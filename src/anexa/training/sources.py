@@ -25,10 +25,11 @@ class SourceRecord:
 
     Attributes:
         name: name of the corpus, for messages.
-        weight: weight as it was given; empty: none.
+        weight: weight in the mixture, as the user wrote it; "" if none was given, so that the share
+            of the corpus is that of its size.
         sha256: hash of the text, in hexadecimal.
         size: size of the text in UTF-8, in bytes; 0 if it is generated.
-        documents: number of documents; None of running text, or if it is not known.
+        documents: number of documents; None for running text, or if it is not known.
         notes: sentences about the encoding, and about what was left out.
     """
 
@@ -80,12 +81,16 @@ def changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
 
 
 def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> str:
-    """Return a clause about the files of a corpus folder that are newer than the start of a run.
+    """Return the end of a message: which files of a corpus folder changed since a run began.
 
     Args:
         folder: model folder of the run, whose record of the corpora was written at its start.
         source: folder of the texts.
-        include: patterns of the files that are read; none: those of texts and of rows.
+        include: patterns of the files that are read; empty for all texts and files with rows.
+
+    Returns:
+        A clause such as "; modified or added since: a.txt, b.txt", or one that says that there is
+        no such file; "" if the run has no record.
     """
     try:
         start = (folder / SOURCES).stat().st_mtime
@@ -101,7 +106,12 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
 
 
 def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
-    """Return the validation loss of each corpus of a mixture, for the weights that are kept."""
+    """Return the validation loss of each corpus of a mixture, for the weights that are kept.
+
+    Returns:
+        The losses in nats per token, by name of the corpus, without the corpora that have no
+        validation sequences; empty for a single corpus, or before the first evaluation.
+    """
     evaluation = state.kept_evaluation
     if evaluation is None or not isinstance(corpus, MixedCorpus):
         return {}

@@ -56,7 +56,7 @@ def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = 
         The tokenizer, with the special tokens of the template.
 
     Raises:
-        AnexaError: if the file does not exist, or has no token that ends a text.
+        AnexaError: if the file does not exist, is no tokenizer, or has no end-of-text token.
         UsageError: if the vocabulary size is out of range.
     """
     adds_bos = documents.layout == "lines"
@@ -86,7 +86,7 @@ def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
         adds_bos: whether the tokenizer adds BOS to prompts.
 
     Raises:
-        AnexaError: if the file does not exist, or has no token that ends a text.
+        AnexaError: if the file does not exist, is no tokenizer, or has no end-of-text token.
     """
     check_tokenizer_spec(spec)
     path = Path(spec)
@@ -112,7 +112,8 @@ def check_tokenizer_spec(spec: str) -> None:
         spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
 
     Raises:
-        AnexaError: if the file does not exist.
+        AnexaError: if the specification is neither "char" nor "bpe:" with a number, and there is no
+            such file or folder.
         UsageError: if the vocabulary size is out of range.
     """
     if spec == "char" or bpe_size(spec) is not None or (spec and Path(spec).exists()):
@@ -127,7 +128,10 @@ def check_tokenizer_spec(spec: str) -> None:
 
 
 def tokenizer_source(spec: str) -> str:
-    """Return a tokenizer specification with an absolute path, valid in any working directory."""
+    """Return a tokenizer specification that is valid in any working directory.
+
+    A path is made absolute; "char" and "bpe:4096" stay as they are.
+    """
     return spec if spec == "char" or bpe_size(spec) else str(Path(spec).absolute())
 
 

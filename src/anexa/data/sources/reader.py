@@ -13,7 +13,7 @@ from anexa.data.sources.archives import archive_entries
 from anexa.data.sources.columns import dataset_documents, is_dataset, parquet_documents
 from anexa.data.sources.compression import unpacked
 from anexa.data.sources.encodings import LABELS
-from anexa.data.sources.entries import PROSE, Entry, file_entry, name_kind
+from anexa.data.sources.entries import PROSE, RECORDS, Entry, file_entry, name_kind
 from anexa.data.sources.fields import choose_field, field_document
 from anexa.data.sources.folders import Accept, accept_names, accept_records, folder_entries
 from anexa.data.sources.tables import table_documents
@@ -148,7 +148,7 @@ def has_rows(spec: str) -> bool:
 
     The ending of its name decides.
     """
-    return name_kind(Path(spec).name) in ("jsonl", "csv", "parquet") and not Path(spec).is_dir()
+    return name_kind(Path(spec).name) in RECORDS.values() and not Path(spec).is_dir()
 
 
 def _refuse_include(options: ReadOptions, reason: str) -> None:
@@ -206,7 +206,7 @@ def _many(
             elif entry.kind == "archive":
                 tally.leave_out("archive in it")
             else:
-                tally.read_rows(entry.path)
+                tally.add_file_with_rows(entry.path)
                 yield from _readable_rows(entry, options.field, codecs, tally)
 
     return DocumentSource(documents, options)

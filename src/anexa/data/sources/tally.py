@@ -1,4 +1,4 @@
-"""Counts of what the readers leave out or convert, and what becomes of bad input."""
+"""Counts of what the readers of a corpus leave out or convert, and the notes about it."""
 
 from __future__ import annotations
 
@@ -39,19 +39,27 @@ class Tally:
         self._left_out[noun] += 1
 
     def other_kind(self, ending: str) -> None:
-        """Count a file of a folder that is not read because of the ending of its name."""
+        """Count a file of a folder that is not read because of the ending of its name.
+
+        Args:
+            ending: ending with its dot, such as ".png"; "" for none.
+        """
         self._endings[ending or "no ending"] += 1
 
     def encoding(self, name: str) -> None:
-        """Count a file that is decoded from another encoding than UTF-8, by the encoding's name."""
+        """Count a file that is decoded from another encoding than UTF-8.
+
+        Args:
+            name: name of the encoding in the note, such as "UTF-16".
+        """
         self._encodings[name] += 1
 
     def say(self, sentence: str) -> None:
-        """Add a note for the user, unless there is the same one already."""
+        """Add a sentence to the notes, unless it is among them already."""
         self._said[sentence] = None
 
-    def read_rows(self, path: str) -> None:
-        """Record a file with rows that was found in a folder, to name it in a note."""
+    def add_file_with_rows(self, path: str) -> None:
+        """Record a file with rows that is read from a folder or archive, to name it in a note."""
         self._files_with_rows.append(path)
 
     def bad_rows(self, where: str, unit: str) -> BadRows:
@@ -85,7 +93,7 @@ class Tally:
             self._left_out["unreadable file"] += 1
 
     def notes(self) -> tuple[str, ...]:
-        """Return the counts as sentences for the user."""
+        """Return the notes for the user, such as "left out: 3 empty files"."""
         notes = list(self._said)
         if self._files_with_rows:
             files = counted(len(self._files_with_rows), "file")

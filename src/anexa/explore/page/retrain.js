@@ -12,7 +12,7 @@ import { makeComparison } from "./without.js";
  * @returns {HTMLElement}
  */
 export function makeRetraining(state, info) {
-  if (!info.steps) return make("p", { className: "hint" }, `${info.no_steps}.`);
+  if (!info.steps) return make("p", { className: "hint" }, `${info.no_steps_reason}.`);
   if (state.batch) {
     return make("p", { className: "hint" }, "Type a text above: its loss is followed along the training.");
   }

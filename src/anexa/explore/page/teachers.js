@@ -24,7 +24,7 @@ export async function show(root, state, info, signal) {
   root.append(makePath(["Teachers"]));
   const text = state.text ?? state.chat;
   if (!info.steps || text === undefined) {
-    const reason = info.steps ? "type a text above: a training batch has no teachers of its own" : info.no_steps;
+    const reason = info.steps ? "type a text above: a training batch has no teachers of its own" : info.no_steps_reason;
     root.append(make("h2", {}, "Teachers"), make("p", {}, `Nothing to show: ${reason}.`));
     return;
   }

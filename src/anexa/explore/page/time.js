@@ -31,7 +31,7 @@ export async function showTime(footer, state, info, signal) {
   footer.classList.toggle("large", isTime && info.steps !== null);
   place(footer, isTime);
   if (!info.steps) {
-    footer.replaceChildren(make("p", { className: "hint" }, info.no_steps));
+    footer.replaceChildren(make("p", { className: "hint" }, info.no_steps_reason));
     return;
   }
   const scrubber = await scrubberOf(info);
@@ -74,7 +74,7 @@ export async function show(root, state, info, signal) {
   listen(root, signal);
   root.append(whereAmI(state), make("h2", {}, "The run, step by step"));
   if (!info.steps) {
-    root.append(make("p", {}, `There is no time to go back to: ${info.no_steps}.`));
+    root.append(make("p", {}, `There is no time to go back to: ${info.no_steps_reason}.`));
     return;
   }
   root.append(
