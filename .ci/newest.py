@@ -38,6 +38,7 @@ GROUPS = {
         "tests/hub/test_published_files.py",
         "tests/hub/test_card.py",
         "tests/hub/test_gguf.py",
+        "tests/hub/test_gguf_refusals.py",
         "tests/cli/test_publish.py",
     ),
     ("typer", "rich", "prompt-toolkit", "pooch"): (
