@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import random
 import re
-import resource
 import shlex
 import statistics
 import subprocess
@@ -166,7 +165,15 @@ def names_steps(name: str, corpus: str, dtype: str, prepared: bool) -> Measure:
 
 
 def processor_seconds_of_children() -> float:
-    """Return the seconds that the processor has computed for processes that have ended."""
+    """Return the seconds that the processor has computed for processes that have ended.
+
+    Raises:
+        LeftOut: on Windows, which does not count them.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError as error:
+        raise LeftOut("the processor's time of another program is not known on Windows") from error
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
