@@ -204,10 +204,10 @@ def test_a_resumed_run_keeps_its_engine_and_device(
 
 @pytest.mark.slow
 def test_minutes_are_wall_clock_minutes(names: Path) -> None:
-    """How long a run is by its own timer, `test_trainer.py` holds."""
+    """A run is timed by the wall clock; `test_trainer.py` tests how long it is by its timer."""
     began = time.perf_counter()
     command = ["train", "names.txt", *QUICK, "--minutes", "0.1", "--out", "m"]
     assert anexa(*command, cwd=names.parent).returncode == 0
     seconds = time.perf_counter() - began
-    # The time of the last evaluation is set aside, and may be less than expected.
-    assert 4 < read_checkpoint(names.parent / "m").state.seconds < seconds
+    # The last of the 6 seconds are for an evaluation, which may take less or more than planned.
+    assert 4 < read_checkpoint(names.parent / "m").state.seconds < min(seconds, 12)
