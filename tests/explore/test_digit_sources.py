@@ -60,27 +60,27 @@ def test_each_digit_of_the_examples_has_a_source(
 
 def check_sources(question: str, thought: str, answer: str, *, marked: bool = True) -> None:
     """Check that the sources of a true thought have the same digits, and precede them."""
-    report, places, text = check_and_locate(question, thought, answer, marked=marked)
+    report, locations, text = check_and_locate(question, thought, answer, marked=marked)
     assert report.all_true
-    for line, place in zip(report.lines, places, strict=True):
-        assert cut(text, place.span) == line.text
-        for one in place.operands:
+    for line, location in zip(report.lines, locations, strict=True):
+        assert cut(text, location.span) == line.text
+        for one in location.operands:
             assert int(digits(cut(text, one.span))[::-1]) == one.operand.number
             assert one.origin is not None
-            assert one.origin[1] <= place.span[0]
+            assert one.origin[1] <= location.span[0]
             for span in (one.origin, one.copy):
                 assert span is None or int(digits(cut(text, span))) == one.operand.number
-        remaining = [part for part in place.parts if part.kind == "remaining"]
+        remaining = [part for part in location.parts if part.kind == "remaining"]
         end = "".join(f":={cut(text, part.span)}" for part in remaining)
         assert end == "".join(re.findall(":=[^,]+$", line.text))
-        expression, *facts, value = place.parts[: len(place.parts) - len(remaining)]
+        expression, *facts, value = location.parts[: len(location.parts) - len(remaining)]
         assert cut(text, expression.span) == line.text.partition(":")[0]
         assert [cut(text, fact.span) for fact in facts] == [fact.text for fact in line.facts]
         assert cut(text, value.span) == line.text.removesuffix(end).rpartition(":")[2]
         for part in (value, *remaining):
             written = [at for at in range(*part.span) if text[at] in "0123456789<=>"]
             assert [source.offset for source in part.sources] in (written, written[::-1])
-        for part in place.parts:
+        for part in location.parts:
             for source in part.sources:
                 assert part.span[0] <= source.offset < part.span[1]
                 assert source.spans or (source.role, text[source.offset]) in ZEROS
@@ -127,24 +127,26 @@ def check_roles(operation: str, facts: list[tuple[DigitSource, ...]]) -> None:
 
 
 def sources_of(
-    text: str, places: list[LineLocation], fact: str
+    text: str, locations: list[LineLocation], fact: str
 ) -> list[tuple[str, str, list[int]]]:
-    """Role, digit and places of the sources of a part, which is found by its text."""
-    (part,) = (part for line in places for part in line.parts if cut(text, part.span) == fact)
-    return sources_at(text, places, part.span[0])
+    """Return role, digit and origins of the sources of a part, which is found by its text."""
+    (part,) = (part for line in locations for part in line.parts if cut(text, part.span) == fact)
+    return sources_at(text, locations, part.span[0])
 
 
-def sources_at(text: str, places: list[LineLocation], at: int) -> list[tuple[str, str, list[int]]]:
-    """Role, digit and places of the sources of the part that begins at an offset."""
-    (part,) = (part for line in places for part in line.parts if part.span[0] == at)
+def sources_at(
+    text: str, locations: list[LineLocation], at: int
+) -> list[tuple[str, str, list[int]]]:
+    """Return role, digit and origins of the sources of the part that begins at an offset."""
+    (part,) = (part for line in locations for part in line.parts if part.span[0] == at)
     return [(s.role, text[s.offset], [span[0] for span in s.spans]) for s in part.sources]
 
 
 def test_sources_of_a_product() -> None:
-    _, places, text = check_and_locate(*next(one for one in EXAMPLES if one[0] == "347*86"))
+    _, locations, text = check_and_locate(*next(one for one in EXAMPLES if one[0] == "347*86"))
     question, line = text.index("C3B4A7*B8A6"), text.index("A7B4C3*a6b8")
     carried = text.index("=60,B4") + 1
-    assert sources_of(text, places, "B4*a6+60=84;B4") == [
+    assert sources_of(text, locations, "B4*a6+60=84;B4") == [
         ("first", "4", [line + 3, question + 3]),
         ("second", "6", [line + 8, question + 10]),
         ("sum", "6", [carried]),
@@ -154,43 +156,43 @@ def test_sources_of_a_product() -> None:
 
 def test_sources_of_a_division() -> None:
     one = problem("/", 992, 37)
-    _, places, text = check_and_locate(one.question, one.thought, one.answer)
+    _, locations, text = check_and_locate(one.question, one.thought, one.answer)
     question, line = text.index("C9B9A2/B3A7"), text.index("A2B9C9/a7b3")
     tens, ones = text.index("B:10*9+9=99"), text.index("A:10*25+2=252")
     table, tried = text.index("37*6=222"), text.rindex("37*6=222")
     before = text.rindex("37*7=259")
     left = text.index("09-4-0=5,09-7-0=2") + 7
-    assert sources_of(text, places, "B:10*9+9=99") == [
+    assert sources_of(text, locations, "B:10*9+9=99") == [
         ("remainder", "9", [text.index("C:10*0+9=9") + 9]),  # 37*0 fits, and nothing is subtracted
         ("first", "9", [line + 3, question + 3]),
         ("result", "9", [tens + 5]),
         ("result", "9", [tens + 7]),
     ]
-    assert sources_of(text, places, "A:10*25+2=252") == [
+    assert sources_of(text, locations, "A:10*25+2=252") == [
         ("remainder", "2", [left + 9]),
         ("remainder", "5", [left]),
         ("first", "2", [line + 1, question + 5]),
         *(("result", digit, [ones + at]) for digit, at in (("2", 5), ("5", 6), ("2", 8))),
     ]
-    assert sources_at(text, places, tried) == [
+    assert sources_at(text, locations, tried) == [
         ("second", "3", [line + 10, question + 8, before]),
         ("second", "7", [line + 8, question + 10, before + 1]),
         *(("multiple", "2", [table + at]) for at in (5, 6, 7)),
     ]
-    assert sources_at(text, places, text.index("2<5")) == [
+    assert sources_at(text, locations, text.index("2<5")) == [
         ("multiple", "2", [tried + 6, table + 6]),
         ("partial", "5", [ones + 11, ones + 6]),
     ]
-    assert sources_at(text, places, text.index("02-2-0=0,05")) == [
+    assert sources_at(text, locations, text.index("02-2-0=0,05")) == [
         ("partial", "2", [ones + 12, ones + 8]),
         ("multiple", "2", [tried + 7, table + 7]),
     ]
-    assert sources_at(text, places, text.index("05-2-0=3")) == [
+    assert sources_at(text, locations, text.index("05-2-0=3")) == [
         ("partial", "5", [ones + 11, ones + 6]),
         ("multiple", "2", [tried + 6, table + 6]),
         ("carry", "0", [text.index("02-2-0=0,05")]),
     ]
-    assert sources_of(text, places, "B2A6 R 30") == [
+    assert sources_of(text, locations, "B2A6 R 30") == [
         ("result", "2", [text.rindex("37*2=74") + 3]),
         ("result", "6", [tried + 3]),
         ("result", "3", [text.index("05-2-0=3") + 7]),
@@ -204,28 +206,28 @@ def test_sources_of_what_remains() -> None:
     calculation = parse_calculation(question)
     assert calculation
     thought = "\n".join(step.text for step in evaluate(calculation))
-    _, places, text = check_and_locate(question, thought, "-203")
+    _, locations, text = check_and_locate(question, thought, "-203")
     asked = text.index("B1A2-(A3+B4A0)*A5")
     first, second = text.index("B1A2-B4A3*A5"), text.index("B1A2-C2B1A5")
     sum_, product = text.index("B4A3:=") + 1, text.index("C2B1A5:=") + 1
-    assert sources_of(text, places, "B1A2-B4A3*A5") == [
+    assert sources_of(text, locations, "B1A2-B4A3*A5") == [
         ("number", "1", [asked + 1]),
         ("number", "2", [asked + 3]),
         ("number", "4", [sum_]),
         ("number", "3", [sum_ + 2]),
         ("number", "5", [asked + 16]),
     ]
-    assert sources_of(text, places, "A3B4*a5") == [
+    assert sources_of(text, locations, "A3B4*a5") == [
         ("number", "3", [sum_ + 2, first + 8]),
         ("number", "4", [sum_, first + 6]),
         ("number", "5", [asked + 16, first + 11]),
     ]
-    assert sources_of(text, places, "B1A2-C2B1A5") == [
+    assert sources_of(text, locations, "B1A2-C2B1A5") == [
         ("number", "1", [asked + 1, first + 1]),
         ("number", "2", [asked + 3, first + 3]),
         *(("number", digit, [product + at]) for digit, at in (("2", 0), ("1", 2), ("5", 4))),
     ]
-    assert sources_of(text, places, "A2B1C0-a5b1c2") == [
+    assert sources_of(text, locations, "A2B1C0-a5b1c2") == [
         ("number", "2", [asked + 3, second + 3]),
         ("number", "1", [asked + 1, second + 1]),
         ("number", "0", []),
@@ -244,8 +246,8 @@ def test_sources_of_what_remains() -> None:
 )
 def test_sources_of_what_does_not_remain(remaining: str, sources: list[tuple[str, int]]) -> None:
     line = f"A1B2+a2b4:A:1+2+0=03,B:2+4+0=06:B6A3:={remaining}"
-    _, (place,), text = check_and_locate("(21+42)*5", line, "315")
-    last = place.parts[-1]
+    _, (location,), text = check_and_locate("(21+42)*5", line, "315")
+    last = location.parts[-1]
     assert (last.kind, cut(text, last.span)) == ("remaining", remaining)
     found = [source.spans[0][0] for source in last.sources]
     assert found == [text.index(number) + at for number, at in sources]
@@ -253,15 +255,15 @@ def test_sources_of_what_does_not_remain(remaining: str, sources: list[tuple[str
 
 def test_equal_numbers_that_remain_keep_their_sources() -> None:
     line = "A2+a3:A:2+3+0=05:A5:=A5*A5+A1"
-    _, (place,), text = check_and_locate("(2+3)*5+1", line, "26")
+    _, (location,), text = check_and_locate("(2+3)*5+1", line, "26")
     value, factor = text.index("A5:=") + 1, text.index("A5+A1") + 1
-    assert [source.spans[0][0] for source in place.parts[-1].sources][:2] == [value, factor]
+    assert [source.spans[0][0] for source in location.parts[-1].sources][:2] == [value, factor]
 
 
 def test_the_larger_number_of_a_negative_difference_comes_first() -> None:
-    _, places, text = check_and_locate("3-5", "A3-a5:A:3<5,A:05-3-0=2:-A2", "-2")
+    _, locations, text = check_and_locate("3-5", "A3-a5:A:3<5,A:05-3-0=2:-A2", "-2")
     line = text.index("A3-a5")
-    assert [(role, at[0]) for role, _, at in sources_of(text, places, "A:05-3-0=2")] == [
+    assert [(role, at[0]) for role, _, at in sources_of(text, locations, "A:05-3-0=2")] == [
         ("second", line + 4),
         ("first", line + 1),
     ]
@@ -292,13 +294,13 @@ def test_any_thought_is_located(
     for at, new in changes:
         thought = thought[:at] + new + thought[at + 1 :]
     thought = thought.strip("\n")
-    report, places, text = check_and_locate(question, thought, "29842")
-    assert len(places) == len(report.lines)
-    for line, place in zip(report.lines, places):
-        assert cut(text, place.span) == line.text
+    report, locations, text = check_and_locate(question, thought, "29842")
+    assert len(locations) == len(report.lines)
+    for line, location in zip(report.lines, locations):
+        assert cut(text, location.span) == line.text
         parts = len(line.facts) + 2 + bool(split_remaining(line.text)[1])
-        assert len(place.parts) == (parts if line.operation else 0)
-        for part in place.parts:
+        assert len(location.parts) == (parts if line.operation else 0)
+        for part in location.parts:
             for source in part.sources:
                 assert part.span[0] <= source.offset < part.span[1]
                 for first, stop in source.spans:

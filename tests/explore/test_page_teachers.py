@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 60_000  # milliseconds
+TIMEOUT = 60_000  # milliseconds; a computation of the page may take long
 
 
 def numbers(page: Any, selector: str) -> list[float]:
@@ -25,7 +25,7 @@ def numbers(page: Any, selector: str) -> list[float]:
 def show_teachers(page: Any, text: str) -> None:
     go(page, f"#/teachers?text={text}")
     page.get_by_role("button", name="Follow the loss").click()
-    page.locator(".ledger").first.wait_for(timeout=PATIENCE)
+    page.locator(".ledger").first.wait_for(timeout=TIMEOUT)
 
 
 def test_five_names_that_taught_anna_most(explore_page: Any, explorer: Explorer) -> None:
@@ -50,7 +50,7 @@ def test_training_without_a_step_is_one_button_away(explore_page: Any, explorer:
     step = int(name.rpartition(" ")[2])
     button.first.focus()
     explore_page.keyboard.press("Enter")
-    explore_page.locator(".without dd").first.wait_for(timeout=PATIENCE)
+    explore_page.locator(".without dd").first.wait_for(timeout=TIMEOUT)
     found = explorer.job("without", text="anna", skipped=step, last=LAST)
     wanted = [found["losses"][-1], found["other"][-1], found["difference"]]
     assert numbers(explore_page, ".without dd") == wanted
@@ -80,9 +80,9 @@ def test_model_is_trained_before_the_eyes_and_opened(explore_page: Any, explorer
     go(explore_page, "#/train?text=anna")
     assert explorer.get("trial")["command"] in explore_page.locator("#view").inner_text()
     explore_page.get_by_role("button", name="Start training").click()
-    explore_page.locator(".written li").first.wait_for(timeout=PATIENCE)
+    explore_page.locator(".written li").first.wait_for(timeout=TIMEOUT)
     assert explore_page.locator(".chart path.points").count() > 0
-    explore_page.locator("#view > [data-view=time]").wait_for(timeout=PATIENCE)
+    explore_page.locator("#view > [data-view=time]").wait_for(timeout=TIMEOUT)
     assert f"folder={before}" in explore_page.evaluate("location.hash")
     assert explore_page.locator("#folder").input_value() == str(before)
 
@@ -93,7 +93,7 @@ def test_training_can_be_canceled_and_started_again(explore_page: Any, explorer:
     explore_page.get_by_role("button", name="Start training").click()
     explore_page.get_by_role("button", name="Cancel").click()
     explore_page.get_by_role("button", name="Start training").click()
-    explore_page.locator(".written li").first.wait_for(timeout=PATIENCE)
+    explore_page.locator(".written li").first.wait_for(timeout=TIMEOUT)
     explore_page.get_by_role("button", name="Cancel").click()
     explore_page.get_by_text("Canceled after step").wait_for()
     assert len(explorer.get("folders")["folders"]) == before

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
@@ -80,7 +80,7 @@ def is_state(replay: Replay, step: int, wanted: tuple[Weights, Weights]) -> bool
     return (frame.step, frame.weights, frame.moments) == (step, *wanted)
 
 
-@examples(max_examples=8)
+@hypothesis_settings(max_examples=8)
 @given(
     visited=st.lists(st.integers(0, STEPS), min_size=1, max_size=4),
     cache_size=st.sampled_from([0, 20_000, 10**9]),
@@ -169,7 +169,7 @@ def test_an_update_rebuilds_every_weight(engine: str, run: RecordedRun, tmp_path
                 assert numbers["v"] == as_array(after.moments[f"v.{name}"])[index]
 
 
-@examples(max_examples=5)
+@hypothesis_settings(max_examples=5)
 @given(data=st.data())
 def test_a_life_is_that_of_the_states(run: RecordedRun, data: st.DataObject) -> None:
     replay = Replay(run.folder)

@@ -84,7 +84,7 @@ def test_parts_and_their_sources_are_tokens(view: ThoughtView) -> None:
         assert part.true
         assert part.fits
         for source in part.sources:
-            assert {texts[place] for place in source.origins} == {texts[source.token]}
+            assert {texts[token] for token in source.origins} == {texts[source.token]}
     assert [source.role for source in view.parts[2].sources] == ["first", "second", "carry"]
     assert [len(source.origins) for source in view.parts[2].sources] == [2, 2, 1]
 
@@ -98,7 +98,7 @@ def test_masses_are_sums_of_the_attention_pattern(model: Model, view: ThoughtVie
         for one in part.heads:
             pattern = trace.values[f"model.layers.{one.layer}.attention.pattern"][0, one.head]
             for mass, source in zip(one.masses, part.sources, strict=True):
-                total = sum(float(pattern[source.token - 1, place]) for place in source.origins)
+                total = sum(float(pattern[source.token - 1, token]) for token in source.origins)
                 assert mass == pytest.approx(total)
             assert one.mass == pytest.approx(np.mean(one.masses))
 

@@ -172,8 +172,8 @@ def test_stories_are_understood(seed: int, operations: int) -> None:
     assert len(asked.steps) == operations
     needed = sum(letter in TEMPLATES[story.template].formula for letter in "abcde")
     operands = {operand for step in asked.steps for operand in (step.left, step.right)}
-    places = {operand.position for operand in operands if operand.kind == "number"}
-    assert len(places) == needed
+    used = {operand.position for operand in operands if operand.kind == "number"}
+    assert len(used) == needed
 
 
 def test_numbers_of_a_story_are_taken_by_their_letters() -> None:
