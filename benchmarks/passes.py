@@ -64,7 +64,7 @@ def written_without(config: ModelConfig, left_out: str) -> WrittenInference:
 
 
 def plan_unshared(program: Program) -> MemoryPlan:
-    """Give each array a place of its own."""
+    """Return the plan in which each array has memory of its own."""
     shared, plan = plan_memory(program), MemoryPlan()
     outputs = [value.root for i in program.instructions for value in i.outputs]
     for value in {

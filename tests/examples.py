@@ -1,4 +1,4 @@
-"""Numbers of examples of properties that need more or fewer than their profile has."""
+"""Number of examples of a property that needs more or fewer than a profile has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import settings
 
 
 def examples(number: int) -> settings:
-    """Return the settings of a property.
+    """Return settings with a number of examples, as a decorator of a property.
 
     Args:
         number: number of examples in the profile `thorough`; the profile `fast` has a third.

@@ -1,4 +1,4 @@
-"""What the tests of several pages of the documentation need."""
+"""Pages of docs/, the blocks in them that tests run, and a text to run them on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 from tests.conftest import ROOT
 
-# A text to train on, where a page has the reader's own.
+# Text to train on in the place of the reader's own.
 TEXT = "Sherlock Holmes, who was usually very late in the mornings, was seated at the table. " * 40
 
 
 def read_page(name: str) -> str:
-    """Read a page of docs/."""
+    """Return the text of a page of docs/."""
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
 def run_blocks(page: str) -> list[tuple[str, str]]:
-    """The language and the text of each block after the comment `<!-- run -->`."""
+    """Return the language and the text of each block after the comment `<!-- run -->`."""
     return re.findall(r"^<!-- run -->\n```(\w+)\n(.*?)^```", page, flags=re.M | re.S)

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 
 def benchmark(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a script of benchmarks/ to its end."""
+    """Run a script of benchmarks/ to its end, or for at most four minutes."""
     return subprocess.run(
         [sys.executable, ROOT / "benchmarks" / name, *map(str, arguments)],
         env=environment(),

@@ -115,7 +115,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """Error handler for `codecs`: escape the characters that the encoding of an output lacks.
+    """Escape characters that the encoding of an output lacks, as an error handler of `codecs`.
 
     Returns:
         The escaped text, and the index after the characters that it replaces.

@@ -121,7 +121,7 @@ def _lines_until(process: subprocess.Popen[str], fragment: str) -> Iterator[str]
 
 
 def names(folder: Path) -> list[str]:
-    """The names of all files and folders in a folder, in order."""
+    """Return the names of all files and folders in a folder, sorted."""
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -48,7 +48,7 @@ EXACT = DeviceConfig(dtype="float64")
 
 @pytest.fixture(scope="module")
 def comparisons() -> list[Comparison]:
-    """Comparisons after 3 steps; `anexa verify`, a slow test, trains 10."""
+    """Comparisons after 3 training steps; the slow tests of `anexa verify` train 10."""
     return list(verify(steps=3))
 
 

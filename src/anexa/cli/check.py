@@ -31,8 +31,8 @@ def check(
     The file runs as any program of yours, in a process of its own, for at most 10 seconds: check
     only files that you would run. Of what it prints, the first 100 and the last 10 lines are shown.
 
-    For teachers: with a folder, such as ANNA.py and BEN.py, each file is checked with the numbers
-    of the student whose name it has, and gets one line.
+    For teachers: in a folder, each Python file is checked with the numbers of the student whose
+    name it has, such as ANNA.py with those of ANNA, and gets one line.
     """
     if file.is_dir():
         _check_folder(chapter, file, student)

@@ -61,4 +61,4 @@ def mark_places(text: str, ones_letter: int = 0) -> str:
 def _mark(digits: str, ones_letter: int) -> str:
     last = len(digits) - 1
     letters = (place_letter(last - i, ones_letter) for i in range(len(digits)))
-    return "".join(map("".join, zip(letters, digits)))
+    return "".join(letter + digit for letter, digit in zip(letters, digits))

@@ -29,8 +29,8 @@ def learning_rate(
         warmup: fraction of the run in which the learning rate rises.
         schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
             2017); or "wsd", warmup, stable, decay (Hu et al., 2024): constant, then linear.
-        step_fraction: fraction of the run that one step makes up. During the warmup, the
-            learning rate is that at the end of the step, as that of the first step would be 0
+        step_fraction: fraction of the run that one step makes up; default: 0. During the warmup,
+            the learning rate is that at the end of the step, as that of the first step would be 0
             otherwise.
     """
     if progress < warmup:

@@ -57,7 +57,7 @@ _NO_FACTS = "There may be no fact yet: then nothing is carried."
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a sum with a wrong carry in its first fact, as a text, and ask for the answer."""
+    """Draw a sum with a wrong carry in its first fact, as a text, and the question for the sum."""
     while True:
         a, b = _numbers(rng, 3)
         expression, [first, *_] = _start(a, b)

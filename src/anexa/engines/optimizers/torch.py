@@ -132,9 +132,8 @@ class TorchOptimizer:
 def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return N matrices with the singular vectors of x, (N, m, n), and singular values of about 1.
 
-    This is the Newton-Schulz iteration: X ← X / |X|, then five times
-    X ← a X + (b A + c A²) X where A = X Xᵀ. The matrix products are in `dtype`: the iteration
-    tolerates the rounding of bfloat16.
+    This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
+    A = X Xᵀ. The matrix products are in `dtype`: the iteration tolerates the rounding of bfloat16.
     """
     a, b, c = NEWTON_SCHULZ
     tall = x.shape[1] > x.shape[2]

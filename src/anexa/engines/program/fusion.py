@@ -1,9 +1,9 @@
 """Fusion: rules that rewrite a program so that it computes the same in fewer, larger instructions.
 
 A rule is a function that looks for one match in a program, rewrites the program there, and returns
-whether it did. It may change instructions and arrays freely, and may
-leave instructions that are no longer needed: the rule `unused` removes them. To add a rule, write
-such a function and append it to `RULES`. It can use:
+whether it did. It may change instructions and arrays freely, and may leave instructions that are no
+longer needed: the rule `unused` removes them. To add a rule, write such a function and append it to
+`RULES`. It can use:
 
 - `pairs(program, "transpose", "pack")`: an instruction, and the one that reads what it writes;
 - `only_reader(program, value)`: the instruction that reads an array, if no other one does;
