@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -85,6 +86,42 @@ def test_a_process_that_outlives_the_file_is_stopped(tmp_path: Path) -> None:
     start = time.monotonic()
     assert not check(1, file, STUDENT, seconds=2).is_right
     assert time.monotonic() - start < 300, "it is not waited for"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_that_has_left_the_group_is_not_waited_for(tmp_path: Path) -> None:
+    file, started = tmp_path / "mine.py", tmp_path / "started"
+    file.write_text(
+        "import os, pathlib, time\n"
+        "by_hand = [1]\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        f"    pathlib.Path({str(started)!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(600)\n",
+        encoding="utf-8",
+    )
+    start = time.monotonic()
+    try:
+        assert not check(1, file, STUDENT, seconds=2).is_right
+        assert time.monotonic() - start < 300, "it is not waited for"
+    finally:
+        if started.exists():
+            os.kill(int(started.read_text()), signal.SIGKILL)
+
+
+def test_a_file_that_writes_to_all_file_descriptors_has_no_answer(tmp_path: Path) -> None:
+    text = (
+        "import os\n"
+        "for number in range(3, 50):\n"
+        "    try:\n"
+        "        os.write(number, b'[[]\\n')\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+    report = check_text(text, 1, tmp_path)
+    assert report.problem == (
+        "mine.py has no answer: the file writes where its answers are written"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory")
@@ -227,8 +264,25 @@ def test_a_folder_that_cannot_be_checked_is_told_in_a_sentence(tmp_path: Path) -
     found = anexa("check", "1", ".", cwd=tmp_path)
     assert "there is no Python file in" in one_sentence(found)
     (tmp_path / f"{'x' * 61}.py").touch()
-    assert "at most 60" in one_sentence(anexa("check", "1", ".", cwd=tmp_path))
+    told = one_sentence(anexa("check", "1", ".", cwd=tmp_path))
+    assert f"'{'x' * 61}.py' without .py is a name of at most 60 printable characters" in told
+    told = one_sentence(anexa("check", "1", ".", "--student", "x" * 61, cwd=tmp_path))
+    assert "--student is a name of at most 60" in told
     assert "there is no chapter 99" in one_sentence(anexa("check", "99", ".", cwd=tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_the_others_of_a_class_are_checked_beside_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "ada.py").write_text(by_hand(1, "ada") + RIGHT[1], encoding="utf-8")
+    (tmp_path / "aaa.py").symlink_to("gone.py")
+    (tmp_path / "aab.py").mkdir()
+    os.mkfifo(tmp_path / "aac.py")
+    found = anexa("check", "1", ".", cwd=tmp_path)
+    gone, pipe, ada, count = found.stdout.splitlines()
+    assert gone.startswith("✗ aaa: there is no file aaa.py")
+    assert pipe.startswith("✗ aac: there is no file aac.py")
+    assert (ada, count) == ("✓ ada: all answers are right", "Chapter 1: 1 of 3 right.")
+    assert (found.returncode, found.stderr) == (1, "")
 
 
 def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from anexa.course.exercises import EXERCISES
 from anexa.course.printed import Excerpt, read_all
 from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError, UsageError, one_line
+from anexa.names import quoted
 
 SECONDS = 10  # time limit of a check
 MEMORY = 2 << 30  # bytes of address space
@@ -100,6 +101,8 @@ def check_folder(
 ) -> Iterator[tuple[str, Report]]:
     """Check the solutions of a class: all Python files in a folder, one on each core at a time.
 
+    A file that cannot be read is wrong, and the others are still checked.
+
     Args:
         chapter: number of the chapter.
         folder: folder with a file for each student.
@@ -112,22 +115,35 @@ def check_folder(
 
     Raises:
         UsageError: if there is no such chapter, or the name of a student is too long.
-        AnexaError: if the folder has no Python files, or one of them cannot be read.
+        AnexaError: if the folder has no Python files.
     """
     _check_chapter(chapter)
-    files = [path for path in folder.glob("*.py") if not path.name.startswith(".")]
+    paths = (path for path in folder.glob("*.py") if not path.name.startswith("."))
+    files = [path for path in paths if not path.is_dir()]
     files.sort(key=lambda path: (path.stem.casefold(), path.stem))
     if not files:
         raise AnexaError(f"there is no Python file in {folder}: put one there for each student")
+    if student is not None:
+        check_student(student)
     students = [path.stem if student is None else student for path in files]
-    for name in students:
-        check_student(name)
+    for file, name in zip(files, students):
+        check_student(name, f"{quoted(file.name)} without .py")
     pool = ThreadPoolExecutor(min(available_cpus(), len(files)))
     try:
-        reports = pool.map(lambda file, name: check(chapter, file, name, seconds), files, students)
+        reports = pool.map(
+            lambda file, name: _check_any(chapter, file, name, seconds), files, students
+        )
         yield from zip((path.stem for path in files), reports)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _check_any(chapter: int, file: Path, student: str, seconds: int) -> Report:
+    """Check a solution as `check` does; of a file that cannot be read, report that."""
+    try:
+        return check(chapter, file, student, seconds)
+    except AnexaError as error:
+        return Report((), 0, None, str(error))
 
 
 def _check_chapter(chapter: int) -> None:
@@ -199,15 +215,28 @@ def _run(
         end = _end(process.returncode, seconds)
     except subprocess.TimeoutExpired:
         _kill(process)
-        output, _ = process.communicate()
-        end = _slow(seconds)
+        output, end = _rest(process), _slow(seconds)
     finally:
         _kill(process)
         if reader:
             reader.join(timeout=1)  # not until a process ends that has left the group
             excerpt.close()
     lines = output.split(b"\n")[:-1]  # what follows the last one is incomplete
-    return [json.loads(line) for line in lines], end
+    try:
+        return [json.loads(line) for line in lines], end
+    except ValueError:  # written by the file, into all file descriptors
+        return [], "has no answer: the file writes where its answers are written"
+
+
+def _rest(process: subprocess.Popen[bytes]) -> bytes:
+    """Return what a killed process has written, also if another that it has started goes on."""
+    try:
+        return process.communicate(timeout=1)[0]
+    except subprocess.TimeoutExpired as error:  # a process that has left the group
+        if process.stdout:
+            process.stdout.close()
+        process.wait()
+        return error.output or b""
 
 
 def _end(status: int, seconds: int) -> str:

@@ -149,14 +149,18 @@ def _rng(chapter: int, student: str) -> Random:
     return Random(f"{chapter}/{student.strip().casefold()}")
 
 
-def check_student(student: str) -> None:
+def check_student(student: str, subject: str = "--student") -> None:
     """Check that a name is short enough to be shown.
+
+    Args:
+        student: the name.
+        subject: what has the name, for the message.
 
     Raises:
         UsageError: if it has more than 60 characters, or unprintable ones.
     """
     if len(student) > 60 or not student.isprintable():
-        raise UsageError("--student is a name of at most 60 printable characters")
+        raise UsageError(f"{subject} is a name of at most 60 printable characters")
 
 
 def first_difference(
