@@ -32,9 +32,11 @@ MAGIC = {
     rb"PAR1[\0-\x1f]": "it is a Parquet file: texts are read from FILE.parquet, without --layout",
     rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first, such as with pdftotext",
 }
+# The first bytes of a file in any of the formats of `MAGIC`.
 ANY_MAGIC = re.compile(b"|".join(MAGIC), re.DOTALL)
+# The first bytes of a safetensors file: the length of the header, then its JSON object.
 SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
-URL = re.compile("https?:/")
+URL = re.compile("https?:/")  # the beginning of a web address
 REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
 NUM_LINES = 20  # lines from which tables and JSON lines are recognized
 

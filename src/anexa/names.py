@@ -18,6 +18,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 PREFIX = "file:"  # before the percent-encoded bytes of a stored name
 UNDECODED = re.compile("[\udc80-\udcff]+")  # bytes that the locale cannot decode
+# Characters that Markdown reads as markup; an underscore only at the edge of a word.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
 ESCAPE = "anexa.escape"  # name of the error handler of `escape_unencodable`
 

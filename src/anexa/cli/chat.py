@@ -79,6 +79,10 @@ def run_prompt_loop(
         think: whether a reasoning model thinks before it answers: "on", "off", or "hide", which
             lets it think without showing the thought.
         system: system prompt of a chat model's conversations; None: no system prompt.
+
+    Raises:
+        UsageError: if `max_tokens` is out of range, or `think` or `system` has no effect on a chat
+            model.
     """
     from anexa.cli.chat_loop import ChatLoop
 

@@ -97,6 +97,10 @@ class ChatLoop(PromptLoop):
         """Execute a slash command, and return the reply to print.
 
         Chat models have some commands of their own.
+
+        Raises:
+            AnexaError: if the command is unknown, its value is invalid, or it has no effect on the
+                model.
         """
         name, _, value = text.removeprefix("/").partition(" ")
         value = value.strip()

@@ -39,6 +39,9 @@ def stop_on_signals(run: StoppableRun) -> Iterator[list[int]]:
 
     Yields:
         The list of received signals, which grows.
+
+    Raises:
+        KeyboardInterrupt: at the second signal, in the code of the context.
     """
     received: list[int] = []
 

@@ -12,6 +12,7 @@ from markdown_it.token import Token
 
 from anexa.course.chapters import LINK, TEACHERS, Chapter, live_view
 
+# A line of a Python session, escaped for HTML: the prompt, and the code after it.
 _PROMPT = re.compile(r"^(&gt;&gt;&gt; |\.\.\. ?)(.*)$", re.MULTILINE)
 
 

@@ -14,6 +14,7 @@ _END = re.compile(rf"^\*\*\*[ \t]*END OF {_TITLE}", re.IGNORECASE | re.MULTILINE
 _CREDITS = re.compile(r"\A\s*(?:Produced by|E-?text prepared by) (?:[^\n]+\n)+", re.IGNORECASE)
 _FAREWELL = re.compile(r"^End of (?:the |this )?Project Gutenberg[^\n]*(?:\n[^\n]+)*\s*\Z", re.M)
 
+# Blank lines at the beginning of a text.
 _BLANK_LINES_FIRST = re.compile(r"\A(?:[ \t]*\n)+")
 
 

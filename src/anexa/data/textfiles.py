@@ -45,6 +45,8 @@ def standard_input(name: str) -> Source:
 def in_memory(data: bytes, where: str) -> Source:
     """Return a source (a function that yields the text in chunks) of a text in memory.
 
+    The source raises the errors of `decode_chunks`.
+
     Args:
         data: content, as bytes of UTF-8.
         where: name of the text, for error messages.
@@ -95,6 +97,10 @@ def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
 
     Returns:
         The source, and a note for the user if the encoding is not UTF-8.
+
+    Raises:
+        AnexaError: if the file does not exist or cannot be read, is damaged, or a package that it
+            needs is not installed. The source raises it too, and the errors of `text_chunks`.
     """
     path = Path(spec)
 

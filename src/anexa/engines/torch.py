@@ -107,6 +107,10 @@ class TorchEngine(ArrayDecoder):
         optimizer: configuration of the optimizer.
         device_config: device and precision.
         seed: random seed of dropout.
+
+    Raises:
+        AnexaError: if the memory of the device is not enough for the model. The methods that
+            compute a batch raise it too, if the memory is too small for it.
     """
 
     name = "torch"

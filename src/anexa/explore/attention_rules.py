@@ -31,6 +31,9 @@ class Rotary(Rule):
         cos: cos α, (T, R).
         sin: sin α, (T, R).
         head_dim: width of a head.
+
+    Attributes:
+        half: number of points that are turned, R.
     """
 
     equation = "y[i] = x[i] cos α − x[i + R] sin α,  y[i + R] = x[i + R] cos α + x[i] sin α"
@@ -79,6 +82,10 @@ class Scores(Rule):
         n_head: number of heads of queries; those of keys follow from the widths.
         scale: factor of the products.
         window: number of last keys that a query attends to; None: all keys up to its own token.
+
+    Attributes:
+        head_dim: width of a head, D.
+        shared: number of heads of queries that share a head of keys.
     """
 
     equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
@@ -173,6 +180,10 @@ class Mix(Rule):
 
     Args:
         window: number of last keys that a query attends to; None: all keys up to its own token.
+
+    Attributes:
+        head_dim: width of a head, D.
+        shared: number of heads of queries that share a head of values.
     """
 
     equation = "y[t] = Σ P[t, s] v[s]"

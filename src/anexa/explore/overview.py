@@ -80,6 +80,10 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
 
     Returns:
         A JSON object with the tokens, the loss, and the name, shape and equation of each tensor.
+
+    Raises:
+        AnexaError: if the scene cannot be computed: see `Session.trace`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     ids = token_ids(trace.batch)

@@ -31,6 +31,10 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
 
     Returns:
         The names of the quantities, "value" first.
+
+    Raises:
+        AnexaError: if the scene cannot be computed: see `Session.trace`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     found: list[QuantityName] = ["value"]
@@ -60,6 +64,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
 
     Raises:
         UsageError: if the quantity is not known.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     if quantity in quantities_of(session, scene, name):
         return
@@ -102,6 +107,7 @@ def read_tensor(
 
     Raises:
         AnexaError: if the scene has no such tensor, or the tensor no such quantity.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     trace = session.trace(scene)
     if name not in trace.values:
@@ -147,7 +153,11 @@ def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityNam
 def element_of_run(
     folder: OpenFolder, step: int, name: str, index: Index, quantity: QuantityName = "value"
 ) -> float:
-    """Return an element of a weight of a run, or of its moments "m" or "v", after a step."""
+    """Return an element of a weight of a run, or of its moments "m" or "v", after a step.
+
+    Raises:
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+    """
     frame = hurry(folder.run.state(step))
     kept = frame.weights[name] if quantity == "value" else frame.moments[f"{quantity}.{name}"]
     return float(as_array(kept)[index])

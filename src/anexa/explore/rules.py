@@ -12,7 +12,11 @@ from anexa.explore.rule import ONE, Array, Elements, Index, Indices, Rule, Sum, 
 
 
 class Identity(Rule):
-    """An operation whose output elements are single elements of the input: split, transpose."""
+    """An operation whose output elements are single elements of the input: split, transpose.
+
+    Args:
+        columns: of a split: columns of x that the output has; None means the transpose.
+    """
 
     equation = "y = x"
     gradient = "dx = g"
@@ -39,7 +43,11 @@ class Identity(Rule):
 
 
 class Embedding(Rule):
-    """Embedding lookup: the row of the table that belongs to the token."""
+    """Embedding lookup: the row of the table that belongs to the token.
+
+    Args:
+        tokens_BT: token ids, (B, T).
+    """
 
     equation = "y[t] = E[token[t]]"
     gradient = "dE[i] = Σ g[t] over the t whose token is i"
@@ -144,6 +152,12 @@ class Deviation(Rule):
     """Standard deviation of a row, σ, or without a mean its root mean square, ρ.
 
     The output is (B, T), or (B, T, G) for rows of G groups of columns, each with its own ρ.
+
+    Args:
+        eps: ε, which is added under the root.
+
+    Attributes:
+        width: number of columns of a row, or of a group, C.
     """
 
     equation = "ρ = √(Σ x[c]² / C + ε)"
@@ -171,6 +185,13 @@ class Norm(Rule):
     in LayerNorm, the mean. The slope has a direct part, γ[j] / σ for i = j, and the parts through
     the mean, −γ[j] / (C σ), and through the deviation, −γ[j] n[i] n[j] / (C σ). A row that is
     longer than the gains is made of groups of C columns, each with its own deviation.
+
+    Attributes:
+        centered: whether the mean is subtracted, as in LayerNorm.
+        gain_C: gains γ, (C,); 1 without gains.
+        width: number of gains, C.
+        grouped: whether a row has groups of columns, each with its own deviation.
+        n_BTC: the normalized rows n, without gain and bias, in the shape of the input.
     """
 
     equation = "y[c] = x[c] / ρ"

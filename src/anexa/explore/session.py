@@ -156,6 +156,9 @@ class Session:
         folders: open folders; the index of a folder is its id.
         lock: lock to hold during computations: sessions are not safe for concurrent use by threads.
         closing: event that is set when the server shuts down, and ends all jobs.
+
+    Raises:
+        AnexaError: if a folder contains no model.
     """
 
     def __init__(self, paths: Sequence[Path | None], scratch: Path) -> None:

@@ -110,6 +110,9 @@ def explain_update(
 
     Returns:
         The number as a function of a sum of terms.
+
+    Raises:
+        ValueError: if `quantity` is not a number of a step of AdamW.
     """
     config, numbers = step.optimizer, step.numbers(index, incremental)
     m_bias, v_bias = config.bias_corrections(step.step)
@@ -263,6 +266,9 @@ def explain_muon(
 
     Returns:
         The number as a function of a sum of terms.
+
+    Raises:
+        ValueError: if `quantity` is not a number of a step of Muon.
     """
     config, found = step.optimizer, muon_step(step, num_fused)
     i, j = index

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from anexa.errors import UsageError, short_repr
 from anexa.model.chat_format import END_THINK, THINK
 
+# A tag that begins or ends a thought; a group, so that `split` keeps the tags.
 _TAG = re.compile(f"({re.escape(THINK)}|{re.escape(END_THINK)})")
 _HIDDEN = "\ud800"  # half of a UTF-16 pair: it occurs in no text and in no stop string
 
@@ -71,7 +72,7 @@ class AnswerStopStrings(StopStrings):
         self._in_thought = in_thought  # at the beginning of the text that is held back
 
     def find(self, text: str, *, is_last: bool) -> int | None:
-        """Return the index of the first stop string outside of thoughts and tags."""
+        """Return the index of the first stop string outside of thoughts and tags, or None."""
         tag = 0 if is_last else stop_prefix_length(text, (THINK, END_THINK))
         searched = self._hide_thoughts(text[: len(text) - tag])
         return super().find(searched, is_last=is_last)

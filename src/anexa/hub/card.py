@@ -14,7 +14,7 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
-NEWLINE = re.compile(r"\r\n?")
+NEWLINE = re.compile(r"\r\n?")  # line end of Windows or of old Macs
 
 
 def published_card(

@@ -81,7 +81,7 @@ class AdapterFolder(ModelFolder):
 
     @cached_property
     def chat_template(self) -> str | None:
-        """Chat template; that of the base model if the folder has none."""
+        """Chat template; that of the base model if the folder has none; None if neither has one."""
         own = super().chat_template
         return self.base.chat_template if own is None else own
 
@@ -154,6 +154,9 @@ def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
     Args:
         adapter: folder of the adapter.
         settings: its settings.
+
+    Raises:
+        AnexaError: if the file in the cache that names the commit cannot be read.
     """
     name = settings.base
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]

@@ -232,7 +232,11 @@ def render_continuation(
 
 
 def render_question(template: str, question: str, *, thinking: bool = True) -> str:
-    """Return the prompt for the answer to a single question, by a chat template."""
+    """Return the prompt for the answer to a single question, by a chat template.
+
+    Raises:
+        AnexaError: if the template is invalid, or refuses the question.
+    """
     return render_messages(template, [{"role": "user", "content": question}], thinking=thinking)
 
 

@@ -45,7 +45,11 @@ class Detokenizer(Protocol):
 
 
 class ByteDetokenizer:
-    """Detokenizer for tokenizers whose text is the concatenated bytes of the token ids."""
+    """Detokenizer for tokenizers whose text is the concatenated bytes of the token ids.
+
+    Attributes:
+        offset: index in the text of the character that the last id begins in.
+    """
 
     def __init__(self, tokenizer: Decoder) -> None:
         self._token_bytes, self._utf8 = tokenizer.token_bytes, _Utf8Decoder("replace")
@@ -74,6 +78,9 @@ class WindowDetokenizer:
         tokenizer: tokenizer that decodes.
         context_ids: ids that precede the first id to decode. They can change its text: Llama's
             tokenizer drops the space before the first word of a text.
+
+    Attributes:
+        offset: index in the text of the character that the last id begins in.
     """
 
     def __init__(self, tokenizer: Decoder, context_ids: Sequence[int] = ()) -> None:

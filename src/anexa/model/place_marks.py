@@ -13,7 +13,7 @@ import re
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_NUMBER = re.compile("[0-9]+")
+_NUMBER = re.compile("[0-9]+")  # digits of a number, without a sign
 
 # Macro of a chat template that marks a text, with only what all implementations of Jinja have. The
 # place of a digit is known from the end of its number, so each word is built from its end.

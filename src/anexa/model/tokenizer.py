@@ -194,7 +194,7 @@ class Tokenizer:
 
     @property
     def pad_token_id(self) -> int | None:
-        """Id of the padding token: UNK if the vocabulary has it, else EOS.
+        """Id of the padding token: UNK if the vocabulary has it, else EOS; None if it has neither.
 
         Attention masks tell padding from the same token in a text.
         """

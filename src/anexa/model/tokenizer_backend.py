@@ -20,6 +20,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 MIN_BPE_VOCAB = 257  # byte-level BPE without merges: the 256 bytes and END_OF_TEXT
 NUM_CODE_POINTS = 0x110000  # number of code points in Unicode
+# 1,024 characters in a row without white space, or of white space only.
 _LONG_WORD = re.compile(r"(\S{1024}|\s{1024})")
 _END_OF_TEXT = AddedToken(END_OF_TEXT, special=True, normalized=False)
 

@@ -12,6 +12,8 @@ from anexa.model.tokenizer import Tokenizer
 
 JSONFiles: TypeAlias = Mapping[Path, Mapping[str, Any]]  # contents of JSON files by path
 
+# Tags {% generation %} and {% endgeneration %} of a chat template; groups: the dashes or pluses
+# that trim white space, and "end".
 GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 

@@ -226,7 +226,7 @@ class ChatCompletionResponder(Responder):
         return [output.text] if output.text else []
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:
-        """Return the reason why an answer ended: "stop", "length" or "tool_calls"."""
+        """Return why an answer ended: "stop", "length" or "tool_calls"; None until it ends."""
         parser = self._parsers[index]
         is_call = output.finish_reason == "stop" and parser is not None and parser.num_calls > 0
         return "tool_calls" if is_call else output.finish_reason

@@ -154,7 +154,7 @@ class CompletionResponder(Responder):
         return fields
 
     def first_part(self, index: int) -> Fields | None:
-        """Return the prompt, if the request asks for an echo without log probabilities."""
+        """Return the prompt if an echo without log probabilities is asked for, else None."""
         return {"text": self._echoes[index]} if self._echo and not self._unsent_echoes else None
 
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:

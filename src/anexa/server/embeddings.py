@@ -59,7 +59,11 @@ class EmbeddingRequest(schemas.RequestModel):
 
 
 class Embedding(schemas.ResponseModel):
-    """The embedding of a text: the normalized mean of the last hidden states of its tokens."""
+    """The embedding of a text: the normalized mean of the last hidden states of its tokens.
+
+    `index` is the number of the text in the input, from 0. `embedding` is a list of numbers, or
+    with `encoding_format` "base64" a text.
+    """
 
     object: Literal["embedding"]
     index: int

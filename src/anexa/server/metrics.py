@@ -11,7 +11,12 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Metrics:
-    """All metrics of a server, each with the label `model_name`."""
+    """All metrics of a server, each with the label `model_name`.
+
+    Attributes:
+        registry: registry of all metrics, for the exposition format of Prometheus. Each other
+            attribute is a metric, with its description.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

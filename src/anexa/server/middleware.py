@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = "x-request-id"
+# A request id from a client: printable ASCII characters.
 _ALLOWED_ID = re.compile("[ -~]{1,200}")
 
 

@@ -39,6 +39,7 @@ class Responder(ABC):
         chunk_object: its `object`.
         chunk_choice_model: model of a choice of a chunk.
         last_part: fields of a choice in the chunk with its finish reason, which has no text.
+        include_usage: whether the last chunk of a stream has the token usage.
     """
 
     id_prefix: str

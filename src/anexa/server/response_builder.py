@@ -48,6 +48,7 @@ class OpenItem:
 
     Attributes:
         text: text so far.
+        id: id of the item, a random string after the prefix of its kind.
     """
 
     def __init__(self, kind: TextKind, index: int) -> None:

@@ -101,7 +101,10 @@ class TextSettings(schemas.ResponseModel):
 
 
 class ResponseObject(schemas.ResponseModel):
-    """Response of `POST /v1/responses`: its output items, and what the request asked for."""
+    """Response of `POST /v1/responses`: its output items, and what the request asked for.
+
+    Times are in seconds since 1970; `completed_at` is null unless the status is "completed".
+    """
 
     id: str
     object: Literal["response"]

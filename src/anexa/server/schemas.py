@@ -151,7 +151,10 @@ ErrorType = Literal["invalid_request_error", "authentication_error", "server_err
 
 
 class ErrorObject(ResponseModel):
-    """An error: a sentence that says what is wrong, the kind of error, and the wrong field."""
+    """An error: a sentence that says what is wrong, the kind of error, and the wrong field.
+
+    `param` is null if no field is wrong, and `code` if the error has no machine-readable code.
+    """
 
     message: str
     type: ErrorType
@@ -200,7 +203,10 @@ class ModelList(ResponseModel):
 
 
 class PromptLogprob(ResponseModel):
-    """Log probability of a token at a position of the prompt, as vLLM reports it."""
+    """Log probability of a token at a position of the prompt, as vLLM reports it.
+
+    `logprob` is the natural logarithm, and `decoded_token` the text of the token.
+    """
 
     logprob: float
     rank: int = Field(description="1 for the most likely token of the position")
@@ -234,7 +240,10 @@ class CompletionUsage(ResponseModel):
 
 
 class Completions(ResponseModel):
-    """Fields of a whole response of either completion route."""
+    """Fields of a whole response of either completion route.
+
+    `created` is the time at which the response was begun, in seconds since 1970.
+    """
 
     id: str
     created: int
@@ -245,7 +254,8 @@ class Completions(ResponseModel):
 class Chunk(ResponseModel):
     """Fields of a chunk of a stream of either completion route.
 
-    If the request asks for the token usage, it is null in all chunks but the last.
+    If the request asks for the token usage, it is null in all chunks but the last. `id` and
+    `created`, a time in seconds since 1970, are the same in all chunks.
     """
 
     id: str
@@ -255,13 +265,13 @@ class Chunk(ResponseModel):
 
 
 class Choice(ResponseModel):
-    """Fields of a choice of a whole response."""
+    """Fields of a choice of a whole response; choices are numbered from 0."""
 
     index: int
 
 
 class ChunkChoice(ResponseModel):
-    """Fields of a choice of a chunk."""
+    """Fields of a choice of a chunk; choices are numbered from 0."""
 
     index: int
 
@@ -285,7 +295,10 @@ class CheckedLine(ResponseModel):
 
 
 class CheckedThought(ResponseModel):
-    """Response of `POST /check`: the result for each line of the thought."""
+    """Response of `POST /check`: the result for each line of the thought.
+
+    `first_error` is the first mistake, as a sentence; null if there is none.
+    """
 
     lines: list[CheckedLine]
     all_true: bool

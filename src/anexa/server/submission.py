@@ -116,6 +116,10 @@ async def respond(
 
     Returns:
         A whole response, or a stream of chunks.
+
+    Raises:
+        APIError: if there are more requests than the server can queue, or at the moment too many;
+            or, if the response is not a stream, if a request fails or the client disconnects.
     """
     submit(http_request, worker, responder.requests)
     if stream:

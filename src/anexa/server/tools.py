@@ -142,6 +142,9 @@ def rendered_tools(tools: Sequence[FunctionTool], model: LanguageModel) -> Seque
 def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
     """Return the grammar of an answer: that of a required tool call, or the requested grammar.
 
+    Returns:
+        The grammar; None if the answer may be any text.
+
     Raises:
         APIError: if the request requires a tool call and has a grammar too.
     """

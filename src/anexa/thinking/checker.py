@@ -27,10 +27,13 @@ from anexa.thinking.thoughts import (
 
 __all__ = ["Fact", "Line", "Operand", "Report", "check"]
 
+# An operation on two numbers of a thought, perhaps in a negated bracket: the first number has
+# capital letters as place marks, the second has small ones.
 _EXPRESSION = re.compile(
     rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})([-+*/?])"
     rf"((?:[a-z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})(\))?"
 )
+# The result of an operation: a comparison, or a number, perhaps with a remainder.
 _VALUE = re.compile(
     rf"[<=>]|-?(?:[A-Z][0-9]){{1,{2 * MAX_DIGITS_WRITTEN}}}"
     rf"(?: R [0-9]{{1,{MAX_DIGITS_WRITTEN}}})?"

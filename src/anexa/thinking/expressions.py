@@ -10,6 +10,7 @@ from anexa.thinking.thoughts import ThoughtStep, is_inexact, write_step
 
 MAX_NUMBERS_READ = 16  # a longer calculation is not parsed, so its brackets cannot nest deeply
 
+# A number, operator or bracket, perhaps after a space.
 _TOKEN = re.compile(r" ?([0-9]+|[-+*/()])")
 
 

@@ -92,8 +92,11 @@ COMMANDS = (
     ),
     Phrasing("What is the difference between {a} and {b}?", "-"),
 )
+# One operation on two numbers; groups: number, operator, number.
 _PAIR = re.compile(r"([0-9]+)([-+*/])([0-9]+)")
+# Characters of an expression.
 _EXPRESSION = re.compile(r"[-+*/()0-9]+")
+# Question which of two numbers is larger or smaller.
 _COMPARED = re.compile(r"Which is (larger|smaller), ([0-9]+) or ([0-9]+)\?")
 
 

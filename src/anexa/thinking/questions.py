@@ -20,10 +20,12 @@ MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic
 
 _MAX_LENGTH = 400  # characters of a question that is parsed
 _NUMBER = f"[0-9]{{1,{MAX_DIGITS_READ}}}"
-_DIGITS = re.compile("[0-9]+")
+_DIGITS = re.compile("[0-9]+")  # digits of a number, however many
 _LETTERS = "abcde"  # fields of numbers in phrasings and stories
+# Two to `MAX_LISTED` numbers, separated by commas, spaces or "and".
 _LISTED = re.compile(rf"{_NUMBER}(?:(?:,? | and ){_NUMBER}){{1,{MAX_LISTED - 1}}}[?.]?")
 _SIGNS = {word: sign for sign, words in WORDS.items() for word in words}
+# An operator between numbers or brackets: a word of `WORDS` (group 1), or the letter x (group 2).
 _WORD = re.compile(rf"(?<=[0-9)])(?: ({'|'.join(_SIGNS)}) | ?([xX]) ?)(?=[0-9(])", re.IGNORECASE)
 
 

@@ -210,6 +210,9 @@ def default_folder(config: TrainConfig) -> Path:
 
     It is models/CORPUS, or models/CORPUS-PRESET with another preset; models/MODEL-CORPUS if the run
     starts from a model. With several corpora, it has the names of the first two.
+
+    Raises:
+        UsageError: if the corpora are not valid: see `parse_specs`.
     """
     name = "-".join(spec.stem for spec in parse_specs(config.data.corpus)[:2])
     base = config.finetune.from_
@@ -293,6 +296,11 @@ def open_run_engine(
 
     Returns:
         The engine, with no moments yet.
+
+    Raises:
+        UsageError: if the run's `freeze` does not suit the model, or the engine has no dropout but
+            the run asks for it.
+        AnexaError: if the library of the engine is not installed, or the memory is too small.
     """
     return open_engine(
         config.device.engine,

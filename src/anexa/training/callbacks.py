@@ -39,7 +39,12 @@ class MetricsCallback(Callback):
         self._accumulator: MetricsAccumulator | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the log, and remove its records of steps after the checkpoint."""
+        """Open the log, and remove its records of steps after the checkpoint.
+
+        Raises:
+            AnexaError: if the log cannot be written or is damaged, or TensorBoard's events are
+                asked for and tensorboardX is not installed.
+        """
         peak = _peak_flops(trainer.config.device.engine, trainer.device_config)
         # Sequences may be shorter than the context of a model that the run started from.
         trained = replace(trainer.model_config, block_size=trainer.config.model.block_size)
@@ -75,12 +80,20 @@ class CheckpointCallback(Callback):
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Save a checkpoint, if there was an evaluation after this step."""
+        """Save a checkpoint, if there was an evaluation after this step.
+
+        Raises:
+            AnexaError: if a file cannot be written.
+        """
         if result.evaluation:
             self._save(trainer, is_best=result.evaluation is trainer.state.best)
 
     def on_end(self, trainer: Trainer) -> None:
-        """Save a checkpoint of a run that was stopped between two evaluations."""
+        """Save a checkpoint of a run that was stopped between two evaluations.
+
+        Raises:
+            AnexaError: if the loss is infinite or NaN, or a file cannot be written.
+        """
         if not trainer.done:
             # The last step has changed the weights: check that their loss is finite.
             batch = to_batch(trainer.validation.sample(1))
@@ -106,6 +119,9 @@ def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
         trainer: training run.
         folder: model folder, in which a folder for the adapters is written.
         weights: weights of the engine by name.
+
+    Raises:
+        AnexaError: if a file cannot be written.
     """
     if trainer.base is not None and trainer.model_config.lora_rank:
         (folder / ADAPTER).mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ from anexa.training.config import TrainConfig
 from anexa.training.sources import SourceRecord, sources_table
 from anexa.training.specs import corpora_without_folders
 
+# A name on the Hugging Face Hub: NAME or USER/NAME.
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 

@@ -69,7 +69,11 @@ class ConversationCorpus:
 
     @property
     def prompt(self) -> str:
-        """Prompt of the samples during training: a short question of the conversations."""
+        """Prompt of the samples during training: a short question of the conversations.
+
+        Raises:
+            AnexaError: if the template is invalid, or refuses the question.
+        """
         return self._as_prompt(self._conversations.question)
 
     def _as_prompt(self, question: str) -> str:
@@ -125,7 +129,12 @@ class ConversationCorpus:
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Encode the conversations, and split them into a training and a validation dataset."""
+        """Encode the conversations, and split them into a training and a validation dataset.
+
+        Raises:
+            AnexaError: as `encode_conversations` raises it, or if there are too few conversations
+                to split.
+        """
         encoded = encode_conversations(
             self._conversations, self.chat_template, tokenizer, block_size, progress
         )

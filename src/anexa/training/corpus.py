@@ -55,6 +55,10 @@ class Corpus(Protocol):
 
         Args:
             spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
+
+        Raises:
+            AnexaError: if the specification is not valid, or the file does not exist or is no
+                tokenizer.
         """
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> Corpus:
@@ -85,6 +89,9 @@ class Corpus(Protocol):
             block_size: maximum number of predicted tokens in a sequence.
             seed: random seed of the split and of the order of the sequences.
             progress: progress callback of the encoding: `(bytes_done, bytes_total)`.
+
+        Raises:
+            AnexaError: if the corpus cannot be encoded, or is too short to be split.
         """
 
 
@@ -124,7 +131,11 @@ class TextCorpus:
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Encode the text, and split it into a training and a validation dataset."""
+        """Encode the text, and split it into a training and a validation dataset.
+
+        Raises:
+            AnexaError: if the corpus is too short, has changed, or its tokens cannot be cached.
+        """
         return make_datasets(self.documents, tokenizer, block_size, seed, progress)
 
 

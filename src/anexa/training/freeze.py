@@ -57,6 +57,9 @@ def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
     Args:
         config: configuration of the run.
         model: configuration of the model, with its adapters.
+
+    Raises:
+        UsageError: if the run's `freeze` does not suit the model: see `frozen_weights`.
     """
     frozen = frozen_weights(config.finetune.freeze, model)
     if not frozen:

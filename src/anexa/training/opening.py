@@ -179,6 +179,9 @@ def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> Data
     Args:
         data: data options of the run.
         given: names or paths that the user has given; None for those of the run. The weights stay.
+
+    Raises:
+        UsageError: if the corpora are not valid: see `parse_specs`.
     """
     if not given:
         return data

@@ -35,6 +35,7 @@ MIN_INTERVAL = 64  # steps between key frames: 0.2 s of a small model, with PyTo
 HELD_SIZE = 1_000_000  # bytes of weights that wait for their hash
 HEADER = 128  # bytes of a tensor in the header of a file, about
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# A size such as "1.5 GB": a number, and a unit of `UNITS`.
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
 
 
@@ -51,6 +52,9 @@ class HistoryCallback(Callback):
     Args:
         budget: maximum size of all key frames on the disk, in bytes.
         max_frames: number of key frames that fit into the budget.
+
+    Raises:
+        AnexaError: raised by each method, if the history cannot be written.
     """
 
     def __init__(self, budget: int, max_frames: int) -> None:

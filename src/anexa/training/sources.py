@@ -55,7 +55,11 @@ def _record(name: str, weight: str, corpus: Corpus) -> SourceRecord:
 
 
 def write_sources(folder: Path, corpus: Corpus) -> None:
-    """Write the records of the corpora of a run to its model folder."""
+    """Write the records of the corpora of a run to its model folder.
+
+    Raises:
+        AnexaError: if the file cannot be written.
+    """
     records = [asdict(record) for record in source_records(corpus)]
     write_json(folder / SOURCES, {"sources": records})
 
@@ -91,6 +95,9 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
     Returns:
         A clause such as "; modified or added since: a.txt, b.txt", or one that says that there is
         no such file; "" if the run has no record.
+
+    Raises:
+        UsageError: if a pattern matches no path inside a folder.
     """
     try:
         start = (folder / SOURCES).stat().st_mtime

@@ -37,7 +37,8 @@ class EventFile:
             time.
 
     Raises:
-        AnexaError: if the file cannot be written, or tensorboardX is not installed.
+        AnexaError: if the file cannot be written, or tensorboardX is not installed. Every method
+            raises it too, if the file cannot be written.
     """
 
     def __init__(self, folder: Path, began: float) -> None:

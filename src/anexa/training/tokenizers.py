@@ -131,6 +131,9 @@ def tokenizer_source(spec: str) -> str:
     """Return a tokenizer specification that is valid in any working directory.
 
     A path is made absolute; "char" and "bpe:4096" stay as they are.
+
+    Raises:
+        UsageError: if the vocabulary size of BPE is out of range.
     """
     return spec if spec == "char" or bpe_size(spec) else str(Path(spec).absolute())
 

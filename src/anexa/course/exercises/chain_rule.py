@@ -29,7 +29,11 @@ FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
 
 
 def ask_values(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file: `tanh` is given `Value`s, and `slope` a function."""
+    """Return the answer of the reader's file: `tanh` is given `Value`s, and `slope` a function.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call == "slope":
         function, x = arguments
         return ask(names, call, (FUNCTIONS[function][0], x))

@@ -27,7 +27,11 @@ WHY_CACHE = (
 
 
 def ask_decoding(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file; `attend` is called for one piece after another."""
+    """Return the answer of the reader's file; `attend` is called for one piece after another.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call != "attend":
         return ask(names, call, arguments)
     caches: dict[int, dict[str, Any]] = {}

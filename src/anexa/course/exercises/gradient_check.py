@@ -120,7 +120,11 @@ _FROM_0 = "Weights are counted from 0, as in the text."
 
 
 def ask_operations(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, which is given functions for names of operations."""
+    """Return the answer of the reader's file, which is given functions for names of operations.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call == "error":
         name, is_wrong, x, g = arguments
         return ask(names, call, (*_functions(name, is_wrong), list(x), list(g)))

@@ -83,7 +83,11 @@ _NEVER = (
 
 
 def ask_model(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, about a trained model or about a new one."""
+    """Return the answer of the reader's file, about a trained model or about a new one.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call == "retrain":
         words, seed, steps, head = arguments
         model = microgpt.Model(list(words), Random(seed))

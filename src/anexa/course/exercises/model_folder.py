@@ -144,7 +144,11 @@ def _reverse_header(data: bytes) -> bytes:
 
 
 def ask_folder(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, whose functions are given a model folder's path."""
+    """Return the answer of the reader's file, whose functions are given a model folder's path.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call == BY_HAND:
         return ask(names, call, arguments)
     spec, *others = arguments

@@ -49,7 +49,12 @@ def turn(x: Vector, position: int, base: float) -> Vector:
 
 
 def ask_rotary(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file; three questions use its `turn` several times."""
+    """Return the answer of the reader's file; three questions use its `turn` several times.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+        TypeError: if its `turn` does not return a list.
+    """
 
     def turned(x: Vector, position: int, base: float) -> Vector:
         result = ask(names, "turn", (list(x), position, base))

@@ -52,6 +52,7 @@ def ask_operation(names: Mapping[str, Any], call: str, arguments: Sequence[Any])
 
     Raises:
         ChangedInput: if a function has changed its arguments.
+        MissingName: if the file does not define a name that the question needs.
     """
     if call == BY_HAND:
         return ask(names, call, arguments)

@@ -106,7 +106,11 @@ class Run(NamedTuple):
 
 
 def ask_training(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, about a new model or about a training."""
+    """Return the answer of the reader's file, about a new model or about a training.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call == BY_HAND:
         return ask(names, call, arguments)
     docs, seed, text, *rest = arguments

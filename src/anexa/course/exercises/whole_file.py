@@ -76,7 +76,11 @@ _VALUE = "The result is a Value, which remembers how it was computed: its number
 
 
 def ask_model(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file; `loss` is given a model with random weights."""
+    """Return the answer of the reader's file; `loss` is given a model with random weights.
+
+    Raises:
+        MissingName: if the file does not define a name that the question needs.
+    """
     if call != "loss":
         return ask(names, call, arguments)
     letters, seed, text = arguments

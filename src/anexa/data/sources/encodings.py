@@ -55,6 +55,7 @@ ALPHABETS = tuple(
 _ASCII = bytes(range(128))
 _NOT_LETTERS = bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r")) + b"\x7f\x81\x8d\x8f\x90\x9d"
+# A character of two, three or four bytes in UTF-8.
 _UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 # What Western languages do not write: a symbol within a word, an ordinal sign before a letter, and
 # most letters after ã, which stands for ă of Romanian in Windows-1250.

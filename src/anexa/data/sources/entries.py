@@ -116,6 +116,9 @@ def file_entry(path: Path, relative: str | None = None, where: str | None = None
         path: path of the file, which is not opened yet.
         relative: path of the file inside the folder that is read; default: its name.
         where: name of the file in messages; default: `path`.
+
+    Returns:
+        The entry, whose `open` raises an AnexaError if the file cannot be read.
     """
     where = where or str(path)
 

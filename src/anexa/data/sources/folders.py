@@ -82,6 +82,9 @@ def accept_names(include: Sequence[str]) -> Accept:
     Returns:
         Function of a file's path inside the folder. Without patterns, it accepts the endings of
         texts.
+
+    Raises:
+        UsageError: if a pattern matches no path inside a folder.
     """
     if not include:
         endings = frozenset(PROSE + SOURCE_CODE)
