@@ -139,6 +139,8 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (f"{TRAIN} --batch-size 0", nothing, 2, "--batch-size must be at least 1, not 0"),
         (f"{TRAIN} --batch-size 100000000", nothing, 2, "--batch-size must be at most 65,536"),
         (f"{TRAIN} --block-size 100000000", nothing, 2, "--block-size must be at most 1,048,576"),
+        (f"{TRAIN} --micro-batch {10**20}", nothing, 2, "--micro-batch must be at most 65,536"),
+        ("train names.txt --epochs 1e308", nothing, 2, "--epochs must be at most 1,000,000"),
         (f"{TRAIN} --n-layer 100000000", nothing, 2, "--n-layer must be at most 65,536"),
         (f"{TRAIN} --n-embd 65536 --n-layer 65536", nothing, 1, "parameters does not fit into"),
         (f"{TRAIN} --batch-size ٣", nothing, 2, "invalid value for '--batch-size'"),
@@ -417,6 +419,7 @@ def test_input_line_that_is_not_utf_8_is_one_sentence(errors: str, place: Path) 
         (["check", "1", ""], "a path is empty: give a path"),
         (["runs", ""], "a path is empty: give a path"),
         (["chat", ""], "a path is empty: give a path"),
+        (["chat", "--", ""], "a path is empty: give a path"),
         (["train", ""], "there is no corpus and no file named ''"),
         (["train", "t.txt", "--from", ""], "--from is empty: give a path"),
     ],
@@ -429,6 +432,14 @@ def test_an_empty_path_is_not_the_current_folder(
     assert sentence in one_sentence(result)
     assert result.returncode == (2 if "is empty" in sentence else 1)
     assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
+
+
+def test_an_empty_path_in_a_config_file_is_not_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("anna\nbob\n" * 9, encoding="utf-8")
+    (tmp_path / "c.toml").write_text('[finetune]\nfrom = ""\n', encoding="utf-8")
+    result = anexa("train", "t.txt", "--config", "c.toml", cwd=tmp_path)
+    assert "--from is empty: give a path" in one_sentence(result)
+    assert result.returncode == 2
 
 
 def test_an_empty_text_is_no_empty_path(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def check_paths(command: Callable[..., Any], arguments: Sequence[str]) -> None:
             raise UsageError(f"{name} is empty: give a path, such as . for the current folder")
         if not argument and before in options:
             raise UsageError(f"{before} is empty: give a path, such as . for the current folder")
-        if not argument and has_path and not before.startswith("-"):
+        if not argument and has_path and (before == "--" or not before.startswith("-")):
             raise UsageError("a path is empty: give a path, such as . for the current folder")
 
 

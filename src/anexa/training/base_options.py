@@ -41,6 +41,8 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"--preset {preset} is for new models, and --from continues one: leave out --preset"
         )
+    if not options["from_"]:
+        raise UsageError("--from is empty: give a path, such as . for the current folder")
     base = Path(options["from_"])
     # Imported here: it needs NumPy, and the command line does not.
     from anexa.model.loading import open_model

@@ -68,8 +68,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
     (lambda n: n >= 1, "at least 1", "batch_size"),
-    (lambda n: n <= 2**16, f"at most {2**16:,}", "batch_size n_layer n_head n_embd"),
+    (lambda n: n <= 2**16, f"at most {2**16:,}", "batch_size micro_batch n_layer n_head n_embd"),
     (lambda n: n <= 2**20, f"at most {2**20:,}", "block_size"),
+    (lambda x: x <= 10**6, f"at most {10**6:,}", "epochs"),
     (lambda x: x > 0, "above 0", "epochs minutes until_loss learning_rate eps"),
     (lambda x: x >= 0, "0 or more", "n_inner lora micro_batch weight_decay grad_clip seed"),
     (lambda n: n < 2**64, f"below {2**64:,}", "seed"),
