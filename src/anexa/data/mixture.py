@@ -28,6 +28,8 @@ class Mixture:
         names: names of the datasets, for notes.
         datasets: datasets of the corpora.
         weights: weight of each dataset, as whole numbers in lowest terms.
+        claim: `Dataset.claim`: that of the datasets if they agree, else each with the name of its
+            dataset, but for the usual one.
     """
 
     notes: tuple[str, ...] = ()

@@ -154,7 +154,7 @@ class Deviation(Rule):
     The output is (B, T), or (B, T, G) for rows of G groups of columns, each with its own ρ.
 
     Args:
-        eps: ε, which is added under the root.
+        eps: ε, which is added under the root sign.
 
     Attributes:
         width: number of columns of a row, or of a group, C.

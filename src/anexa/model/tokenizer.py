@@ -52,7 +52,8 @@ class Tokenizer:
             prompts begin a document; False for running text.
 
     Raises:
-        AnexaError: if the vocabulary is empty, or `tokenizers` cannot use the backend.
+        AnexaError: if the vocabulary is empty, or `tokenizers` cannot use the backend. Methods that
+            encode, decode or copy raise it too, if `tokenizers` fails.
     """
 
     def __init__(

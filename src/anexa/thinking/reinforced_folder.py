@@ -63,6 +63,9 @@ class ReinforcedFolder:
 
         Returns:
             Whether the folder was written.
+
+        Raises:
+            AnexaError: if the folder cannot be written.
         """
         if self.run.best is None:
             return False

@@ -113,6 +113,8 @@ class Trainer:
         callbacks: callbacks of every execution of the run; `fit` takes additional ones.
 
     Attributes:
+        model_config: configuration of the model.
+        tokenizer: tokenizer of the model.
         resumed: whether the run was resumed from a checkpoint.
         lengthened: whether the run was finished, and then resumed with a greater length.
         metrics: metrics log; None unless the run is being executed with `MetricsCallback`.
