@@ -36,7 +36,7 @@ from anexa.engines.program.inference import Inference, compile_written
 from anexa.engines.program.memory import ALIGNMENT, Allocation, MemoryPlan, plan_memory
 from anexa.engines.program.passes import WrittenInference, write_parts
 from anexa.engines.program.program import Program
-from anexa.engines.program.runner import aligned
+from anexa.engines.program.runner import aligned_zeros
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.trace import inference_program
 from anexa.generation.language_model import BUNDLED
@@ -114,7 +114,7 @@ def main() -> None:
     model = load_model(options.folder)
     config = model.config
     vector = np.concatenate([np.asarray(weight.data) for weight in model.weights.values()])
-    weights = aligned(len(vector), DTYPE)
+    weights = aligned_zeros(len(vector), DTYPE)
     weights[:] = vector
     inferences = {}
     for name in PROGRAMS:

@@ -33,6 +33,8 @@ def check(
 
     For teachers: in a folder, each Python file is checked with the numbers of the student whose
     name it has, such as ANNA.py with those of ANNA, and gets one line.
+
+    The exit status is 1 if an answer is wrong.
     """
     if file.is_dir():
         _check_folder(chapter, file, student)

@@ -12,8 +12,8 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import UsageError
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-ALL_ADDRESSES = ("0.0.0.0", "::")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # reached only from this computer: need no API key
+ALL_ADDRESSES = ("0.0.0.0", "::")  # values of --host for every address of this computer
 
 
 def serve(
@@ -54,12 +54,15 @@ def serve(
     prefix_cache: Annotated[
         int,
         typer.Option(
-            help="Memory for the beginnings of prompts, which later prompts with the same "
-            "beginning reuse, in MB for each model; 0 for none."
+            help="Memory in MB, for each model, for the keys and values of prompts, which later "
+            "prompts with the same beginning reuse; 0 for none."
         ),
     ] = 64,
     timeout: Annotated[
-        float, typer.Option(help="Seconds after which an unfinished request is ended.")
+        float,
+        typer.Option(
+            help="Seconds after which an unfinished request ends with an error, queued or running."
+        ),
     ] = 300,
     grace: Annotated[
         float,
@@ -117,13 +120,16 @@ def _origin(text: str) -> str:
 
 
 def model_names(folders: list[Path]) -> dict[str, Path | None]:
-    """Choose the name of each served model: that of its folder.
+    """Choose the name of each served model: that of its folder, or of its file without the ending.
+
+    Args:
+        folders: paths of the models; if empty, the bundled model is served, as "anexa".
 
     Returns:
-        Path of the model folder by name; None for the bundled model.
+        Path of each model by its name; None for the bundled model.
 
     Raises:
-        UsageError: if two folders have the same name.
+        UsageError: if two models have the same name.
     """
     from anexa.model.loading import model_name
     from anexa.names import portable

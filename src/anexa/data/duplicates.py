@@ -1,7 +1,9 @@
 """Deduplication of the validation data against the training data (contamination check).
 
 Duplicates are removed from the validation data only, if enough of it is left, so that a few
-duplicates do not change the training batches.
+duplicates do not change the training batches. A duplicate is a document with the same tokens as a
+training document; and a window of running text or a packed document that shares more than half of
+its n-grams with the training text (`ngrams.py`).
 """
 
 from __future__ import annotations
@@ -21,25 +23,27 @@ from anexa.data.packing import PackedDocuments
 from anexa.data.windows import TokenWindows
 
 HASHED_DOCUMENTS = 2**16  # documents that are hashed at once
-MAX_COUNTED = 2**22  # documents of which repeated ones are counted exactly
+# Up to this many documents, repeated ones are counted exactly; of more, a sample is counted.
+MAX_COUNTED = 2**22
 
 Subset = TypeVar("Subset", bound=DocumentSubset)
 
 
 def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
-    """Remove from the validation dataset what the training dataset of the same corpus has as well.
+    """Remove duplicates of the training data from the validation data of the same corpus.
 
-    If most of the validation documents are duplicates, the split is changed instead: all copies of
-    a document move to the same dataset. If the whole validation text is duplicated, it is kept, and
-    the dataset's `claim` says what its loss then measures. A note says how many documents occur
-    more than once.
+    If more than half of the validation documents are copies of training documents, the split is
+    changed first: all copies of a document move to the same dataset. If the whole validation text
+    is duplicated, it is kept, and its `Dataset.claim` says what its loss then measures. The notes
+    of the datasets say what was removed or moved, and how many documents occur more than once.
 
     Args:
         training: training dataset.
         validation: validation dataset of the same split.
 
     Returns:
-        The training dataset and the validation dataset, either of them changed or as it was.
+        The training dataset and the validation dataset, each a copy with other documents or
+        another claim, or itself.
     """
     if isinstance(training, DocumentSubset) and isinstance(validation, DocumentSubset):
         training, validation = _deduplicate_documents(training, validation)
@@ -47,7 +51,9 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
 
 
 def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
-    """Remove from a validation dataset what the training datasets of other corpora have as well.
+    """Remove duplicates of the training data of other corpora from a validation dataset.
+
+    If the whole validation text is duplicated, it is kept, and its `Dataset.claim` says so.
 
     Args:
         others: training datasets, encoded by the same tokenizer.

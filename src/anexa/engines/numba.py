@@ -11,7 +11,7 @@ import numpy as np
 from anexa.engines.operations.arrays import as_weights
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.program.inference import MAX_ROWS, Inference, compile_inference
-from anexa.engines.program.runner import Array, aligned
+from anexa.engines.program.runner import Array, aligned_zeros
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.training import TrainingStep
 from anexa.engines.protocol import (
@@ -49,7 +49,7 @@ class NumbaEngine:
         dtype: str = "float32",
     ) -> None:
         self.config, self.dtype = config, dtype
-        self._weights = aligned(sum(len(weight.data) for weight in weights.values()), dtype)
+        self._weights = aligned_zeros(sum(len(weight.data) for weight in weights.values()), dtype)
         self._training = TrainingStep(config, dtype, self._weights, optimizer)
         for name, view in self._training.weights.items():
             view[...] = np.asarray(weights[name].data).reshape(view.shape)

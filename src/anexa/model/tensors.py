@@ -24,7 +24,7 @@ DTYPES: dict[str, tuple[str, Literal["d", "f"]]] = {
     "F16": ("<f2", "f"),
     "BF16": ("<u2", "f"),
 }
-# Dtypes whose numbers are used as they are in the file; others are converted.
+# Dtypes of a file whose arrays are views of its content, without a copy; others are converted.
 VIEWED = ("F32", "F64") if sys.byteorder == "little" else ()
 
 
@@ -65,21 +65,23 @@ def read_tensors(
 ) -> tuple[Weights, dict[str, str]]:
     """Read the arrays in a safetensors file, and its metadata.
 
-    Float32 and float64 arrays of a large file are not read but mapped: the operating system reads a
-    page of the file when it is first used, and may drop it again. Anexa replaces files by renaming,
+    Float32 and float64 arrays of a file of at least `MAPPED_SIZE` bytes are not read but mapped,
+    except on Windows: the operating system reads a page of the file when it is first used, and may
+    drop it again. Anexa replaces files by renaming,
     which leaves the mapped file as it was; a program that overwrites the file itself changes the
     weights of a loaded model, or ends this process. Float16 and bfloat16 become float32, which has
     all of their values.
 
     Args:
         path: path of the file.
-        is_ignored: called with the name of each array; if true, the array is not read.
+        is_ignored: called with the name of each array; if true, the array is left out.
 
     Returns:
-        The arrays by name, and the metadata.
+        The arrays by name; and the metadata, texts by key, {} if the file has none.
 
     Raises:
-        AnexaError: if the file is missing or damaged, or holds numbers of another type.
+        AnexaError: if the file is missing or damaged, or an array has a dtype that
+            is not in `DTYPES`.
     """
     weights: Weights = {}
     with open_binary(path) as file:
@@ -147,7 +149,7 @@ def _convert(part: bytes | memoryview, dtype: str) -> Numbers:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a safetensors file, without its arrays.
+    """Read the metadata of a safetensors file, texts by key, without its arrays.
 
     Raises:
         AnexaError: if the file is missing or damaged.
@@ -179,10 +181,10 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
 
 
 def as_float32(weights: Weights) -> Weights:
-    """Round weights to float32; float32 weights are not copied.
+    """Round weights to float32, and check that all are finite; float32 weights are not copied.
 
     Raises:
-        AnexaError: if a value is not finite, or becomes infinite.
+        AnexaError: if a value is not finite, or is too large for float32.
     """
     import numpy as np
 

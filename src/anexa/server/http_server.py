@@ -63,7 +63,13 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 
 def address_of(host: str, listener: socket.socket) -> str:
-    """Return the URL of a socket from `bind_socket`, for browsers and clients."""
+    """Return the URL of a socket from `bind_socket`, such as "http://localhost:8000".
+
+    Args:
+        host: name or address of the server in the URL. For a socket bound to all addresses this is
+            not "0.0.0.0", which browsers cannot open, but one of them.
+        listener: socket, from which the port is taken.
+    """
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 
@@ -75,7 +81,7 @@ class Connection(H11Protocol):
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer within which the client must send a request.
+        """Start the timer of `IDLE_TIMEOUT` seconds within which the client must send a request.
 
         Requests of a connection beyond `MAX_CONNECTIONS` are refused.
         """
@@ -97,12 +103,15 @@ class Connection(H11Protocol):
         self._stop_write_timer()
 
     def pause_writing(self) -> None:
-        """Start the write timer: the client reads more slowly than the server writes."""
+        """Start the write timer, as the buffer of data that the client has yet to read is full.
+
+        The connection is aborted if the client then reads nothing for `WRITE_TIMEOUT` seconds.
+        """
         super().pause_writing()
         self._check_client_reads(self.transport.get_write_buffer_size() + 1)
 
     def resume_writing(self) -> None:
-        """Stop the write timer: the client has read the sent data."""
+        """Stop the write timer, as the client has read most of the buffer."""
         super().resume_writing()
         self._stop_write_timer()
 
@@ -156,11 +165,11 @@ class Server(uvicorn.Server):
     """Uvicorn's server, which lets running requests finish before it shuts down.
 
     Unlike uvicorn's, it does not raise the signal again when it has shut down, so that the exit
-    status is 0.
+    status is 0. On Windows, signals are handled by uvicorn itself, and the signal is raised again.
 
     Args:
         app: the application.
-        grace: seconds for running requests to finish.
+        grace: seconds for running requests to finish; then they end with an error.
         get_workers: function that returns the workers to stop, such as those of the loaded models.
         show: function that shows a sentence to the user, called if the server waits for requests.
     """
@@ -190,7 +199,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Context manager in which signals shut down the server.
+        """Context manager in which SIGINT, SIGTERM and SIGHUP shut down the server.
 
         After the first signal, running requests may finish within `grace` seconds; a second signal
         ends them at once.

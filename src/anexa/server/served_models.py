@@ -14,7 +14,8 @@ from anexa.server.introduction import Introduction
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.worker import Worker
 
-DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, None  # any token may be drawn
+# Sampling parameters of a request that gives none: any token may be drawn.
+DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
 from anexa.training.sources import losses_by_corpus, source_records
 from anexa.training.trainer import Callback, StepResult, Trainer
 
-SAMPLE_TOKENS = 100
+SAMPLE_TOKENS = 100  # maximum length of a sample; twice this after a prompt
 _peak_flops = cache(measure_peak_flops)  # measured once for all runs of a process
 
 
@@ -39,7 +39,9 @@ class MetricsCallback(Callback):
         self._accumulator: MetricsAccumulator | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the log, and remove its records of steps after the checkpoint.
+        """Open the log as `trainer.metrics`, and remove its records of steps after the checkpoint.
+
+        The first run of a process measures the peak FLOPs of the device, for the utilization (MFU).
 
         Raises:
             AnexaError: if the log cannot be written or is damaged, or TensorBoard's events are
@@ -74,7 +76,9 @@ class MetricsCallback(Callback):
 
 
 class CheckpointCallback(Callback):
-    """Callback that saves a checkpoint after each evaluation, and the model if it is the best.
+    """Callback that saves a checkpoint and the model card after each evaluation.
+
+    If the validation loss is the lowest so far, the model is saved too, and its adapters.
 
     It must come after `MetricsCallback`, so that no checkpoint is ahead of the metrics.
     """
@@ -89,7 +93,9 @@ class CheckpointCallback(Callback):
             self._save(trainer, is_best=result.evaluation is trainer.state.best)
 
     def on_end(self, trainer: Trainer) -> None:
-        """Save a checkpoint of a run that was stopped between two evaluations.
+        """Save a checkpoint of a run that was stopped before its end.
+
+        If there has been no evaluation after a training step, the model is saved too.
 
         Raises:
             AnexaError: if the loss is infinite or NaN, or a file cannot be written.
@@ -113,11 +119,11 @@ class CheckpointCallback(Callback):
 
 
 def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
-    """Write the adapters of a run as `peft` reads them, if the run trains adapters.
+    """Write the LoRA adapters of a run as `peft` reads them, if the run trains adapters.
 
     Args:
         trainer: training run.
-        folder: model folder, in which a folder for the adapters is written.
+        folder: model folder; the adapters are written to `adapter` in it.
         weights: weights of the engine by name.
 
     Raises:
@@ -131,13 +137,13 @@ def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
 class SampleCallback(Callback):
     """Callback that generates a text after each evaluation, and writes it to the metrics.
 
-    Must come after `MetricsCallback`. There are no samples of a sharded model (FSDP), and none if
-    the prompt of the corpus does not fit the context. Characters that the model does not know are
-    left out of the prompt.
+    The text continues the prompt of the corpus, without the characters that the tokenizer does not
+    know. Must come after `MetricsCallback`. There are no samples if the model is sharded over
+    several processes (FSDP), or if the prompt does not fit the context.
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Generate a text after an evaluation."""
+        """Generate a text after an evaluation, and set `result.sample` to it; "" for no sample."""
         if not (result.evaluation and trainer.context.is_main_process):
             return
         result.sample = self._generate(trainer)
@@ -179,7 +185,7 @@ class LossPlotCallback(Callback):
             self._plot = LossPlot(trainer.folder)
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-        """Redraw the plot after an evaluation."""
+        """Redraw the plot after an evaluation, unless it was drawn a few seconds before."""
         if self._plot and result.evaluation:
             self._plot.update()
 
@@ -190,7 +196,7 @@ class LossPlotCallback(Callback):
 
 
 def card_of(trainer: Trainer) -> str:
-    """Return the model card for the current state of a run."""
+    """Return the model card, the text of `README.md`, for the current state of a run."""
     corpus = trainer.corpus
     return model_card(
         trainer.model_config,

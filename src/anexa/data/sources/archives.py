@@ -18,7 +18,7 @@ from typing import IO
 from anexa.data.reading import Reader
 from anexa.data.sources.compression import check_ratio, unpacked, unpacking_errors
 from anexa.data.sources.entries import Entry, file_entry, name_ending, seekable
-from anexa.data.sources.folders import Accept, is_hidden
+from anexa.data.sources.folders import Accept, is_skipped
 from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError, short_repr
 from anexa.names import quoted, shown
@@ -177,7 +177,7 @@ def _inside(name: str, where: str) -> str:
 
 def _is_wanted(name: str, is_link: bool, accept: Accept, tally: Tally) -> bool:
     """Return whether a member is read; count it in the tally if not, unless it is hidden."""
-    if any(map(is_hidden, name.split("/"))):
+    if any(map(is_skipped, name.split("/"))):
         return False
     if is_link:
         tally.leave_out("symbolic link")

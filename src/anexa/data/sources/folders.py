@@ -30,12 +30,12 @@ def folder_entries(root: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
     """Yield the files of a folder whose paths are accepted, sorted by the parts of their paths.
 
     Hidden files and folders, `SKIPPED_FOLDERS`, virtual environments and symbolic links are left
-    out. Memory: the names in one folder, and in those above it.
+    out. In memory are only the names in one folder, and in those above it.
 
     Args:
         root: path of the folder.
         accept: function that returns whether a file is read, given its path inside the folder.
-        tally: counter of the files that are left out.
+        tally: counter of the files that are left out, and of folders that cannot be read.
     """
     yield from _walk(root, "", root.name, accept, tally)
 
@@ -53,7 +53,7 @@ def _walk(folder: Path, prefix: str, root: str, accept: Accept, tally: Tally) ->
         return
     for name, is_link, is_folder in found:
         path = prefix + name
-        if is_hidden(name):
+        if is_skipped(name):
             continue
         if is_link:
             tally.leave_out("symbolic link")
@@ -67,8 +67,8 @@ def _walk(folder: Path, prefix: str, root: str, accept: Accept, tally: Tally) ->
             tally.leave_out("device or pipe")
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is left out because of its name, such as ".git"."""
+def is_skipped(name: str) -> bool:
+    """Return whether a file or folder is left out: hidden as ".git", or in `SKIPPED_FOLDERS`."""
     return name.startswith(".") or name in SKIPPED_FOLDERS
 
 
@@ -76,12 +76,14 @@ def accept_names(include: Sequence[str]) -> Accept:
     """Return the function that decides by patterns which files of a folder are read.
 
     Args:
-        include: patterns with `*`, `?` and `[…]`, which match a name in any folder; or the path
-            from the folder, if the pattern has a "/", where `**` stands for any folders.
+        include: patterns of `--include` with `*`, `?` and `[…]`, which match the name of a file in
+            any folder; or its path inside the folder, if the pattern has a "/", where `**` stands
+            for any number of folders.
 
     Returns:
-        Function of a file's path inside the folder. Without patterns, it accepts the endings of
-        texts.
+        Function that returns whether a file is read, given its path inside the folder. Without
+        patterns, it accepts files whose names end as those of prose or source code do (`PROSE`,
+        `SOURCE_CODE`).
 
     Raises:
         UsageError: if a pattern matches no path inside a folder.
@@ -99,7 +101,7 @@ def accept_records(path: str) -> bool:
 
 
 def is_readable(path: str) -> bool:
-    """Return whether a file is a text, a table or JSON Lines, by the ending of its name."""
+    """Return whether a file is prose, source code, a table or JSON Lines, by its name's ending."""
     return accept_names(())(path) or accept_records(path)
 
 

@@ -1,6 +1,6 @@
 """The primitives of a tensor library, on nested lists: products, sums, the causal mask.
 
-A matrix is a list of rows; `xs · ys` is the sum of their products.
+A matrix is a list of rows; `xs · ys` is the dot product, the sum of the products of the elements.
 """
 
 from __future__ import annotations
@@ -27,17 +27,26 @@ def transpose(a: Matrix) -> Matrix:
 
 
 def matmul_transposed(a_NC: Matrix, b_MC: Matrix) -> Matrix:
-    """Multiply a matrix by a transposed one, A Bᵀ: each row of A · each row of B, (N, M)."""
+    """Compute the matrix product A Bᵀ, shape (N, M): each row of A · each row of B."""
     return [[sum(map(mul, row, other)) for other in b_MC] for row in a_NC]
 
 
 def matmul(a_NK: Matrix, b_KM: Matrix) -> Matrix:
-    """Multiply two matrices, A B: each row of A · each column of B, (N, M)."""
+    """Compute the matrix product A B, shape (N, M): each row of A · each column of B."""
     return matmul_transposed(a_NK, transpose(b_KM))
 
 
 def split(x_TC: list[list[Any]], parts: int, groups: int) -> tuple[list[list[Any]], ...]:
-    """Cut each group of columns of a matrix, of floats or `Value`s, into equal parts."""
+    """Split each group of columns (head) of a matrix into equal parts.
+
+    Args:
+        x_TC: matrix of floats or `Value`s: one group of C / groups columns after the other.
+        parts: number of parts of each group.
+        groups: number of groups.
+
+    Returns:
+        `parts` matrices, each (T, C / parts): the i-th one has the i-th part of each group.
+    """
     width = len(x_TC[0]) // (groups * parts)
 
     def part_of(row: list[Any], part: int) -> list[Any]:
@@ -48,7 +57,7 @@ def split(x_TC: list[list[Any]], parts: int, groups: int) -> tuple[list[list[Any
 
 
 def join(parts: Sequence[Matrix], groups: int) -> Matrix:
-    """Put parts of columns side by side again, group by group: the inverse of `split`."""
+    """Concatenate the columns of matrices again, group by group: the inverse of `split`."""
     width = len(parts[0][0]) // groups
     starts = range(0, groups * width, width)
     return [
@@ -58,7 +67,10 @@ def join(parts: Sequence[Matrix], groups: int) -> Matrix:
 
 
 def reshape(x_TC: list[list[Any]], width: int) -> list[list[Any]]:
-    """Cut or join the rows of a matrix, of floats or `Value`s, to rows of the given width."""
+    """Reshape a matrix of floats or `Value`s, in row-major order, to rows of the given width.
+
+    The width must divide the number of elements. A matrix that has this width is not copied.
+    """
     if len(x_TC[0]) == width:
         return x_TC
     elements = [x for row in x_TC for x in row]
@@ -72,10 +84,17 @@ def rotate(
     frequencies: Sequence[float],
     sign: int = 1,
 ) -> list[list[Any]]:
-    """Rotate the pair of columns (i, i + R) of each head, floats or `Value`s.
+    """Apply rotary position embeddings: rotate the pair of columns (i, i + R) of each head.
 
-    Row t is rotated by the R angles α = (start + t) f_i if `sign` is 1, by −α if it is −1; the
-    columns of a head from 2R on stay as they are.
+    Row t is rotated by the angles α = (start + t) f_i if `sign` is 1, by −α (the inverse) if it is
+    −1; the columns of a head from 2R on stay as they are.
+
+    Args:
+        x_TC: matrix of floats or `Value`s, one head of `head_dim` columns after the other.
+        head_dim: number of columns of a head, at least 2R.
+        start: position of row 0 in the sequence.
+        frequencies: the R frequencies f_i, in radians per position.
+        sign: 1 or −1.
     """
     half = len(frequencies)
     y_TC = []
@@ -94,8 +113,8 @@ def rotate(
 def causal_mask(n: int, num_cached: int = 0, window: int | None = None) -> Matrix:
     """Build the additive attention mask of n new tokens after cached tokens, (n, num_cached + n).
 
-    Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
-    the last `window` of these; −∞ for the other keys.
+    Row t is 0 for the key at position num_cached + t and the keys before it, −∞ for those after
+    it. With a window (a number of tokens), it is 0 only for the last `window` of these keys.
     """
     mask_TS = []
     for t in range(n):

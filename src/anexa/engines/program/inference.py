@@ -17,7 +17,7 @@ from anexa.engines.program.passes import (
     write_inference,
 )
 from anexa.engines.program.program import Value
-from anexa.engines.program.runner import Array, Compiled, Runner, aligned
+from anexa.engines.program.runner import Array, CompiledProgram, Runner, aligned_zeros
 from anexa.engines.program.threads import num_threads, run_together
 from anexa.model.config import ModelConfig
 
@@ -39,8 +39,8 @@ class InferenceProgram:
             rotary positions.
     """
 
-    preparation: Compiled
-    inference: Compiled
+    preparation: CompiledProgram
+    inference: CompiledProgram
     prepared_size: int
     result: Value
     frequencies: tuple[float, ...]
@@ -65,8 +65,8 @@ def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> Infere
 def compile_written(written: WrittenInference) -> InferenceProgram:
     """Compile programs whose source is already written."""
 
-    def compiled(part: WrittenProgram) -> Compiled:
-        return Compiled(part.source, CompiledStep(part.source), part.plan)
+    def compiled(part: WrittenProgram) -> CompiledProgram:
+        return CompiledProgram(part.source, CompiledStep(part.source), part.plan)
 
     program = written.inference.program
     return InferenceProgram(
@@ -100,7 +100,7 @@ class Inference:
         self._progress = np.zeros(config.n_layer + 1, np.int64)
         arrays = {
             "weights": weights,
-            "prepared": aligned(program.prepared_size, dtype),
+            "prepared": aligned_zeros(program.prepared_size, dtype),
             "progress": self._progress,
             **rotary_tables(program.frequencies, config.block_size, dtype),
         }
@@ -180,7 +180,7 @@ class _Thread:
     ) -> None:
         self._inputs = np.zeros((3, MAX_ROWS), np.int64)
         own = dict(zip(("tokens", "positions", "caches"), self._inputs))
-        own["scratch"] = aligned(-(-config.block_size // LANES) * LANES, dtype)
+        own["scratch"] = aligned_zeros(-(-config.block_size // LANES) * LANES, dtype)
         self._runner = Runner(program.inference, dtype, arrays | own)
         self._result, self._rows, self._first = program.result, 0, 0
 

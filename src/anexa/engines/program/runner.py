@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from anexa.engines.program.build import CompiledStep
 from anexa.engines.program.memory import MemoryPlan
+from anexa.engines.program.program import Value
 from anexa.engines.program.writer import Source
 
 ALIGNMENT = 64  # bytes; a line of the processor's cache
@@ -17,7 +18,7 @@ ALIGNMENT = 64  # bytes; a line of the processor's cache
 Array = npt.NDArray[Any]
 
 
-def aligned(size: int, dtype: str) -> Array:
+def aligned_zeros(size: int, dtype: str) -> Array:
     """Allocate zeros of shape (size,), aligned to a cache line of the processor."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT // itemsize, dtype)
@@ -26,8 +27,8 @@ def aligned(size: int, dtype: str) -> Array:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A compiled program, with the plan of its memory.
+class CompiledProgram:
+    """A compiled program, with the plan of its memory; it can be executed by several `Runner`s.
 
     Attributes:
         source: source of the program.
@@ -44,12 +45,13 @@ class Runner:
     """Execution context of a compiled program: its frame and memory. Each thread needs its own.
 
     The frame is an array of int64 words, which are the arguments of a call: numbers, and addresses
-    of arrays.
+    of arrays. A row is the row of one token in the arrays of the program.
 
     Args:
         program: compiled program.
         dtype: precision of the numbers, "float32" or "float64".
-        arrays: arrays that are the same in every call, by the name of the word of their address.
+        arrays: arrays that are the same in every call, by the name of the frame's word for their
+            address.
 
     Attributes:
         frame: the words of the next call.
@@ -57,7 +59,7 @@ class Runner:
         capacity: number of rows that the memory has room for.
     """
 
-    def __init__(self, program: Compiled, dtype: str, arrays: dict[str, Array]) -> None:
+    def __init__(self, program: CompiledProgram, dtype: str, arrays: dict[str, Array]) -> None:
         self._step, self._plan, self._dtype = program.step, program.plan, dtype
         self._arrays = arrays  # they must outlive the addresses
         self.slots = program.source.frame.slots
@@ -66,21 +68,23 @@ class Runner:
         for name, array in arrays.items():
             self.set_word(name, array.ctypes.data)
         self.capacity = 0
-        self._memory = aligned(0, dtype)
+        self._memory = aligned_zeros(0, dtype)
 
     def set_word(self, name: str, value: int) -> None:
-        """Set a word of the frame, if the program reads it."""
+        """Set a word of the frame; a word that the program does not read is ignored."""
         if name in self.slots:
             self.frame[self.slots[name]] = value
 
     def reserve(self, rows: int) -> None:
-        """Allocate memory for calls of `rows` rows.
+        """Allocate memory for calls of up to `rows` rows, unless `capacity` suffices.
+
+        New memory is filled with zeros, without the results of earlier calls.
 
         Raises:
             MemoryError: if there is not enough memory; the runner is then unchanged.
         """
         if rows > self.capacity:
-            self._memory = aligned(self._plan.size(rows), self._dtype)
+            self._memory = aligned_zeros(self._plan.size(rows), self._dtype)
             self.capacity = rows
             self.set_word("capacity", rows)
             self.set_word("memory", self._memory.ctypes.data)
@@ -94,14 +98,23 @@ class Runner:
 
         Args:
             rows: number of rows, at most `capacity`.
-            first_wanted: index of the first row whose result is wanted.
+            first_wanted: index of the first row whose result is wanted; the results of the rows
+                before it are undefined.
         """
         frame = self.frame
         frame[0], frame[1] = rows, first_wanted
         self._step.call(self._address)
 
-    def result(self, value: Any) -> Array:
-        """Return the memory of a result, (capacity, width) or flat; the next call changes it."""
+    def result(self, value: Value) -> Array:
+        """Return a view of the memory of a result; the next `run` changes it.
+
+        Args:
+            value: result of the program.
+
+        Returns:
+            Array of shape (capacity, width) if the result has a row for each token, of which a call
+            sets the first `rows`; else a flat array that begins with the numbers of the result.
+        """
         allocation = self._plan.allocations[id(value.root)]
         if not allocation.has_rows:
             return self._memory[allocation.offset :]

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from anexa.engines.program.kernels.language import LANES
-from anexa.engines.program.runner import Array, aligned
+from anexa.engines.program.runner import Array, aligned_zeros
 from anexa.model.config import ModelConfig
 
 
@@ -39,7 +39,7 @@ class SequenceCache:
         """
         config = self._config
         shape = num_blocks, config.n_layer, 2, config.n_kv_head * config.head_dim * LANES
-        blocks = aligned(prod(shape), self._dtype).reshape(shape)
+        blocks = aligned_zeros(prod(shape), self._dtype).reshape(shape)
         if old is not None:
             blocks[: len(old)] = old
         self.blocks = blocks

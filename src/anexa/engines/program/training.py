@@ -18,7 +18,7 @@ from anexa.engines.program.inference import rotary_tables
 from anexa.engines.program.kernels.language import LANES
 from anexa.engines.program.passes import weight_shapes, write_batch_program
 from anexa.engines.program.program import Program, Value
-from anexa.engines.program.runner import Array, Compiled, Runner, aligned
+from anexa.engines.program.runner import Array, CompiledProgram, Runner, aligned_zeros
 from anexa.engines.program.trace import loss_program, partial_training, training_program
 from anexa.engines.program.writer import weight_offsets
 from anexa.engines.protocol import Batch, TrainStepOutput
@@ -37,7 +37,7 @@ class BatchProgram:
             rotary positions.
     """
 
-    compiled: Compiled
+    compiled: CompiledProgram
     results: dict[str, Value]
     frequencies: tuple[float, ...]
 
@@ -59,7 +59,7 @@ def compile_batch_program(
     """
     written, shapes = write_batch_program(config, dtype, trace), weight_shapes(config)
     results = {name: x for name, x in written.program.results.items() if name not in shapes}
-    compiled = Compiled(written.source, CompiledStep(written.source), written.plan)
+    compiled = CompiledProgram(written.source, CompiledStep(written.source), written.plan)
     return BatchProgram(compiled, results, written.program.frequencies)
 
 
@@ -78,7 +78,7 @@ class BatchRunner:
         self, program: BatchProgram, config: ModelConfig, dtype: str, arrays: dict[str, Array]
     ) -> None:
         padded = -(-config.block_size // LANES) * LANES
-        scratch = aligned((2 * config.head_dim + 8) * padded, dtype)
+        scratch = aligned_zeros((2 * config.head_dim + 8) * padded, dtype)
         tables = rotary_tables(program.frequencies, config.block_size, dtype)
         arrays = arrays | tables | {"scratch": scratch}
         self._runner = Runner(program.compiled, dtype, arrays)
@@ -160,7 +160,7 @@ class TrainingStep:
         self._config, self._dtype, self._optimizer = config, dtype, optimizer
         self._shapes, self._num_fused = weight_shapes(config), optimizer.muon_weights(config)
         names = "gradients", "m", "v"
-        moments = {name: aligned(len(weights), dtype) for name in names}
+        moments = {name: aligned_zeros(len(weights), dtype) for name in names}
         self._vectors = {"weights": weights, **moments}
         self.weights, self._gradients, self._m, self._v = map(self._views, self._vectors.values())
         self._trainable = tuple(optimizer.trainable(config))
