@@ -43,7 +43,7 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
 
     Returns:
         The training dataset and the validation dataset, each a copy with other documents or
-        another claim, or itself.
+        another claim, or itself; a note on repeated documents is added to `training` in place.
     """
     if isinstance(training, DocumentSubset) and isinstance(validation, DocumentSubset):
         training, validation = _deduplicate_documents(training, validation)

@@ -35,7 +35,8 @@ def folder_entries(root: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
     Args:
         root: path of the folder.
         accept: function that returns whether a file is read, given its path inside the folder.
-        tally: counter of the files that are left out, and of folders that cannot be read.
+        tally: counter of the files that are left out. With its `skip_bad`, a folder that cannot be
+            read is counted too; without, it raises an error.
     """
     yield from _walk(root, "", root.name, accept, tally)
 
