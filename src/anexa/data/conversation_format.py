@@ -56,8 +56,10 @@ def _format_in(entry: Entry) -> str | None:
 def format_of(chunks: Iterable[str]) -> str | None:
     """Return the format of the conversations in a JSON Lines text, by its first `MAX_TRIED` rows.
 
+    Rows that are not JSON objects are passed over.
+
     Args:
-        chunks: the text in chunks of any length.
+        chunks: the text in chunks of any length; the chunks after the first rows are not read.
 
     Returns:
         Format of the first row that is a conversation, a key of `anexa.data.conversations.FORMATS`;
@@ -81,14 +83,15 @@ def format_of(chunks: Iterable[str]) -> str | None:
 
 
 def recognize_conversations(fields: Mapping[str, Any]) -> str | None:
-    """Recognize the format of a conversation by the names of its fields.
+    """Recognize the format of a conversation by its fields, whose content is not checked.
 
     Args:
         fields: JSON object of one row of a JSON Lines file.
 
     Returns:
-        "messages" (OpenAI), "ShareGPT" or "Alpaca", a key of `anexa.data.conversations.FORMATS`;
-        None if the row is not a conversation.
+        A key of `anexa.data.conversations.FORMATS`: "messages" (OpenAI) if the row has a list
+        "messages"; "ShareGPT" if it has a list "conversations"; "Alpaca" if it has "instruction"
+        and "output". None if the row is not a conversation.
     """
     if isinstance(fields.get("messages"), list):
         return "messages"

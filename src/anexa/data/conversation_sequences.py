@@ -24,11 +24,11 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.names import counted
 
 Sequences: TypeAlias = list[tuple[Array, npt.NDArray[np.bool_]]]
-"""Token ids of each sequence, and whether each of them has a loss."""
+"""For each sequence of T tokens: token ids, and whether each token has a loss; shape (T,) each."""
 
 ENCODED = 256  # conversations that are encoded at once
-MIN_TURN = 2  # tokens of the shortest turn
-VALIDATION = 0.1  # fraction of the conversations for validation
+MIN_TURN = 2  # minimum tokens of a turn, which bounds the number of turns that fit the context
+VALIDATION = 0.1  # fraction of the different conversations that is held out for validation
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class EncodedConversations:
         ids: token ids of all sequences, shape (N,).
         is_learned: whether each token has a loss, shape (N,).
         spans: start and end of each sequence in `ids`, shape (S, 2).
-        origins: number of the conversation that each sequence is from, shape (S,).
-        digests: hash of each conversation; copies have the same.
+        origins: index in `digests` of the conversation that each sequence is from, shape (S,).
+        digests: hash of each conversation; copies of a conversation have the same hash.
         notes: sentences about what was cut, left out, or occurs twice.
     """
 
@@ -56,17 +56,18 @@ class EncodedConversations:
     def split(self, length: int, seed: int) -> tuple[ConversationDataset, ConversationDataset]:
         """Split the conversations into a training and a validation dataset.
 
-        All copies of a conversation are on the same side, and all its sequences.
+        A fraction `VALIDATION` of the different conversations is held out, at least one and never
+        all. All sequences of a conversation, and all copies of it, are in the same dataset.
 
         Args:
             length: maximum number of predicted tokens in a sequence.
             seed: random seed of the split and of the order of the sequences.
 
         Returns:
-            The training dataset and the validation dataset.
+            The training dataset, which has the notes, and the validation dataset.
 
         Raises:
-            AnexaError: if there are not two different conversations.
+            AnexaError: if there are fewer than two different conversations.
         """
         present = dict.fromkeys(self.digests[n] for n in np.unique(self.origins).tolist())
         if len(present) < 2:
@@ -95,10 +96,13 @@ def encode_conversations(
     length: int,
     progress: Progress | None = None,
 ) -> EncodedConversations:
-    """Encode conversations; those that are too long are cut between turns.
+    """Encode conversations as sequences that fit the context.
+
+    A conversation that is too long is cut between turns, and a turn that is too long alone is left
+    out. The notes of the result say so.
 
     Args:
-        conversations: conversations of a file.
+        conversations: conversations of a file, which is read.
         template: chat template of the model.
         tokenizer: tokenizer of the model.
         length: maximum number of predicted tokens in a sequence.
@@ -108,8 +112,9 @@ def encode_conversations(
         The sequences, of at most `length` + 1 tokens each.
 
     Raises:
-        AnexaError: if the template cannot be used for training, refuses a conversation that is not
-            to be left out, or no conversation is left.
+        AnexaError: if the template cannot be used for training, or refuses a conversation although
+            `conversations.skip_bad` is false; if no conversation is left; if the file has changed
+            since it was scanned.
     """
     encoder = _Encoder(conversations, template, tokenizer, length)
     iterator, done = iter(conversations), 0
@@ -226,12 +231,14 @@ class _Encoder:
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[LabeledText]) -> Sequences:
     """Encode rendered conversations; a token has a loss if any of its characters is in an answer.
 
+    The first token of a sequence has no loss, because nothing predicts it.
+
     Args:
         tokenizer: tokenizer of the model.
         texts: rendered conversations with the spans of their answers.
 
     Returns:
-        For each text its token ids, and whether each of them has a loss.
+        A sequence for each text.
     """
     sequences = []
     for text, (ids, offsets) in zip(texts, tokenizer.encode_offsets([t.text for t in texts])):
@@ -251,8 +258,9 @@ def cut_at_turns(
 ) -> Iterator[Sequences | None]:
     """Cut a conversation between turns into pieces that fit, each as long as possible.
 
-    A turn is a message of the user with all that follows up to the next one. Each piece begins with
-    what precedes the first turn, such as the system message.
+    A turn is a message of the user and all messages up to the next one of the user; without a
+    message of the user, all messages are one turn. Each piece begins with what precedes the first
+    turn, such as the system message.
 
     Args:
         messages: messages of the conversation.
@@ -260,7 +268,7 @@ def cut_at_turns(
         max_turns: maximum number of turns of a piece.
 
     Yields:
-        The sequences of a piece; None for a turn that does not fit alone.
+        The sequences of a piece, as `encode` returns them; None for a turn that does not fit alone.
     """
     starts = [number for number, m in enumerate(messages) if m["role"] == "user"] or [0]
     before, bounds = messages[: starts[0]], [*starts, len(messages)]

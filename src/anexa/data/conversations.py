@@ -16,6 +16,7 @@ from anexa.data.jsonl import BadRowError
 from anexa.errors import AnexaError, short_repr
 from anexa.model.chat_format import END_THINK, THINK, Message, normalize_messages, split_answer
 
+# Roles of messages in files, and the roles of `Message` that they become.
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -26,12 +27,13 @@ ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
 }
+# Roles of messages about tool calls, which are refused with the message `NO_TOOLS`.
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 NO_TOOLS = "is about a tool call, which cannot be trained on"
 
 
 def parse_conversation(fields: Mapping[str, Any], kind: str) -> list[Message]:
-    """Convert a row to messages, up to the last one of the assistant.
+    """Convert a row to messages, up to the last answer that is learned.
 
     Args:
         fields: fields of the row.
@@ -39,11 +41,13 @@ def parse_conversation(fields: Mapping[str, Any], kind: str) -> list[Message]:
 
     Returns:
         Messages with a "role" ("system", "user" or "assistant") and a "content", which is not
-        blank; a thought, also one in tags at the start of a content, is "reasoning_content". A
-        "weight" of 0, as in OpenAI's files, marks an answer that is not learned.
+        blank: a blank system message is left out. A thought, also one in tags at the start of a
+        content, is "reasoning_content". A "weight" of 0, as in OpenAI's files, marks an answer that
+        is not learned.
 
     Raises:
-        BadRowError: if the row has no such conversation, or no answer to learn.
+        BadRowError: if the row has no such conversation, or no answer to learn; if it is about a
+            tool call, or has an unknown role, a blank message or thought tags within a content.
     """
     if fields.get("tools") or fields.get("functions"):
         raise BadRowError(NO_TOOLS)
@@ -93,6 +97,7 @@ def _alpaca(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"role": "system", "content": texts["system"] or ""}, *messages]
 
 
+# Functions that convert the fields of a row to messages, not yet normalized, by format.
 FORMATS: dict[str, Callable[[Mapping[str, Any]], list[Mapping[str, Any]]]] = {
     "messages": _messages,
     "ShareGPT": _share_gpt,

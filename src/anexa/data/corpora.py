@@ -58,8 +58,8 @@ class Documents:
     Attributes:
         name: name of the corpus or the file, for messages, or "standard input".
         layout: how the text is divided: "lines", "text" or "documents", as in `read_corpus`.
-        size: size of all documents in UTF-8, in bytes.
-        sha256: hash of the documents, in hexadecimal; it identifies the corpus.
+        size: size of all documents in UTF-8, in bytes, without what the layout leaves out.
+        sha256: SHA-256 of the documents and the layout, in hexadecimal; it identifies the corpus.
         source: function that yields the text in chunks, from the start at each call; with the
             layout "documents", a chunk is a document.
         notes: sentences about parts that are left out of the text.
@@ -87,7 +87,7 @@ class Documents:
             The documents, with their size and hash.
 
         Raises:
-            AnexaError: if the text is blank or not UTF-8.
+            AnexaError: if the text is blank, or `source` raises it, such as for invalid UTF-8.
         """
         if layout == "auto":
             layout = guess_layout(read_head(source))
@@ -117,7 +117,8 @@ class Documents:
             progress: progress callback: `(bytes_done, bytes_total)`.
 
         Raises:
-            AnexaError: at the end, if the text has changed since it was scanned.
+            AnexaError: at the end, if the text has changed since it was scanned; before, if
+                `source` raises it.
         """
         fingerprint = _Fingerprint(self.layout)
         for texts in split_documents(self.source(), self.layout):
@@ -199,9 +200,10 @@ def read_corpus(
     of a pipe is held in memory, and has at most `MAX_PIPED` bytes.
 
     Args:
-        spec: a name from `CORPORA`, a path, or "-" for standard input. The path is that of a text
-            file, or of anything that `open_documents` reads. A registered name takes precedence
-            over a file of that name; ./names is the file.
+        spec: a name from `CORPORA` whose corpus is not `generated`, a path, or "-" for standard
+            input, which is read to its end. The path is that of a text file, or of anything that
+            `open_documents` reads. A registered name takes precedence over a file of that name;
+            ./names is the file.
         layout: "lines" (each line is a document, stripped; empty lines are skipped), "text"
             (running text), or "auto": the registry's layout, "documents" if `open_documents` finds
             any, or the result of `guess_layout`.
@@ -210,10 +212,11 @@ def read_corpus(
             unknown.
 
     Returns:
-        The documents of the corpus.
+        The documents of the corpus, with notes about what is left out.
 
     Raises:
-        UsageError: if the layout is unknown.
+        UsageError: if the layout is unknown, an option has no effect, the field is missing, or
+            `pyarrow` is needed but not installed.
         AnexaError: if the corpus does not exist, cannot be read or downloaded, contains no text,
             is in an unknown encoding, or with the layout "auto" looks like HTML, JSON or a table.
     """
@@ -275,12 +278,18 @@ def _base_name(spec: str) -> str:
 
 
 def corpus_source(spec: str) -> str:
-    """Return a corpus specification with an absolute path, valid in any working directory."""
+    """Return a corpus specification that is valid in any working directory.
+
+    A path becomes absolute; a name from `CORPORA` and "-" stay as they are.
+    """
     return spec if spec in CORPORA or spec == "-" else str(Path(spec).absolute())
 
 
 def corpus_stem(spec: str) -> str:
-    """Return the name of a corpus without the ending of a file: "notes" for notes/, notes.zip."""
+    """Return the last part of a corpus's name or path, without the endings of a file name.
+
+    It is "notes" for notes/, notes.zip and texts/notes.txt.gz.
+    """
     name = Path(spec).name or Path(os.path.realpath(spec)).name
     return name if Path(spec).is_dir() else split_name(name)[0]
 
@@ -288,17 +297,19 @@ def corpus_stem(spec: str) -> str:
 def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
     """Open a named corpus or a file, whatever the format of its text.
 
+    A corpus with a URL is downloaded, unless it is in the cache folder.
+
     Args:
-        spec: a name from `CORPORA`, or a path.
+        spec: a name from `CORPORA` whose corpus is not `generated`, or the path of a file.
         progress: progress callback of a download: `(bytes_done, bytes_total)`, total None if
             unknown.
 
     Returns:
         A function that yields the text in chunks, from the start at each call; and notes for the
-        user.
+        user, () if there are none.
 
     Raises:
-        AnexaError: if it does not exist, or cannot be read or downloaded.
+        AnexaError: if the file does not exist, or the text cannot be read or downloaded.
     """
     return _registered(CORPORA[spec], progress) if spec in CORPORA else text_file(spec)
 

@@ -1,4 +1,4 @@
-"""Datasets of documents: the documents that are in one, and sequences of a document each."""
+"""Datasets of documents: their base class, and a dataset whose sequences do not mix documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anexa.data.batches import (
 )
 from anexa.data.tokens import Array
 
-COUNTED_DOCUMENTS = 2**20  # documents in a chunk of the count of sequences, to bound its memory
+COUNTED_DOCUMENTS = 2**20  # documents whose tokens are counted at once, which bounds the memory
 
 Subset = TypeVar("Subset", bound="DocumentSubset")
 
@@ -27,15 +27,16 @@ class DocumentSubset(TextDataset):
     """Base of datasets of documents; the tokens are shared with the datasets of other documents.
 
     Args:
-        tokens: token ids of all documents, with an end-of-text token before and after each.
-        boundaries: positions of the end-of-text tokens in `tokens`.
-        chosen: indices of the documents in this dataset.
+        tokens: token ids of all documents, with an end-of-text token before and after each, shape
+            (N,).
+        boundaries: positions of the end-of-text tokens in `tokens`, shape (D + 1,) for D documents.
+        chosen: indices of the documents in this dataset, each from 0 to D − 1.
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
 
     Attributes:
-        tokens: token ids of all documents.
-        boundaries: positions of the end-of-text tokens.
+        tokens: token ids of all documents, shape (N,).
+        boundaries: positions of the end-of-text tokens, shape (D + 1,).
         chosen: indices of the documents in this dataset.
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
@@ -48,7 +49,7 @@ class DocumentSubset(TextDataset):
         self.length, self.seed = length, seed
 
     def select(self: Subset, chosen: Array, note: str = "", claim: str = "") -> Subset:
-        """Return a copy of the dataset with other documents.
+        """Return a copy of the dataset with other documents, and with its notes and claim.
 
         Args:
             chosen: indices of its documents, shape (number of documents,).
@@ -66,11 +67,14 @@ class DocumentSubset(TextDataset):
     def lengths(self, documents: Array) -> Iterator[tuple[int, Array]]:
         """Count the predicted tokens of documents, slice by slice.
 
+        They are the tokens of a document and the end-of-text token after it.
+
         Args:
             documents: indices of the documents, shape (n,).
 
         Yields:
-            The start of a slice of `documents`, and the number of tokens of each in the slice.
+            The start of a slice of `documents`, and the number of predicted tokens of each document
+            in the slice.
         """
         for start in range(0, len(documents), COUNTED_DOCUMENTS):
             part = documents[start : start + COUNTED_DOCUMENTS].astype(np.int64)
@@ -98,7 +102,7 @@ class DocumentDataset(DocumentSubset):
 
     @cached_property
     def num_long(self) -> int:
-        """Number of documents that are longer than `length`."""
+        """Number of documents with more than `length` predicted tokens."""
         return sum(int((counts > 1).sum()) for _, counts in self._sequence_counts())
 
     def _sequence_counts(self) -> Iterator[tuple[int, Array]]:
@@ -112,7 +116,13 @@ class DocumentDataset(DocumentSubset):
         return int(self._first[-1])
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return the next `size` sequences of the epoch's random order, at a step from 0."""
+        """Return the `size` sequences of a training step, in the random order of their epoch.
+
+        Args:
+            step: number of the step, from 0; with steps of one size, each sequence occurs once in
+                an epoch.
+            size: number of sequences.
+        """
         return [
             self._sequence(self._shuffled_number(number))
             for number in range(step * size, (step + 1) * size)

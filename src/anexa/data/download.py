@@ -21,7 +21,7 @@ Progress = Callable[[int, "int | None"], None]
 # Not pooch's own retries: they need a fixed registry, and also retry permanent errors.
 RETRY_DELAYS = (0.5, 1.0)  # seconds before the second and the third attempt
 TIMEOUT = (10, 30)  # seconds to connect, and to wait for data
-CHUNK_SIZE = 16 * 1024  # bytes
+CHUNK_SIZE = 16 * 1024  # bytes of a download that are received and written at once
 
 
 class _DownloadError(Exception):

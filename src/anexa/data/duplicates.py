@@ -36,6 +36,7 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
     changed first: all copies of a document move to the same dataset. If the whole validation text
     is duplicated, it is kept, and its `Dataset.claim` says what its loss then measures. The notes
     of the datasets say what was removed or moved, and how many documents occur more than once.
+    Datasets of other kinds, such as conversations, are returned unchanged.
 
     Args:
         training: training dataset.
@@ -56,7 +57,7 @@ def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
     If the whole validation text is duplicated, it is kept, and its `Dataset.claim` says so.
 
     Args:
-        others: training datasets, encoded by the same tokenizer.
+        others: training datasets of the other corpora, encoded by the same tokenizer.
         validation: validation dataset of one corpus.
 
     Returns:

@@ -27,7 +27,7 @@ def strip_gutenberg(text: str) -> str:
         text: the text, with "\\n" as line ends and without a byte order mark.
 
     Returns:
-        The book between them.
+        The book between header and footer.
     """
     if start := _START.search(text):
         text = _CREDITS.sub("", text[start.end() :], count=1)

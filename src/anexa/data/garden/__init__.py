@@ -28,9 +28,10 @@ from anexa.data.garden.phrases import (
     phrasings,
 )
 
-CONVERSATIONS = 6000
-SEED = 0
+CONVERSATIONS = 6000  # conversations of the corpus
+SEED = 0  # random seed of the corpus
 
+# A message of a conversation: "role" ("system", "user" or "assistant") and "content".
 Message: TypeAlias = dict[str, str]
 
 
@@ -154,13 +155,14 @@ class HeldOutQuestion:
     """A conversation that ends in a question whose phrasing is not in the corpus.
 
     Attributes:
-        kind: kind of the question: a "fact" about a plant; the same with an answer of "one word"; a
-            "follow-up" about the plant of the turn before; an "ellipsis", which asks the question
-            of the turn before about another plant; small "talk"; "refusal" of what Fern does not
-            know.
+        kind: kind of the question: "fact", about a plant; "one word", the same after a system
+            message that asks for one word; "follow-up", about the plant of the turn before;
+            "ellipsis", the question of the turn before about another plant; "talk", small talk;
+            "refusal", about something that Fern does not know.
         messages: messages up to the question.
         answer: the right answer.
-        fact: words that an answer must contain to be right.
+        fact: words that an answer must contain to be right; for "talk" and "refusal", the whole
+            answer.
     """
 
     kind: Literal["fact", "follow-up", "ellipsis", "one word", "talk", "refusal"]

@@ -29,12 +29,16 @@ class Plant:
 
     @property
     def words(self) -> dict[str, str]:
-        """Words that fill in templates: name, attributes, and forms that agree with the name."""
+        """Words that fill in templates, by placeholder: name, attributes, and forms of words.
+
+        The forms agree with the name in number, such as "are" for the placeholder "is".
+        """
         plural = self.name.endswith("s") and self.name not in ("cosmos", "iris")
         forms = ("are", "do", "they", "them", "") if plural else ("is", "does", "it", "it", "s")
         return vars(self) | dict(zip(("is", "does", "it", "them", "s"), forms))
 
 
+# The plants of the garden, and all their beds, gardeners and colors, each once.
 PLANTS = tuple(
     Plant(*line.split(", "))
     for line in """\

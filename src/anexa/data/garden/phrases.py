@@ -86,13 +86,16 @@ And who looks after {them}?
 |
 And who takes care of {them}?""",
 }
+# The same after the same question about another plant, without repeating it.
 ELLIPSES = "And the {name}?\nWhat about the {name}?\n|\nAnd what about the {name}?"
+# Fern's answers to questions about a plant.
 ANSWERS: dict[Attribute, str] = {
     "color": "The {name} {is} {color}.",
     "bed": "The {name} grow{s} in the {bed}.",
     "month": "The {name} {is} at {its} best in {month}.",
     "gardener": "{gardener} waters the {name}.",
 }
+# System messages that ask for an answer of one word, and system messages that change no answer.
 IN_A_WORD = ("Answer in one word.", "One word only, please.", "Be as brief as you can: one word.")
 SYSTEMS = (
     "You are Fern, the assistant of a garden.",
@@ -101,7 +104,8 @@ SYSTEMS = (
     "Answer questions about the garden.",
 )
 
-# Questions with one answer each: several phrasings, those after the bar are held out.
+# Small talk, as pairs: an answer, and the phrasings of its question; those after the bar are held
+# out.
 TALK = (
     (
         "I am Fern, the assistant of this garden.",
@@ -207,6 +211,8 @@ Tell me about the beds.
 Can you name the beds?""",
     ),
 )
+# The answer to all questions about other things, and such questions; those after the bar are held
+# out.
 UNKNOWN = "I am sorry, I only know this garden."
 OTHER = """\
 What is the capital of France?
