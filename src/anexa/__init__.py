@@ -28,7 +28,8 @@ def load(folder: str | PathLike[str] | None = None, *, engine: str = "auto") -> 
         The model, with the methods `generate`, `stream`, `chat` and more.
 
     Raises:
-        anexa.errors.AnexaError: if the folder is not a model folder, or is damaged.
+        anexa.errors.AnexaError: if the folder is not a model folder, or is damaged; or if the
+            library of the engine is not installed.
         anexa.errors.UsageError: if there is no engine of that name.
     """
     from pathlib import Path

@@ -14,7 +14,7 @@ from anexa.errors import UsageError
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
 
-MAX_TOKENS = 200  # default maximum of a continuation
+MAX_TOKENS = 200  # default maximum number of tokens in a continuation
 
 
 def chat(
@@ -99,6 +99,9 @@ class CompletionLoop(PromptLoop):
         model: model that continues texts.
         params: initial sampling parameters, which slash commands change.
         max_tokens: maximum number of tokens in a continuation; None means 200.
+
+    Raises:
+        UsageError: if `max_tokens` is out of range.
     """
 
     opening = "Type the beginning of a text; /help lists commands"
@@ -109,7 +112,11 @@ class CompletionLoop(PromptLoop):
         super().__init__(model, params, MAX_TOKENS if max_tokens is None else max_tokens)
 
     def respond(self, prompt: str) -> None:
-        """Generate the continuation of a prompt, and print both."""
+        """Print a prompt, and its continuation as it is generated.
+
+        Raises:
+            AnexaError: if the prompt is too long, or has characters that the model does not know.
+        """
         max_tokens = self._max_tokens or MAX_TOKENS
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         echo(f"Response: {prompt}", nl=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, LanguageModel, SamplingParams
     from anexa.model.chat_format import Message
 
+# Lines of /help: of models that can think, and of all chat models.
 THINK_HELP = """\
 /think on              think, and show the reasoning
 /think hide            think, and show the answer alone
@@ -25,7 +26,7 @@ HELP = """\
 /system TEXT           start a new conversation with this system prompt; off: without one
 /new                   start a new conversation
 """
-THINK_MODES = ("on", "off", "hide")
+THINK_MODES = ("on", "off", "hide")  # values of /think, as of `think` in `ChatLoop`
 
 
 class ChatLoop(PromptLoop):
@@ -41,8 +42,8 @@ class ChatLoop(PromptLoop):
         system: system prompt of the conversations; None: no system prompt.
 
     Raises:
-        UsageError: if there is a system prompt, and the model does not read any; or if `think` is
-            not "on", and the model does not think.
+        UsageError: if there is a system prompt, and the model does not read any; if `think` is not
+            "on", and the model does not think; or if `max_tokens` is out of range.
     """
 
     opening = "Ask something; /help lists commands"
@@ -73,7 +74,15 @@ class ChatLoop(PromptLoop):
             self._messages.append({"role": "system", "content": system})
 
     def respond(self, prompt: str) -> None:
-        """Print the reasoning and the answer, and the checker's verdict on them."""
+        """Answer a prompt in the conversation: print the answer, and the verdict of the checker.
+
+        The reasoning is printed if `think` is "on". The prompt and the answer, without its
+        reasoning, become part of the conversation; its oldest turns are dropped, with a note, if
+        the context has no room for them.
+
+        Raises:
+            AnexaError: if the model cannot read the prompt, such as one that is too long.
+        """
         thinking = self._think != "off"
         messages, num_dropped = self._model.truncate(
             [*self._messages, {"role": "user", "content": prompt}],
@@ -96,7 +105,7 @@ class ChatLoop(PromptLoop):
     def command(self, text: str) -> str:
         """Execute a slash command, and return the reply to print.
 
-        Chat models have some commands of their own.
+        Beside the commands of `PromptLoop` there are /think, /system and /new.
 
         Raises:
             AnexaError: if the command is unknown, its value is invalid, or it has no effect on the
@@ -123,13 +132,18 @@ class ChatLoop(PromptLoop):
 
 
 def dropped(num_turns: int) -> str:
-    """Return a note about the number of the oldest turns that the model does not see."""
+    """Return a note for the user that the `num_turns` oldest turns were dropped from the prompt."""
     turns = "turn was" if num_turns == 1 else "turns were"
     return f"({num_turns} earlier {turns} dropped, to leave room for the answer)"
 
 
 def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
-    """Generate an answer and print it as it streams, each line of its reasoning gray and barred."""
+    """Generate an answer, and print it as it streams.
+
+    Args:
+        answer: answer that has not been generated yet.
+        show_reasoning: whether to print its reasoning too, in gray, with a bar before each line.
+    """
     in_reasoning, has_output = False, False  # in_reasoning: whether the current line is reasoning
     try:
         for piece in answer:
@@ -150,12 +164,28 @@ def print_answer(answer: ChatAnswer, *, show_reasoning: bool = True) -> None:
 
 
 def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
-    """Style text for a terminal, unless NO_COLOR is set; Typer drops the style in a pipe."""
+    """Add terminal escape codes to a text, unless the environment variable NO_COLOR is set.
+
+    In a pipe, `echo` removes them.
+
+    Args:
+        text: text to style.
+        dim: whether the text is gray.
+        fg: name of the text's color, such as "green"; None: the terminal's.
+    """
     return text if os.environ.get("NO_COLOR") else typer.style(text, dim=dim, fg=fg)
 
 
 def verdict(question: str, answer: ChatAnswer) -> str:
-    """Return whether the steps of the reasoning are true; "" if the checker cannot read them."""
+    """Return a sentence, styled for a terminal, on whether the steps of the reasoning are true.
+
+    Args:
+        question: question of the user.
+        answer: complete answer to it.
+
+    Returns:
+        The sentence; "" if the checker finds no calculation in the reasoning.
+    """
     from anexa.thinking.checker import check
 
     report = check(question, answer.reasoning or "", answer.content)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands have, as type hints for Typer."""
 
 from __future__ import annotations
 

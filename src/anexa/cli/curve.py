@@ -11,10 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 BRAILLE = 0x2800  # the character without dots; each of its eight dots is a bit
-DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # column by column, from the top
-HEIGHT = 4  # lines of text
-MARK = "●"
-MIN_WIDTH, MIN_HEIGHT = 50, 16  # smallest terminal in which the curve is shown
+# Bit of each dot of a character: DOTS[column][row from the top].
+DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+HEIGHT = 4  # of the curve, in lines of text
+MARK = "●"  # shows a validation loss
+MIN_WIDTH, MIN_HEIGHT = 50, 16  # of the smallest terminal with a curve, in characters
 MAX_VALUES = 1024  # values kept: four for each column of dots on a terminal of 128 characters
 
 
@@ -31,9 +32,10 @@ def curve(
         width: width in characters.
         height: height in lines of text.
         bounds: values at the bottom and at the top; default: the lowest and the highest value.
+            No value may lie outside them.
 
     Returns:
-        `height` lines of `width` characters.
+        `height` lines of `width` characters, the top first; blank if no value is finite.
     """
     points = columns(values, 2 * width)
     low, high = bounds or (min(points, default=0.0), max(points, default=0.0))
@@ -69,7 +71,11 @@ def columns(values: Sequence[float], count: int) -> list[float]:
 def row(value: float, low: float, high: float, count: int) -> int:
     """Return the row of dots of a value, from 0 at the top.
 
-    It is the middle row if low and high are equal.
+    Args:
+        value: value from `low` to `high`.
+        low: value of the bottom row.
+        high: value of the top row. If it equals `low`, the row is the middle one.
+        count: number of rows.
     """
     if high - low <= 1e-9 * abs(high):  # equal but for rounding
         return count // 2
@@ -77,7 +83,10 @@ def row(value: float, low: float, high: float, count: int) -> int:
 
 
 class LossCurve:
-    """Live curve of the losses of a run, as wide as the terminal; empty in a small terminal.
+    """Live curve of the losses of a run, as wide as the terminal, for display by `rich`.
+
+    It is empty with fewer than two finite losses, and in a terminal that is small or has no Braille
+    characters.
 
     At most `MAX_VALUES` values are kept, however long the run: means over more and more steps.
     """

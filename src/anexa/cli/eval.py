@@ -12,6 +12,7 @@ from anexa.cli.output import echo
 if TYPE_CHECKING:
     from anexa.thinking.evaluation import Proportion
 
+# Columns of the table after the number of problems: attribute of `TaskResult`, and header.
 COLUMNS = {
     "thinking": "thinking",
     "direct": "direct",
@@ -20,6 +21,7 @@ COLUMNS = {
     "faithful": "faithful",
     "causal": "causal",
 }
+# Explanation of the columns, printed above the table.
 LEGEND = """\
 Held-out problems, greedy decoding; in brackets the 95 % confidence interval.
 thinking, direct: correct answers with and without a thought; true steps: true lines of all lines;

@@ -14,7 +14,7 @@ from anexa.errors import UsageError, short_repr
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, TextStream
 
-SEPARATOR = "───"  # between texts of several lines
+SEPARATOR = "───"  # printed between two texts if the first has several lines
 
 
 def generate(

@@ -11,6 +11,7 @@ import typer
 from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
+# Format of a drawing by the suffix of its file.
 SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
 
 

@@ -36,6 +36,7 @@ from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.names import shown
 from anexa.process import discard_lost_output
 
+# The Typer application, with all commands.
 app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With --debug an error is shown with its traceback.",
 )
+# Commands by name, in the order of the help, which has `graph` at its end.
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "reinforce": reinforce,
@@ -86,11 +88,16 @@ def anexa(
         echo(context.get_help())
 
 
-program = typer.main.get_command(app)
+program = typer.main.get_command(app)  # the Click command that `main` runs
 
 
 def main() -> None:
-    """Run the program; an error is one sentence, with exit status 2 for usage and 1 otherwise."""
+    """Run the command in `sys.argv`, and exit.
+
+    An error is printed to standard error as one sentence; `--debug` prints its traceback
+    first. The exit status is 0 on success, 2 for wrong usage, 130 after Ctrl-C, 128 plus its number
+    after another signal, and else 1.
+    """
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     warnings.showwarning = _show_warning

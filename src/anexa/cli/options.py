@@ -24,7 +24,8 @@ def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters follow the generated ones, with their own annotations.
 
     Returns:
-        The command with the generated parameters.
+        `command` itself, with a new `__signature__`: the generated parameters, then its own. A
+        parameter of its own with the name of a generated one replaces that one.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -47,7 +47,9 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
 
 
 def escape_controls(text: str) -> str:
-    """Escape control characters in generated text, if standard output is a terminal.
+    r"""Escape control characters in generated text as `\x1b`, if standard output is a terminal.
+
+    Tabs and ends of lines stay.
 
     A terminal would obey them: clear the screen, or set the clipboard.
     """

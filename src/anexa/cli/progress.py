@@ -39,13 +39,23 @@ class ProgressReporter(Callback):
         """Restore the terminal; plain text leaves nothing to restore."""
 
     def download(self, done: int, total: int | None) -> None:
-        """Report the progress of a corpus download, in bytes."""
+        """Print a line when a corpus download is complete.
+
+        Args:
+            done: bytes downloaded so far.
+            total: size in bytes; None if it is unknown.
+        """
         if done == total and not self._downloaded:
             self._downloaded = True
             self._print(f"downloaded {done:,} bytes")
 
     def encoding(self, done: int, total: int | None) -> None:
-        """Report the progress of the tokenization, in bytes."""
+        """Show the progress of the tokenization; here it prints nothing.
+
+        Args:
+            done: bytes of text encoded so far.
+            total: size of the text in bytes; None if it is unknown.
+        """
 
     def on_start(self, trainer: Trainer) -> None:
         """Print the configuration of the run."""
@@ -53,7 +63,7 @@ class ProgressReporter(Callback):
             self._print(line)
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-        """Print the losses and the sample after an evaluation."""
+        """Print the losses and the sample of a step with an evaluation; nothing after others."""
         if result.evaluation:
             self._print(evaluation_line(result))
             self._print_sample(result.sample or "")
@@ -138,7 +148,13 @@ class LiveReporter(ProgressReporter):
 
 
 class CurveAndBar(Progress):
-    """A progress bar with the loss curve above it."""
+    """A progress bar of `rich` with the loss curve above it.
+
+    Args:
+        curve: curve to show.
+        columns: columns of the bar, as `Progress` takes them.
+        options: other options of `Progress`.
+    """
 
     def __init__(self, curve: LossCurve, *columns: ProgressColumn, **options: Any) -> None:
         self._curve = curve  # set first: the constructor of the bar renders it
@@ -150,7 +166,11 @@ class CurveAndBar(Progress):
 
 
 class JsonReporter(ProgressReporter):
-    """Reporter that prints one JSON object a line: start, evaluations, end."""
+    """Reporter that prints one JSON object a line, each with an "event".
+
+    The events are "begin", "evaluation" after each evaluation, and "end", or "stopped" if the run
+    has not reached its planned length.
+    """
 
     def download(self, done: int, total: int | None) -> None:
         pass
@@ -194,7 +214,10 @@ class JsonReporter(ProgressReporter):
 
 
 def opening(trainer: Trainer) -> list[str]:
-    """Return lines about a run before its first step: corpus, model, device, length, seed."""
+    """Return lines about a run before its first step: corpus, model, device, length, seed.
+
+    The lines of `notes` follow them.
+    """
     config, model, device = trainer.config, trainer.model_config, trainer.device_config
     schedule, steps = config.schedule, trainer.clock.steps
     evaluation = trainer.clock.final_eval_seconds
@@ -231,7 +254,7 @@ def opening(trainer: Trainer) -> list[str]:
 
 
 def notes(trainer: Trainer) -> list[str]:
-    """Return notes for the user: about the corpus, a resumed run, and a lengthened run."""
+    """Return notes for the user: on the corpus, a resumed or a lengthened run; empty if none."""
     lines = [f"note: {note}" for note in trainer.notes]
     if trainer.resumed:
         lines.append(f"resuming after step {trainer.state.step:,}")
@@ -246,7 +269,11 @@ def notes(trainer: Trainer) -> list[str]:
 
 
 def evaluation_line(result: StepResult) -> str:
-    """Format the losses of an evaluation and the progress of the run."""
+    """Format the losses of an evaluation and the progress of the run as one line.
+
+    Args:
+        result: result of a step with an evaluation.
+    """
     evaluation = result.evaluation
     assert evaluation is not None
     assert evaluation.train_loss is not None
@@ -259,7 +286,7 @@ def evaluation_line(result: StepResult) -> str:
 
 
 def closing(trainer: Trainer) -> list[str]:
-    """Return lines about the result of a run, and the command that the user may want next."""
+    """Return lines about the result of a run, and commands to resume it or to use the model."""
     state, folder = trainer.state, shell_path(trainer.folder)
     step, loss = state.kept
     if not trainer.done:
@@ -286,7 +313,10 @@ def closing(trainer: Trainer) -> list[str]:
 def changes(trainer: Trainer) -> list[str]:
     """Return lines about the losses before and after a run that started from a model.
 
-    With several corpora, they have the loss of each.
+    With several corpora, the last line has the validation loss of each.
+
+    Returns:
+        The lines; empty for a run with one corpus that started from random weights.
     """
     found = loss_changes(trainer.state, trainer.base)
     width = max((len(change.text) for change in found), default=0)

@@ -17,6 +17,7 @@ Number = TypeVar("Number", int, float)
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
 
+# Lines of /help about the commands that every loop has.
 HELP = """\
 /temperature T         divide the logits by T; 0: always the likeliest token
 /top-k K               sample from the K likeliest tokens; off: from all
@@ -30,7 +31,7 @@ HELP = """\
 /reset                 restore all settings and the seed of the start
 /help                  show this list
 quit                   leave, as Ctrl-C and Ctrl-D do"""
-# Sampling parameters that a command sets: the type of the value, and the value for "off".
+# Sampling parameters that a command of their name sets: type of the value, and value for "off".
 COMMANDS: dict[str, tuple[type[int] | type[float], float | None]] = {
     "top-k": (int, None),
     "top-p": (float, 1.0),
@@ -49,6 +50,10 @@ class PromptLoop(ABC):
         params: sampling parameters at the start.
         max_tokens: maximum number of tokens in a response; None means no limit.
 
+    Attributes:
+        opening: sentence that is printed first, without its full stop.
+        help: lines of /help about the commands of a subclass.
+
     Raises:
         UsageError: if max_tokens is out of range.
     """
@@ -65,7 +70,11 @@ class PromptLoop(ABC):
         self._set(params)
 
     def run(self) -> None:
-        """Read prompts and respond until the user leaves."""
+        """Read prompts from standard input and respond, until the user leaves or the input ends.
+
+        A line that begins with a slash is a command. The message of an `AnexaError` is printed;
+        Ctrl-C ends a response.
+        """
         echo(f"{self.opening} (seed {self._params.seed}).")
         for line in _lines():
             text = line.strip()
@@ -83,7 +92,11 @@ class PromptLoop(ABC):
 
     @abstractmethod
     def respond(self, prompt: str) -> None:
-        """Generate a response to a prompt, and print it."""
+        """Generate a response to a prompt, and print it.
+
+        Raises:
+            AnexaError: if the model cannot respond to the prompt.
+        """
 
     def command(self, text: str) -> str:
         """Execute a slash command, and return the reply to print.

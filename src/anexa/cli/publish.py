@@ -12,7 +12,7 @@ from anexa.cli.output import echo
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel
 
-SAMPLE_TOKENS = 200  # the thought about 347*86 takes 145
+SAMPLE_TOKENS = 200  # maximum length of the card's sample; the thought about 347*86 takes 145
 
 
 def publish(

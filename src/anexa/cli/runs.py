@@ -57,7 +57,10 @@ def runs(
 
 
 def as_object(summary: Summary) -> dict[str, Any]:
-    """Convert a summary to a JSON object; its file names are encoded by `portable`."""
+    """Convert a summary to a JSON object: its attributes, and `tokens_per_second`.
+
+    File names are encoded by `portable`; values that are unknown are None.
+    """
     from dataclasses import asdict
 
     return asdict(summary) | {

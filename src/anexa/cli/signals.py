@@ -19,7 +19,11 @@ class StoppableRun(Protocol):
 
 
 def exit_on_signals() -> None:
-    """Exit by an exception on SIGTERM and SIGHUP, so that no file stays half-written."""
+    """Install handlers of SIGTERM and SIGHUP that raise SystemExit, so that files are cleaned up.
+
+    The exit status is 128 plus the number of the signal. Signals that the parent process has chosen
+    to ignore stay ignored; Windows has no SIGHUP.
+    """
     for number in stop_signals():
         if number != signal.SIGINT:  # which raises KeyboardInterrupt
             signal.signal(number, _exit)
@@ -32,13 +36,15 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def stop_on_signals(run: StoppableRun) -> Iterator[list[int]]:
-    """Context manager in which signals that ask to end stop a run after its current step.
+    """Context manager in which a signal of `stop_signals` ends a run after its current step.
+
+    The handlers before are restored at its end. Only the main thread can use it.
 
     Args:
         run: run whose `stopping` is set to True.
 
     Yields:
-        The list of received signals, which grows.
+        The numbers of the received signals: empty at first, with one number after a signal.
 
     Raises:
         KeyboardInterrupt: at the second signal, in the code of the context.

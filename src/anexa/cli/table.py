@@ -10,13 +10,19 @@ from rich.text import Text
 
 from anexa.names import shown
 
-UNKNOWN = "–"
+UNKNOWN = "–"  # cell of a value that is not known
 
 
 def show_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str]
 ) -> None:
-    """Print a table with a header row; the columns named in `right` are right-aligned."""
+    """Print a table with a header row to standard output, with its unprintable characters escaped.
+
+    Args:
+        headers: header of each column.
+        rows: cells of each row, one for each header.
+        right: headers of the columns that are right-aligned.
+    """
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for head in headers:
@@ -35,5 +41,5 @@ def show_table(
 
 
 def figure(value: float | None, form: str = ",.0f") -> str:
-    """Format a number, or a dash if it is unknown."""
+    """Format a number by a format specification; None, an unknown number, is `UNKNOWN`."""
     return UNKNOWN if value is None else f"{value:{form}}"

@@ -9,7 +9,11 @@ from anexa.errors import AnexaError, AnexaWarning
 
 
 def warn_if_unfinished(folder: Path) -> None:
-    """Warn that the training of a model has not ended; its weights so far can still be used."""
+    """Show an `AnexaWarning` if the training of a model has not ended, or if that cannot be told.
+
+    Args:
+        folder: model folder; one without a checkpoint, or a file, leads to no warning.
+    """
     from anexa.training.checkpoint import CHECKPOINT
     from anexa.training.opening import resume_command
     from anexa.training.summary import summarize
