@@ -1,6 +1,6 @@
 """Evaluates an arithmetic expression on `Value`s, without executing it as Python code.
 
-Python's parser makes a syntax tree, in which only the node types in `operands` are allowed. They
+Python's parser makes a syntax tree, in which only the node types in `operation` are allowed. They
 are computed as in Python: an operation on two numbers gives a number; `a - b` is a + (b × −1).
 """
 
@@ -18,9 +18,10 @@ from anexa.errors import AnexaError, UsageError
 from anexa.graph.drawing import TIMES, format_number
 from microgpt import Value, gradients
 
-MAX_LENGTH = 1000
-MAX_DEPTH = 100  # far below Python's recursion limit
+MAX_LENGTH = 1000  # characters of an expression
+MAX_DEPTH = 100  # levels of nested operations; far below Python's recursion limit
 
+# Functions of the binary operators that an expression may have.
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -28,7 +29,8 @@ BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
-METHODS = ("log", "exp", "relu")
+METHODS = ("log", "exp", "relu")  # methods of `Value` that an expression may call
+# What an expression may have, for error messages.
 VOCABULARY = "use names, numbers, parentheses, + - * / **, .log() .exp() .relu()"
 
 
@@ -40,10 +42,11 @@ class NamedValue(Value):
 
     Args:
         value: the value to take number, children and local gradients from.
-        made_by: the name of the operation; empty for a variable.
+        made_by: the name of the operation; empty for a variable or a constant.
 
     Raises:
-        ArithmeticError: if the number or a local gradient is not a finite real number.
+        ArithmeticError: if the number or a local gradient is not a finite real number; operations
+            raise it for their result.
     """
 
     __slots__ = ("made_by",)
@@ -66,7 +69,11 @@ class NamedValue(Value):
         return NamedValue(super().__pow__(power), f"** {format_number(power)}")
 
     def log(self) -> NamedValue:
-        """Compute the natural logarithm."""
+        """Compute the natural logarithm.
+
+        Raises:
+            ValueError: if this value is not above 0.
+        """
         return NamedValue(super().log(), "log")
 
     def exp(self) -> NamedValue:
@@ -119,6 +126,8 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
 def read_values(assignments: Sequence[str]) -> dict[str, float]:
     """Parse assignments: ["a=2", "b=-3"] to {"a": 2.0, "b": -3.0}.
 
+    Names get the Unicode normal form NFKC, as in Python.
+
     Raises:
         UsageError: if an assignment is not a name and a finite number, or a name occurs twice.
     """
@@ -142,7 +151,8 @@ def syntax_tree(text: str) -> ast.expr:
     """Parse a text with Python's parser; `names_in` checks what the tree may contain.
 
     Raises:
-        UsageError: if the text is empty, too long, nested too deeply or no expression.
+        UsageError: if the text is empty, too long, nested too deeply or no expression, or has a
+            character that no expression has.
     """
     if not text:
         raise UsageError(f"the expression is empty: {VOCABULARY}")
@@ -170,7 +180,11 @@ def operation(
     Args:
         node: node of the syntax tree.
         text: the whole expression, for error messages.
-        variables: value of each variable.
+        variables: value of each variable, by name.
+
+    Returns:
+        The function and the nodes; for a name or a number, a function without arguments that
+        returns its value, and no nodes.
 
     Raises:
         UsageError: if the node is neither a name nor a number nor an operation with `Value`s.
@@ -192,6 +206,13 @@ def operation(
 
 def names_in(tree: ast.expr, text: str) -> list[str]:
     """List the variables of an expression, and check the whole expression.
+
+    Args:
+        tree: the whole expression, parsed.
+        text: the same as text, for error messages.
+
+    Returns:
+        The names, each once, in the order in which they first occur.
 
     Raises:
         UsageError: if a part of the expression is forbidden or nested too deeply.

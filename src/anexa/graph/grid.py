@@ -6,10 +6,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row
-SWEEPS = 12  # passes over all rows
+DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row, in SVG units
+SWEEPS = 12  # passes of `Grid.order` over all rows
 
-GridEdge = tuple[int, int]
+GridEdge = tuple[int, int]  # source and target of an arrow, as indices of nodes
 
 
 class Grid:
@@ -18,16 +18,16 @@ class Grid:
     All arrows of a node that pass a row share one dummy in that row, as branches share a trunk.
 
     Args:
-        sizes: width and height of each node.
-        edges: pairs (source, target) of nodes.
-        rows: number of the row of each node, from the top.
+        sizes: width and height of each node, in SVG units.
+        edges: pairs (source, target) of nodes; the target is in a lower row than the source.
+        rows: row of each node, counted from 0 at the top; no row is empty.
 
     Attributes:
         nodes: for each row its nodes.
-        rows: for each row its slots, from left to right. Slots below `count` are nodes, the others
-            are dummies.
+        rows: for each row its slots, from left to right; `order` changes their order. Slots below
+            `count` are nodes, the others are dummies.
         count: number of nodes.
-        widths: width of each slot.
+        widths: width of each slot, in SVG units.
         paths: for each edge its slots, from source to target.
         row_of: number of the row of each slot.
         links: pairs (upper, lower) of slots that an edge joins.
@@ -64,7 +64,10 @@ class Grid:
             self.below[upper].append(lower)
 
     def order(self) -> None:
-        """Order each row by the mean position of the neighbors, so that few links cross."""
+        """Order the slots of each row in place by the mean position of their neighbors.
+
+        Of `SWEEPS` such passes and the order before, the one with the fewest crossings is kept.
+        """
         best, least = [list(row) for row in self.rows], self.crossings()
         for sweep in range(SWEEPS):
             downwards = sweep % 2 == 0
@@ -107,7 +110,9 @@ class Grid:
 def mean_of(
     neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
-    """Return a function from a slot to the mean value of its neighbors, or its own without any.
+    """Return a function from a slot to the mean value of its neighbors.
+
+    A slot without neighbors has its own value.
 
     Args:
         neighbors: for each slot the slots that are linked to it.

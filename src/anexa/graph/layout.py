@@ -14,20 +14,20 @@ from itertools import pairwise
 from anexa.graph.columns import straighten
 from anexa.graph.grid import Grid, GridEdge
 
-STAGE_GAP = 24.0  # additional distance between two stages
+STAGE_GAP = 24.0  # additional distance between two stages, in SVG units
 
-Point = tuple[float, float]
+Point = tuple[float, float]  # x and y, in SVG units; y grows downward
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of a drawing, which a node is drawn in.
+    """A rectangle of a drawing, such as the box of a node. All lengths are in SVG units.
 
     Attributes:
         x: left edge.
         y: upper edge; y grows downward.
-        width: width, in the unit of SVG.
-        height: height, in the same unit.
+        width: width.
+        height: height.
     """
 
     x: float
@@ -40,11 +40,14 @@ class Box:
 class GraphLayout:
     """Positions of nodes and edges; the upper left corner of the drawing is (0, 0).
 
+    A stage is a group of consecutive nodes, such as a layer of a model. Lengths are in SVG units.
+
     Attributes:
         boxes: rectangle of each node.
-        routes: for each edge the points of its arrow, which goes down alternately straight, beside
-            the boxes of a row, and in a curve, through the gap below the row.
-        stages: for each stage its upper and lower end.
+        routes: for each edge the points of its arrow, from top to bottom. The first part of the
+            arrow is vertical, beside the boxes of a row; the second is a curve through the gap
+            below that row; and so on.
+        stages: for each stage the y of its upper and of its lower end.
         width: width of the drawing.
         height: height of the drawing.
     """
@@ -65,10 +68,10 @@ def layout_graph(
     """Compute the layout of a graph.
 
     Args:
-        sizes: width and height of the box of each node.
+        sizes: width and height of the box of each node, in SVG units; at least one node.
         edges: pairs (source, target) of nodes, with source < target.
-        stages: the stage of each node, in ascending order from 0; a stage has rows of its own,
-            below the rows of earlier stages.
+        stages: the stage of each node, in ascending order from 0 and without gaps; a stage has rows
+            of its own, below the rows of earlier stages.
         gaps: for each node the smallest distance to the row above it, for the arrows.
 
     Returns:
@@ -106,7 +109,16 @@ def layout_graph(
 
 
 def rows_of(count: int, edges: Sequence[GridEdge], stages: Sequence[int]) -> list[int]:
-    """Find the row of each node: below its predecessors and below all earlier stages."""
+    """Find the row of each node: below its predecessors and below all earlier stages.
+
+    Args:
+        count: number of nodes.
+        edges: as in `layout_graph`.
+        stages: as in `layout_graph`.
+
+    Returns:
+        The row of each node, from 0 at the top; no row is empty.
+    """
     rows = [0] * count
     first_row = 0
     for node in range(count):
@@ -133,7 +145,18 @@ def routes_of(
     tops: Sequence[float],
     bottoms: Sequence[float],
 ) -> list[list[Point]]:
-    """Find the points of each edge; the edges to a node spread over the upper side of its box."""
+    """Find the points of each edge; the edges to a node spread over the upper side of its box.
+
+    Args:
+        grid: slots, in order.
+        centers: x of the center of each slot.
+        boxes: rectangle of each node.
+        tops: y of the upper end of each row.
+        bottoms: y of the lower end of each row.
+
+    Returns:
+        The points of each edge, as in `GraphLayout.routes`.
+    """
     row_of = grid.row_of
     ends = [0.0] * len(grid.paths)
     for node, box in enumerate(boxes):

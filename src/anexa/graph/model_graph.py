@@ -16,7 +16,7 @@ from anexa.graph.symbols import RecordedOperation, Recorder, Symbol, shape_text
 from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 
-LAYER = re.compile(r".+?\.\d+(?=\.)")  # the prefix of the names of a layer's weights
+LAYER = re.compile(r".+?\.\d+(?=\.)")  # prefix of the names of a layer's weights, such as h.0
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Layer:
 def model_graph(config: ModelConfig) -> Graph:
     """Draw an architecture: its operations, their weights, and the tensors between them.
 
-    Identical layers are drawn once, under the names of the first layer, with their number.
+    Identical layers are drawn once, under the names of the first layer, with the number of layers.
 
     Raises:
-        AnexaError: if there is no such architecture, or it has too many different layers.
+        AnexaError: if the graph is too large for a page, as with many different layers.
     """
     steps = record_operations(config)
     layers = layers_of(steps)
@@ -77,7 +77,10 @@ def model_graph(config: ModelConfig) -> Graph:
 
 
 def record_operations(config: ModelConfig) -> list[RecordedOperation]:
-    """Trace a model: list its operations in order, from characters to the loss."""
+    """Trace a model: list its operations in order, from characters to the loss.
+
+    Nothing is computed but shapes, so weights are not needed.
+    """
     chosen, recorder = architecture(config), Recorder()
     weights = {
         name: Symbol(parameter.shape, weight=name)

@@ -9,14 +9,15 @@ from unicodedata import east_asian_width
 from anexa.graph.drawing import NODE_COLORS, Graph, Node, printable
 from anexa.graph.layout import Box, GraphLayout, Point, layout_graph
 
-MARGIN = 24.0
+# Lengths and font sizes are in SVG units.
+MARGIN = 24.0  # around the drawing
 PADDING = 12.0  # around the text of a box
-TITLE_SIZE, DETAIL_SIZE = 14.0, 12.0
+TITLE_SIZE, DETAIL_SIZE = 14.0, 12.0  # font sizes of a box: first line, other lines and labels
 LINE = 17.0  # distance between lines of text
 ROW_GAP = 38.0  # between rows, for the arrows
-ARROW = 9.0
+ARROW = 9.0  # length of the head of an arrow
 LABEL_LIFT = 14.0  # from the tip of an arrow to the middle of its label
-HEADING_SIZE = 17.0
+HEADING_SIZE = 17.0  # font size of the title of the drawing
 
 # Fonts differ between computers, but the widths of monospaced characters hardly do.
 FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
@@ -183,4 +184,4 @@ def style_sheet() -> str:
     )
 
 
-STYLE = style_sheet()
+STYLE = style_sheet()  # style sheet of every drawing

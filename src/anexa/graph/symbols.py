@@ -38,7 +38,8 @@ class RecordedOperation:
     Attributes:
         title: name of the operation.
         inputs: for each input the index of the operation that computes it, and its label.
-        weights: for each weight its name and a remark.
+        weights: for each weight its name, and its shape as text with a remark, such as ", used
+            again".
         notes: other lines to show.
         shape: the shape of the result; None if the result is no tensor.
     """
@@ -73,7 +74,7 @@ class Recorder:
         labels: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> Symbol:
-        """Append an operation to the recorded ones.
+        """Append an operation to `steps`, and the names of its weights to `used`.
 
         Args:
             title: the name of the operation.
@@ -187,5 +188,5 @@ class Recorder:
 
 
 def shape_text(shape: Shape) -> str:
-    """Format a shape, as in "T × 128"."""
+    """Format a shape, as in "T × 128"; that of a scalar as "one number"."""
     return f" {TIMES} ".join(map(str, shape)) or "one number"

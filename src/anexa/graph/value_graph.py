@@ -54,7 +54,10 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
 
 def kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
-    """Return the kind of a value's box, which gives its color: result, named input, or constant."""
+    """Return the kind of a value's box, which gives its color: operation, input, or constant.
+
+    A value without children is an input if it has a name, otherwise a constant.
+    """
     if node.children:
         return "operation"
     return "input" if node in names else "constant"
@@ -65,6 +68,9 @@ def operation_name(node: Value) -> str:
 
     The local gradients of a sum are all 1; those of a product, or of a sum of products of two
     neighbors (a `dot`), are the other factor.
+
+    Returns:
+        "sum", "×", "dot", "number" for a value without children, or else "function".
     """
     children, slopes = node.children, list(node.local_grads)
     if len(children) < 2:

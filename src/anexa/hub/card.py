@@ -29,7 +29,8 @@ def published_card(
 ) -> str:
     """Add the Hub's metadata, a sample and instructions to a model card.
 
-    What the card already has is kept, except for the license if `license_name` is given.
+    What the card already has is kept, except for the license if `license_name` is given. An empty
+    card gets a title. The logger of `huggingface_hub` is set to show only errors.
 
     Args:
         card: the folder's own card, which may be empty.
@@ -41,7 +42,7 @@ def published_card(
         license_name: the Hub's identifier of a license, such as mit; None: as in the card.
 
     Returns:
-        The card with the metadata as its YAML header.
+        The card with the metadata as its YAML header, and with \n at the ends of lines.
 
     Raises:
         AnexaError: if the metadata in the card's header cannot be read.
@@ -81,7 +82,7 @@ def license_of(card: str) -> str | None:
     """Return the license in the metadata of a card; None if the metadata has no license.
 
     Args:
-        card: text of the card; its metadata are the YAML header.
+        card: text of the card; its metadata are the YAML header, which must be valid.
     """
     found = ModelCard(card).data.get("license")
     return str(found) if found else None

@@ -14,7 +14,7 @@ from anexa.model.loading import is_model_file, open_model
 from anexa.model.model import Model
 from anexa.output_paths import check_output
 
-SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # by format
+SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # ending of the name, by format
 
 
 def check_export(out: Path, to: str, *, replace: bool) -> None:
@@ -27,8 +27,8 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
 
     Raises:
         AnexaError: if the path is not writable, or exists and may not be replaced.
-        UsageError: if `out` is the standard output and cannot be, or the package for GGUF is not
-            installed.
+        UsageError: if `out` is "-", the standard output, and the output is a folder, or is GGUF and
+            would be written to a terminal; or if the package for GGUF is not installed.
     """
     check_output(out, folder=to == "folder", replace=replace, binary=to == "gguf")
     if to == "gguf":
@@ -47,7 +47,7 @@ def read_shareable(path: Path) -> tuple[Model, str]:
         path: model folder, or a model in one file.
 
     Returns:
-        The model, and the text of its card.
+        The model, and the text of its card, empty if there is none.
 
     Raises:
         AnexaError: if there is no model, it is damaged, or its card or chat template is a link to a
@@ -66,7 +66,7 @@ def write_export(
     """Write a model in another format.
 
     Args:
-        out: file or folder to write.
+        out: file to write, which is replaced if it exists, or new folder.
         to: format, a key of `SUFFIXES`.
         model: model in memory.
         card: text of its model card, which GGUF does not have.
@@ -74,11 +74,12 @@ def write_export(
         precision: precision of the matrices in GGUF, a key of `anexa.hub.gguf.PRECISIONS`.
 
     Returns:
-        Descriptions of the texts that the program splits into other tokens than Anexa; usually
-        empty.
+        Descriptions of the texts that llama.cpp splits into other tokens than Anexa; usually empty,
+        and always for formats other than GGUF.
 
     Raises:
         AnexaError: if the format cannot hold the model, or `out` cannot be written.
+        UsageError: if the format is GGUF, and there is no such precision.
     """
     if to == "folder":
         create_folder(out, model, card)

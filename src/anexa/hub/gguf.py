@@ -26,10 +26,12 @@ from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 from anexa.names import shown
 
+# The package's id of an architecture, by llama.cpp's name.
 ARCHITECTURE_IDS = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
-# Precision of matrices; gains, biases and learned positions are always float32. Q8_0 is blocks of
-# 32 numbers of 8 bits with a scale each (the idea is in Dettmers et al., 2022).
+# Type of matrices and type of the whole file, by precision; gains, biases and learned positions are
+# always float32. Q8_0 is blocks of 32 numbers of 8 bits with a scale each (the idea is in Dettmers
+# et al., 2022).
 PRECISIONS = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -52,7 +54,8 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> l
         Descriptions of the texts that llama.cpp splits into other tokens than Anexa; usually empty.
 
     Raises:
-        AnexaError: if llama.cpp cannot compute the model, or the file cannot be written.
+        AnexaError: if llama.cpp cannot compute the model, a weight is too large for the precision,
+            the context is too long for GGUF, or the file cannot be written.
         UsageError: if there is no such precision.
     """
     config = model.config

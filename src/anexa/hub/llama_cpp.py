@@ -13,7 +13,8 @@ def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
     """Check that a model can become a GGUF file for llama.cpp.
 
     Raises:
-        AnexaError: if llama.cpp lacks the architecture, or Anexa cannot write the tokenizer for it.
+        AnexaError: if llama.cpp lacks the architecture or an option that the model has, or Anexa
+            cannot write the tokenizer for it.
     """
     layout = architecture(config).gguf
     if layout is None:

@@ -40,7 +40,7 @@ MODEL_FILES = {
 WEIGHT_FILE = re.compile(
     r"model\.safetensors(\.index\.json)?|\w[\w.-]*-\d+-of-\d+\.safetensors", re.A
 )
-TOKEN = re.compile(r"[!-~]+")  # characters that an HTTP header can hold
+TOKEN = re.compile(r"[!-~]+")  # a token of a user, which an HTTP header can hold
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
     """Select the files of a model folder to publish, apart from the card.
 
     Returns:
-        The paths of the files by name, and the names of files that are not published.
+        The paths of the files by name; and the names of what is not published, with "/" after that
+        of a folder.
 
     Raises:
         AnexaError: if a file is damaged or unreadable, not a file, or a link out of the folder.
@@ -108,19 +109,23 @@ def check_name(repository: str) -> None:
 
 
 def upload(publication: Publication, private: bool) -> str:
-    """Publish a model on the Hugging Face Hub in one commit: after an error, nothing has changed.
+    """Publish a model on the Hugging Face Hub in one commit.
 
-    Files of an earlier version that this one lacks are deleted.
+    The repository is created if it does not exist. Files of a model that it has from an earlier
+    version, and that this one lacks, are deleted; other files stay. After an error no file has
+    changed, but a new repository may be left, empty. The logger of `huggingface_hub` is set to show
+    only errors, and its progress bars are switched off unless the standard error is a terminal.
 
     Args:
         publication: repository and files.
-        private: whether a new repository is private.
+        private: whether the repository must be private.
 
     Returns:
-        The address of the repository.
+        The URL of the repository.
 
     Raises:
-        AnexaError: if the Hub refuses, or cannot be reached.
+        AnexaError: if the Hub refuses, or cannot be reached; or if `private` is true, and the
+            repository exists and is public.
     """
     # The library logs its retries.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

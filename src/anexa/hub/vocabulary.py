@@ -20,6 +20,7 @@ from anexa.model.sentencepiece import SPACE, PieceType, merge_scores
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER
 
+# GPT-2's visible character of each byte.
 ALPHABET = {byte: letter for letter, byte in BYTE_DECODER.items()}
 
 # llama.cpp refuses a vocabulary without merges. These two bytes occur in no UTF-8 text.
@@ -27,6 +28,7 @@ UNUSED_MERGE = ALPHABET[0xC0], ALPHABET[0xC1]
 
 MAX_EOS_TOKENS = 3  # end of sequence, of turn, of message
 
+# Advice in error messages.
 OTHER_CONVERTER = "try llama.cpp's own convert_hf_to_gguf.py, which knows more tokenizers"
 
 
