@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from anexa.engines.device import DeviceConfig
 
-REPEATS = 5
+REPEATS = 5  # timed products, of which the fastest counts
 
 
 def measure_peak_flops(
@@ -21,11 +21,11 @@ def measure_peak_flops(
     Args:
         engine: name of the engine.
         device_config: device and precision of the training.
-        timer: function that returns the time in seconds; default: the wall clock.
+        timer: function that returns a time in seconds, of which only differences count.
 
     Returns:
-        Floating-point operations (multiplications and additions) per second; None for scalar and
-        lists, which multiply without a library.
+        Floating-point operations (multiplications and additions) per second; None for the engines
+        scalar and lists, which multiply without a library.
     """
     if engine in ("numpy", "numba"):
         import numpy as np

@@ -71,13 +71,18 @@ class TorchOptimizer:
         )
 
     def zero_grad(self) -> None:
-        """Delete the gradients of all weights: `grad` becomes None."""
+        """Delete the gradients of the trainable weights: `grad` becomes None."""
         for weight in self._weights.values():
             weight.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> Tensor:
-        """Update the weights; return the global gradient norm before clipping, a scalar."""
+        """Update the weights, all of which need a `grad`; clipping scales the gradients in place.
+
+        Returns:
+            The norm of all gradients together before clipping, over the shards of all processes, as
+            a scalar.
+        """
         grads = [weight.grad for weight in self._weights.values() if weight.grad is not None]
         norm = full_tensor(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
         if self._optimizer.max_grad_norm:
@@ -92,7 +97,10 @@ class TorchOptimizer:
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step.
+
+        They are not copies: the next step changes them. Those of sharded weights are sharded.
+        """
         moments = {f"m.{name}": m for name, m in self._m.items()}
         for name, weight in self._weights.items():
             adam = self._adam.state.get(weight) if self._adam is not None else None
@@ -101,7 +109,12 @@ class TorchOptimizer:
         return moments
 
     def resume(self, state: Mapping[str, Tensor], step: int) -> None:
-        """Restore the moments that `state` returned after `step` steps."""
+        """Restore the moments of all trainable weights that `state` returned after `step` steps.
+
+        Args:
+            state: full tensors, without shards; the next step changes them in place.
+            step: number of steps that the optimizer had taken, for the bias correction of AdamW.
+        """
         for name, weight in self._weights.items():
             if name in self._num_fused:
                 self._m[name] = distribute_like(state[f"m.{name}"], weight)
@@ -132,8 +145,9 @@ class TorchOptimizer:
 def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return N matrices with the singular vectors of x, (N, m, n), and singular values of about 1.
 
-    This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
-    A = X Xᵀ. The matrix products are in `dtype`: the iteration tolerates the rounding of bfloat16.
+    This is the Newton-Schulz iteration: X ← X / |X|, the Frobenius norm, then five times
+    X ← a X + (b A + c A²) X where A = X Xᵀ. The result has the shape and the dtype of x. Only the
+    iteration is in `dtype`: it tolerates the rounding of bfloat16.
     """
     a, b, c = NEWTON_SCHULZ
     tall = x.shape[1] > x.shape[2]

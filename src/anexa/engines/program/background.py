@@ -27,11 +27,11 @@ from anexa.model.architectures import architecture, from_json
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
-COMPILE_TIMEOUT = 300.0  # timeout of a compilation in seconds; after it, another one may start
+COMPILE_TIMEOUT = 300.0  # seconds after which a compilation is ended, and another one may start
 
 
 def is_compiled(config: ModelConfig, dtype: str) -> bool:
-    """Return whether the machine code of a model is in the cache.
+    """Return whether `compile_in_background` has compiled a model into the cache.
 
     Args:
         config: architecture and sizes of the model.
@@ -48,8 +48,9 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
         dtype: precision, "float32" or "float64".
 
     Returns:
-        The process; None if another one started to compile the model in the last `COMPILE_TIMEOUT`
-        seconds, the cache cannot be written, or the process cannot be started.
+        The process; None if another one began to compile the model in the last `COMPILE_TIMEOUT`
+        seconds and has not succeeded, if the cache cannot be written, or if the process cannot be
+        started.
     """
     mark = _mark(config, dtype)
     begun = mark.with_suffix(".begun")
@@ -80,7 +81,11 @@ def _mark(config: ModelConfig, dtype: str) -> Path:
 
 
 def main() -> None:
-    """Compile the model in the arguments, by computing logits once with weights that are all 0."""
+    """Compile the model in the arguments, by computing logits once with weights that are all 0.
+
+    It runs at low priority, and is ended after `COMPILE_TIMEOUT`. At the end it writes a file to
+    the cache that marks the model as compiled, for `is_compiled`.
+    """
     from anexa.engines.numba import NumbaEngine
     from anexa.engines.optimizers import OptimizerConfig
 

@@ -4,7 +4,9 @@ A processor starts an addition before the previous one is finished, unless it ne
 the previous one. So a `Block` holds several vectors, its rows, to which numbers are added
 independently: the outputs of several rows of a product, or parts of one long sum.
 
-In the docstrings, p[j : + count] are the `count` numbers from p[j] on.
+The functions are intrinsics: they can be called in compiled code only. `p` and `factors` are
+pointers to numbers, strides are in numbers, and `count` is the number of lanes that are read or
+written. In the docstrings, p[j : + count] are the `count` numbers from p[j] on.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def _map_rows(builder: Any, block: Any, value: Any, change: Callable[[Any, Any],
 
 @intrinsic(prefer_literal=True)
 def repeat(_typing: Any, vector: Any, ROWS: Any) -> Any:
-    """Return a block with the same vector in each of ROWS rows; ROWS is a constant."""
+    """Return a block with the same vector in each of ROWS rows, a constant in the source."""
     block = Block(vector, ROWS.literal_value)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -79,7 +81,7 @@ def repeat(_typing: Any, vector: Any, ROWS: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def row_of(_typing: Any, block: Any, i: Any) -> Any:
-    """Return row `i` of a block, a vector; `i` is a constant."""
+    """Return row `i` of a block, a vector; `i` is a constant in the source."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.extract_value(args[0], i.literal_value)
@@ -174,7 +176,7 @@ def store_rows(_typing: Any, p: Any, stride: Any, block: Any, count: Any) -> Any
 
 @intrinsic(prefer_literal=True)
 def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: Any) -> Any:
-    """Read a square block from rows of numbers in memory.
+    """Read a square block, of LANES rows and lanes, from rows of numbers in memory.
 
     Row i is p[i · stride : + count], and 0 in lanes from `count` on. Rows from `rows` on are copies
     of row `rows` − 1, so that nothing behind it is read.
@@ -199,7 +201,7 @@ def load_rows(_typing: Any, p: Any, stride: Any, rows: Any, count: Any, LANES: A
 
 @intrinsic
 def store_first_rows(_typing: Any, p: Any, stride: Any, block: Any, rows: Any) -> Any:
-    """Write the first `rows` rows of a block, one or more, each row i to p[i · stride:]."""
+    """Write the first `rows` rows of a block, at least one, each row i to p[i · stride:]."""
     vector = block.vector
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -222,7 +224,7 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def transposed(_typing: Any, block: Any) -> Any:
-    """Return the transpose of a square block.
+    """Return the transpose of a square block, whose number of rows is a power of two.
 
     In each round, rows a distance d apart swap tiles of d x d numbers, for d = 1, 2, 4 and so on.
     """

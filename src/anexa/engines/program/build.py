@@ -29,8 +29,8 @@ class CompiledStep:
     """The compiled function of a program.
 
     A kernel is compiled once for all programs, as its sizes are arguments. Creating the object
-    starts the compilation of all kernels that are not in the cache, and the first call waits for
-    it: so several programs are compiled in parallel.
+    starts the compilation of all kernels that are not in the cache, as `Compilation` does, with its
+    warnings; the first access to `call` waits for it. So several programs are compiled in parallel.
 
     Args:
         source: source of the program.
@@ -46,8 +46,8 @@ class CompiledStep:
     def call(self) -> Callable[[int], None]:
         """Compiled function of the program, which any thread may call.
 
-        Its argument is the address of the frame (the words that are its arguments). The first
-        access waits for the machine code and loads it.
+        Its argument is the address of the frame: the int64 words that are the arguments of the
+        program. The first access waits for the machine code and loads it.
 
         Raises:
             AnexaError: if the program cannot be compiled.
@@ -76,14 +76,14 @@ class CompiledStep:
 
 
 def load(codes: Sequence[bytes]) -> Any:
-    """Load object files, one of them with the function of a program, into this process.
+    """Load object files, one of them with a program's function `STEP`, into this process.
 
     Args:
         codes: contents of the object files.
 
     Returns:
-        The library: addresses of functions by name. The code stays loaded as long as the library
-        is referenced.
+        The library: `library[STEP]` is the address of the function. The code stays loaded as long
+        as the library is referenced.
 
     Raises:
         RuntimeError: if an object file is damaged, or needs a function that this process lacks.

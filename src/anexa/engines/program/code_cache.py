@@ -11,18 +11,22 @@ from pathlib import Path
 from anexa.cache import cache_folder
 from anexa.files import remove_leftovers, write_atomic
 
-MAX_FILES = 512  # of some 10 kB each; the file that has not been used for longest goes first
+MAX_FILES = 512  # maximum number of files in the cache, of some 10 kB each
 SPACE = 1_000_000  # bytes that must be free: more than the files of a model take
 LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 
 
 def path(key: str) -> Path:
-    """Return the path of the machine code with a cache key, which `Unit.key` has computed."""
+    """Return the path of the machine code with a cache key; the file need not exist.
+
+    Args:
+        key: hash that `Unit.key` has computed.
+    """
     return cache_folder() / "programs" / f"{key}.code"
 
 
 def read(path: Path) -> bytes | None:
-    """Read machine code from the cache.
+    """Read machine code from the cache, and set the file's modification time to now: its last use.
 
     Args:
         path: path of the file.
@@ -46,8 +50,10 @@ def read(path: Path) -> bytes | None:
 def write(path: Path, code: bytes) -> None:
     """Write machine code to the cache, and remove the least recently used files over `MAX_FILES`.
 
+    It also removes temporary files that are older than `LEFTOVER_AGE`.
+
     Args:
-        path: path of the file.
+        path: path of the file, in a folder that exists.
         code: content of an object file.
 
     Raises:
@@ -65,7 +71,7 @@ def write(path: Path, code: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that a folder can be created and has room for a model's code, by a temporary file.
+    """Create a folder if it is missing, and check by a temporary file that `SPACE` bytes are free.
 
     Raises:
         OSError: if the folder or the file cannot be written, as on a full disk.

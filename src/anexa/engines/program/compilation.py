@@ -21,15 +21,16 @@ from anexa.errors import AnexaError, AnexaWarning, one_line
 # Environment of a subprocess: Numba only translates to LLVM's language; optimization follows once,
 # with LLVM's own tools.
 SETTINGS = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
-PROCESSES = 2  # processes for a large program
-SHARE = 8_000  # characters of source for which another process pays: a second of translation
+PROCESSES = 2  # maximum number of subprocesses of a compilation
+SHARE = 8_000  # characters of source that are worth another subprocess: a second of translation
 
 
 class Compilation:
     """A compilation in the background of the kernels whose machine code is not in the cache.
 
-    Creating the object starts the subprocesses; `result` waits for them. If the cache folder cannot
-    be written, a warning says so, and the machine code goes to a temporary folder.
+    Creating the object starts the subprocesses, and gives an `AnexaWarning` if there are any;
+    `result` waits for them. If the cache folder cannot be written, another warning says so, and the
+    machine code goes to a temporary folder.
 
     Args:
         units: kernels whose machine code is needed.
@@ -67,7 +68,7 @@ class Compilation:
             self._paths = [Path(self._folder.name) / path.name for path in self._paths]
 
     def result(self) -> list[bytes]:
-        """Wait for the subprocesses to end.
+        """Wait for the subprocesses to end, and remove the temporary folder; call this once.
 
         Returns:
             The machine code of each unit, in the order of the units.
@@ -92,9 +93,12 @@ class Compilation:
 
 
 def compile_kernels(sources: Iterable[Source]) -> None:
-    """Compile the kernels of several programs, in the processes of one compilation.
+    """Compile the kernels of several programs into the cache, in the processes of one compilation.
 
     To import and initialize Numba takes a process as long as to compile two kernels.
+
+    Raises:
+        AnexaError: if the compilation of a kernel fails.
     """
     units = {unit.symbol: unit for source in sources for unit in units_of(source)}
     Compilation([*units.values()]).result()
@@ -106,6 +110,9 @@ def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[by
     Args:
         work: units to compile, each with the path of the file for its machine code.
         errors: standard error of the subprocess, as an argument of `subprocess.Popen`.
+
+    Returns:
+        The subprocess, which ends after the last unit or at the first error.
     """
     kept = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
     env = {n: x for n, x in os.environ.items() if n in kept or not n.startswith("NUMBA_")}

@@ -26,11 +26,12 @@ CALLABLE = {
     *(name + suffix for name in ("sqrt", "log", "exp", "pow", "fma") for suffix in ("", "f")),
     *("memcpy", "memmove", "memset"),
 }
-LLVM_TYPES = {"int64": "i64", "float64": "double"}  # all others are pointers
+# LLVM's types of the arguments of kernels, by their names in `KernelSource`; others are pointers.
+LLVM_TYPES = {"int64": "i64", "float64": "double"}
 
 
 def compile_unit(unit: Unit) -> bytes:
-    """Compile a unit to an object file.
+    """Compile a unit to an object file for this processor.
 
     Args:
         unit: kernel.
@@ -81,7 +82,7 @@ def lower(unit: Unit) -> Any:
 
 
 def entry(unit: Unit, name: str) -> str:
-    """Return the LLVM IR of the function by which other object files call a unit.
+    """Write the LLVM IR of the function by which other object files call a unit.
 
     It calls the function that Numba has made. By Numba's calling convention, the first two
     arguments are pointers to the memory of the result and of an exception, and the returned value
@@ -119,12 +120,12 @@ def optimize(module: Any, machine: Any) -> None:
 
 
 def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
-    """Return the Numba types of arguments, whose types are named as in `KernelSource`.
+    """Return the Numba types of a kernel's arguments.
 
     Args:
         arguments: types of the arguments, named as in `KernelSource`: numbers, doubles, integers,
             int64 or float64.
-        dtype: precision of the numbers.
+        dtype: precision of the numbers, "float32" or "float64".
     """
     from numba import types
 
@@ -140,7 +141,11 @@ def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
 
 @cache
 def names(dtype: str) -> Mapping[str, Any]:
-    """Return the global names that the source of kernels uses."""
+    """Return the objects that the source of kernels uses, by their global names.
+
+    Args:
+        dtype: precision of the numbers, "float32" or "float64".
+    """
     from math import inf, log, sqrt
 
     from numba import njit, types
@@ -159,7 +164,7 @@ def names(dtype: str) -> Mapping[str, Any]:
 
 
 def read_unit(fields: dict[str, Any]) -> Unit:
-    """Create a unit from its fields, parsed from JSON."""
+    """Create a unit from its fields, as `dataclasses.asdict` returns them, parsed from JSON."""
     source = fields["source"]
     return Unit(
         fields["symbol"],

@@ -24,9 +24,10 @@ from anexa.model.config import ModelConfig
 from anexa.names import counted
 
 WANTED = "* "  # in front of instructions that compute only the rows whose results are wanted
-COLUMN = 26  # width of the column of what is written
-TEXT = 100  # characters of a line of an explanation
+COLUMN = 26  # width of the column with the arrays that an instruction writes, in characters
+TEXT = 100  # maximum number of characters in a line of an explanation
 
+# Template of the first lines of a description.
 INTRODUCTION = """\
 # {name}: {model_type}, {parameters:,} parameters, {dtype}
 

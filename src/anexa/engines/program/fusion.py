@@ -25,14 +25,14 @@ from anexa.engines.program.program import ROWS, Instruction, Program, Value
 from anexa.engines.program.specialize import parameters
 from anexa.engines.program.writer import array_names, kernels
 
-SMALL = 4096  # numbers of a weight that stays in the processor's first cache during a product
+SMALL = 4096  # maximum elements of a weight that stays in the processor's first cache in a product
 
 Rule: TypeAlias = Callable[[Program], bool]
 """Rewrites the first match in a program; returns whether there was one."""
 
 
 def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instruction, Instruction]]:
-    """Yield pairs of instructions of which the second reads a whole output of the first.
+    """Yield pairs of instructions of which the second reads a whole output array of the first.
 
     Args:
         program: program to search.
@@ -49,7 +49,10 @@ def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instructi
 
 
 def only_reader(program: Program, value: Value) -> Instruction | None:
-    """Return the only reader of an array; None if there are several, or the array is a result."""
+    """Return the instruction that reads an array, or columns of it, if there is exactly one.
+
+    It is None if none or several do, or if the array is a result of the program.
+    """
     readers = program.consumers().get(id(value.root), [])
     return readers[0] if len(readers) == 1 and not is_result(program, value) else None
 
@@ -78,7 +81,7 @@ def may_be_columns(program: Program, value: Value) -> bool:
 
 
 def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
-    """Remove instructions from a program.
+    """Remove instructions from a program, in place.
 
     Returns:
         True, which a rule returns that has changed the program.
@@ -124,7 +127,7 @@ def transposed_twice(program: Program) -> bool:
 
 
 def transposed_outer(program: Program) -> bool:
-    """Rule: compute the gradient of a weight that is stored transposed in that order.
+    """Rule: compute the gradient of a transposed weight in the order in which the weight is stored.
 
     transpose(outer(g, x)) = outer(x, g).
     """
@@ -229,9 +232,9 @@ def _packed_parts(
 
 
 def copies(program: Program) -> bool:
-    """Rule: write an array into columns of another one in the first place, instead of copying it.
+    """Rule: write an array directly to the columns that it would be copied to.
 
-    This replaces copy(x) into columns.
+    This removes the instruction copy(x).
     """
     for copy in program.instructions:
         if copy.kernel != "copy":
@@ -246,8 +249,8 @@ def copies(program: Program) -> bool:
 def unpacked(program: Program) -> bool:
     """Rule: read the rows of a small weight in place, instead of packing it.
 
-    product(x, pack_columns(w)) = product(x, w). A large one is packed, as a product reads it faster
-    then, once for each block of rows.
+    product(x, pack_columns(w)) = product(x, w). A weight of more than `SMALL` elements is packed: a
+    product reads it once for each block of rows, and faster if it is packed.
     """
     for pack, product in pairs(program, "pack_columns", "product"):
         (w,) = pack.reads
@@ -260,6 +263,7 @@ def unpacked(program: Program) -> bool:
     return False
 
 
+# The rules of `fuse`, in the order in which they are tried.
 RULES: list[Rule] = [
     unused,
     transposed_twice,

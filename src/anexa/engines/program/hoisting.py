@@ -42,10 +42,11 @@ def hoist(program: Program) -> tuple[Program, dict[str, int]]:
 
 
 def narrow(program: Program) -> None:
-    """Mark the instructions that need to compute only the rows whose results are wanted.
+    """Set `only_wanted` of each instruction that needs to compute only the wanted rows.
 
-    A row depends on other rows only through the KV cache. So in a prefill, all rows but the last
-    can be skipped after the last attention, and in the queries of that attention.
+    Wanted are the rows whose results the caller of the program reads. A row depends on other rows
+    only through the KV cache. So in a prefill, all rows but the last can be skipped after the last
+    attention, and in the queries of that attention.
     """
     needed: set[int] = set()  # arrays of which all rows are needed
     for instruction in reversed(program.instructions):

@@ -21,7 +21,7 @@ from anexa.engines.program.runner import Array, CompiledProgram, Runner, aligned
 from anexa.engines.program.threads import num_threads, run_together
 from anexa.model.config import ModelConfig
 
-MAX_ROWS = 64  # maximum number of rows in a call: more would take memory, and gain no speed
+MAX_ROWS = 64  # maximum rows (tokens) in a call: more would take memory, and gain no speed
 # Least work of a thread, in parameters times rows: about a tenth of a millisecond.
 WORK_OF_A_THREAD = 2_000_000
 
@@ -48,7 +48,9 @@ class InferenceProgram:
 
 @cache
 def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> InferenceProgram:
-    """Trace, write and compile the programs of a model's inference.
+    """Trace, write and compile the programs of a model's inference; equal arguments share them.
+
+    The compilation continues in the background: see `CompiledStep`.
 
     Args:
         config: architecture and sizes of the model.
@@ -63,7 +65,7 @@ def compile_inference(config: ModelConfig, dtype: str, headless: bool) -> Infere
 
 
 def compile_written(written: WrittenInference) -> InferenceProgram:
-    """Compile programs whose source is already written."""
+    """Start to compile programs whose source is already written: see `CompiledStep`."""
 
     def compiled(part: WrittenProgram) -> CompiledProgram:
         return CompiledProgram(part.source, CompiledStep(part.source), part.plan)
@@ -89,7 +91,7 @@ class Inference:
         program: compiled programs of the model.
         config: architecture and sizes of the model.
         dtype: precision, "float32" or "float64".
-        weights: all weights as one vector, in the order of the architecture.
+        weights: all weights as one vector, in the order of the architecture; it is read in place.
     """
 
     def __init__(
@@ -113,7 +115,11 @@ class Inference:
     def prepare(self) -> None:
         """Compute the arrays that depend on the weights alone.
 
-        Call this method before the first `run`, and after every change of the weights.
+        Call this method before the first `run`, and after every change of the weights. The first
+        call waits for the machine code.
+
+        Raises:
+            AnexaError: if the programs cannot be compiled.
         """
         with self._lock:
             self._preparation.run(0)
@@ -133,16 +139,18 @@ class Inference:
         Args:
             tokens: token id of each row, from one to `MAX_ROWS` rows.
             positions: position of each row's token in its sequence.
-            caches: memory address of the KV cache of each row's sequence.
+            caches: memory address of the KV cache of each row's sequence, `SequenceCache.address`,
+                with room for the token; the caller updates its `length`.
             first_wanted: index of the first row whose result is wanted.
             one_sequence: whether the rows are successive tokens of one sequence (prefill), which
                 attend to the rows before; else each row is of a sequence of its own (decode).
 
         Returns:
-            The logits or last hidden states of the rows from `first_wanted` on, (rows, width).
+            A copy of the logits, (rows, V), or last hidden states, (rows, C), of the rows from
+            `first_wanted` on.
 
         Raises:
-            IndexError: if a token is not in the vocabulary, or a position not in the context.
+            IndexError: if a token is not in the vocabulary, or a position is beyond the context.
             MemoryError: if the memory is too small.
         """
         rows = len(tokens)
@@ -224,7 +232,7 @@ def rotary_tables(frequencies: Sequence[float], context: int, dtype: str) -> dic
     The angle is α = position · f_i, with the R frequencies f.
 
     Args:
-        frequencies: frequencies f, in radians.
+        frequencies: frequencies f, in radians per position; empty without rotary positions.
         context: context length in tokens.
         dtype: precision, "float32" or "float64".
 
