@@ -1,4 +1,4 @@
-"""Hard test sets: held-out problems, each set difficult in one way, and longer operands."""
+"""Hard test sets: held-out problems, each set difficult in one way; and tasks beyond training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BEYOND_TRAINING = (
     *(Task("*", digits, digits) for digits in (10, 11, 13)),
     *(Task("/", digits, 2) for digits in (10, 12)),
 )
-"""Tasks on operands of lengths that no problem of the operation has in training."""
+"""Tasks whose operands exceed the maximum sizes in training, such as `MAX_DIGITS`."""
 
-_WIDTHS = range(5, MAX_DIGITS + 1)
+_WIDTHS = range(5, MAX_DIGITS + 1)  # digits of the longer operand
 _REPHRASED = (
     *(Task(sign, digits) for sign in "+-" for digits in (2, 3, 5, 8, 12, 20)),
     *(Task("*", m, n) for m, n in ((2, 1), (2, 2), (3, 2), (3, 3), (5, 5), (9, 1))),
@@ -28,7 +28,10 @@ _REPHRASED = (
 
 
 def long_carry(rng: random.Random) -> Problem:
-    """Draw a sum such as 99999999+1, whose carry runs through four or more columns of nines."""
+    """Draw a test problem such as 99999999+1, with a long carry.
+
+    The carry runs through four or more columns whose two digits add up to 9.
+    """
 
     def pairs() -> Iterator[tuple[int, int]]:
         while True:
@@ -50,7 +53,7 @@ def long_carry(rng: random.Random) -> Problem:
 
 
 def borrow_across_zeros(rng: random.Random) -> Problem:
-    """Draw a difference such as 50000-123, which borrows across two or more zeros."""
+    """Draw a test problem such as 50000-123 or 123-50000, with a borrow across two or more zeros."""
 
     def pairs() -> Iterator[tuple[int, int]]:
         while True:
@@ -69,20 +72,20 @@ def borrow_across_zeros(rng: random.Random) -> Problem:
 
 
 def zero_operand(rng: random.Random) -> Problem:
-    """Draw a problem with 0 as an operand, such as 0*347 or 812+0."""
+    """Draw a test problem with 0 as an operand, such as 0*347, 812+0 or 0-812."""
     operation = rng.choice("+-*")
     return _first_held_out(operation, ((0, number) for number in _numbers(operation, rng)), rng)
 
 
 def equal_operands(rng: random.Random) -> Problem:
-    """Draw a problem with two equal operands, such as 347-347 or 86*86."""
+    """Draw a test problem with two equal operands, such as 347-347 or 86*86."""
     operation = rng.choice("+-*")
     pairs = ((number, number) for number in _numbers(operation, rng))
     return _first_held_out(operation, pairs, rng)
 
 
 def in_other_words(rng: random.Random) -> Problem:
-    """Draw a problem that is phrased in other words, such as `What is 86 times 347?`."""
+    """Draw a test problem that is phrased in other words, such as `What is 86 times 347?`."""
     plain = draw(rng.choice(_REPHRASED), rng, "test")
     while True:
         question = rephrase(plain.question, rng)
@@ -91,11 +94,12 @@ def in_other_words(rng: random.Random) -> Problem:
 
 
 def mental_products() -> list[Problem]:
-    """Return the products of `MENTAL_PRODUCTS` in both orders; 12*12 has only one."""
+    """Return the problems of `MENTAL_PRODUCTS`, each in both orders of its factors; 12*12 once."""
     pairs = [pair for a, b in MENTAL_PRODUCTS for pair in dict.fromkeys(((a, b), (b, a)))]
     return [problem("*", a, b) for a, b in pairs]
 
 
+# Hard test sets by name: a function that draws a problem of the set.
 HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
     "long carry": long_carry,
     "borrow across zeros": borrow_across_zeros,

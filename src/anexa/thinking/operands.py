@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-# Fraction of the sums, differences and comparisons whose operands both have the full length.
+# Minimum fraction of the sums, differences and comparisons in which both operands have full length.
 LONG_FRACTION = 0.5
 
 
@@ -22,11 +22,11 @@ def draw_number(
     uniform: bool = True,
     difficult_digits: Sequence[str] = _DIFFICULT_DIGITS,
 ) -> int:
-    """Draw a number.
+    """Draw a number with exactly `digits` digits; with one digit, a number from 0 to 9.
 
     Args:
         rng: random generator.
-        digits: number of digits.
+        digits: number of digits, at least 1.
         uniform: whether all numbers are equally likely; if not, 3 in 10 consist mostly of difficult
             digits.
         difficult_digits: sets of such digits, one of which is chosen.
@@ -48,15 +48,21 @@ def draw_operands(
 ) -> tuple[int, int]:
     """Draw the operands of "+", "-", "*", "/" or "?", in random order but for a division.
 
+    A divisor is never 0. In a difficult pair the other operand may have any number of digits up to
+    `left`.
+
     Args:
         operation: sign of the operation.
         left: number of digits of the longer operand, or of the dividend.
-        right: number of digits of the other operand. None for a random number up to `left`, and
-            for `left` itself at least with probability `LONG_FRACTION`: otherwise few problems
-            would have two digits in the leftmost columns.
+        right: number of digits of the other operand. None: drawn from 1 to `left`, and `left` with
+            a probability of at least `LONG_FRACTION`, as otherwise few problems would have two
+            digits in the leftmost columns.
         rng: random generator.
         uniform: whether all digits are equally likely, as in held-out problems; if not, difficult
-            pairs are drawn more often.
+            pairs are drawn more often. Of comparisons, similar operands are always frequent.
+
+    Returns:
+        The first and the second operand, neither of them negative.
     """
     if right is None:
         right = left if rng.random() < LONG_FRACTION else rng.randint(1, left)

@@ -57,6 +57,7 @@ class Phrasing:
     operation: str
 
 
+# Questions which of two numbers is larger or smaller.
 COMPARISONS = (
     Phrasing("Which is larger, {a} or {b}?", "larger"),
     Phrasing("Which is larger: {a} or {b}?", "larger"),
@@ -73,6 +74,7 @@ COMPARISONS = (
     Phrasing("Which is less, {a} or {b}?", "smaller"),
 )
 _NOUNS = {"sum": "+", "difference": "-", "product": "*", "quotient": "/"}
+# Commands and questions, in words, to calculate with two numbers.
 COMMANDS = (
     Phrasing("Add {a} and {b}.", "+"),
     Phrasing("Add {b} to {a}.", "+"),
@@ -108,6 +110,8 @@ def write_comparison(a: int, b: int, asked: str = "larger") -> str:
 def rephrase(question: str, rng: random.Random) -> str:
     """Phrase a calculation or a comparison at random; return other questions unchanged.
 
+    The drawn phrasing may be that of `question` itself.
+
     Args:
         question: a question, such as `347*86` or one from `write_comparison`.
         rng: random generator.
@@ -127,7 +131,10 @@ def rephrase(question: str, rng: random.Random) -> str:
 
 
 def ask_comparison(a: int, b: int, asked: str, rng: random.Random) -> str:
-    """Return the question which number is "larger" or "smaller", as one of `COMPARISONS`."""
+    """Return the question which number is "larger" or "smaller", as a random one of `COMPARISONS`.
+
+    Its first letter may be lower case, and its `?` may be left out.
+    """
     phrasing = rng.choice([phrasing for phrasing in COMPARISONS if phrasing.operation == asked])
     return _casually(phrasing.text.format(a=a, b=b), rng)
 

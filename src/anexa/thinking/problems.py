@@ -20,7 +20,7 @@ MAX_PRODUCT_FACTS = 81  # digits of one factor times digits of the other
 MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
 
 INEXACT_FRACTION = 0.03  # of the chains in training: refused because of a division
-SMALLER_FRACTION = 0.3  # of the comparisons: ask for the smaller number
+SMALLER_FRACTION = 0.3  # of the drawn comparisons: ask for the smaller number
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Task:
             operations, or "story".
         left: number of digits of the longer operand, or of the dividend; number of operations of a
             chain or a story.
-        right: number of digits of the other operand; None for any number up to `left`, and for a
-            chain or a story.
+        right: number of digits of the other operand; None if it is drawn from 1 to `left`, and for
+            a chain or a story.
     """
 
     operation: str
@@ -65,6 +65,7 @@ class Task:
         return f"{'compare' if self.operation == '?' else self.operation} {self.left}"
 
 
+# All tasks that training problems are drawn from.
 TASKS = (
     *(Task(sign, digits) for sign in "+-?" for digits in range(1, MAX_DIGITS + 1)),
     *(
@@ -93,7 +94,7 @@ def draw(
     """Draw a problem of a task from a split.
 
     Held-out problems have uniformly distributed digits; for training, difficult digits are more
-    frequent.
+    frequent, and no step of a thought computes a held-out problem.
 
     Args:
         task: the task.
@@ -102,7 +103,7 @@ def draw(
         ones_letter: index of the letter of the ones in the thought, 0 for A.
 
     Raises:
-        ValueError: if the split is not "training", and no problem of the task is held out.
+        ValueError: if the split is not "training", and the task has no held-out problems.
     """
     if split != "training" and not is_held_out(task):
         raise ValueError(f"no {task} is held out")
@@ -116,7 +117,7 @@ def draw(
 def problem(operation: str, a: int, b: int) -> Problem:
     """Make the problem of calculating a+b, a-b, a*b or a/b, or of comparing a and b ("?").
 
-    A comparison asks for the larger number.
+    A comparison asks for the larger number. A divisor must not be 0.
     """
     step = write_step(operation, a, b)
     return Problem(_question(operation, a, b), step.text, answer_of(step))

@@ -157,7 +157,11 @@ class Question:
         return root if isinstance(root, Calculation) else None
 
     def conclude(self, value: int, remainder: int = 0) -> str:
-        """Return the answer that follows from the value and remainder of the last step."""
+        """Return the answer that follows from the value and remainder of the last step.
+
+        It is a number, with its remainder as in `12 R 3`; of a comparison, whose `value` is -1, 0
+        or 1, the number that it asks for, or `EQUAL`.
+        """
         if not self.comparison:
             return f"{value} R {remainder}" if remainder else f"{value}"
         if value == 0:
@@ -200,7 +204,7 @@ def parse_calculation(text: str) -> Calculation | None:
     """Parse a calculation: `347*86`, `347 x 86=`, `What is 347 times 86?`, `3*(4-2)` and the like.
 
     Returns:
-        The calculation; None for any other text.
+        The calculation; None for any other text, and for one of more than 400 characters.
     """
     if len(text) > _MAX_LENGTH:
         return None

@@ -15,6 +15,8 @@ from anexa.thinking.answers import BY_ZERO
 from anexa.thinking.phrasings import COMMANDS, FRAMES, WORDS, ask_comparison
 from anexa.thinking.problems import MAX_DIGITS, MAX_DIVIDEND_DIGITS, MAX_FACTOR_DIGITS
 
+# Refusals: the request is no arithmetic; has an unsupported operation, or too many of them; or has
+# operands that are too long.
 NOT_ARITHMETIC = "I work out sums, such as 347*86, and stories about them."
 UNSUPPORTED = "I work out up to three operations, each +, -, * or /, on whole numbers."
 TOO_LARGE = (
@@ -22,8 +24,8 @@ TOO_LARGE = (
     f"{MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS} for *, and {MAX_DIVIDEND_DIGITS} for /."
 )
 
-# Minimum number of digits of an operand in training requests that are refused as too large: well
-# above the lengths that `anexa eval` measures beyond training.
+# Minimum number of digits of the longer operand in training requests that are refused as too large,
+# by operation: well above the lengths that `anexa eval` measures beyond training.
 TOO_MANY_DIGITS = {"+": 48, "-": 48, "/": 32, "?": 48}
 TOO_MANY_FACTS = 300  # of a product: digits of one factor times digits of the other
 TOO_MANY_CHAIN_DIGITS = 12  # of a number in a calculation with several operations

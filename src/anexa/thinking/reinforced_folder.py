@@ -17,6 +17,7 @@ from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
 
 # The measured losses in the header of a card: the keys metrics and model-index.
 OF_OTHER_WEIGHTS = re.compile(r"^(metrics|model-index):.*\n((?:- | ).*\n)*", re.MULTILINE)
+# Optimizer of the run: AdamW without weight decay, with clipped gradients.
 OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
 
 
@@ -36,7 +37,7 @@ class ReinforcedFolder:
 
     Raises:
         AnexaError: if the folder is not a chat model that knows the characters of arithmetic and
-            the tags of thoughts, or `out` exists.
+            the tags of thoughts, `out` exists, or the engine cannot be used on this machine.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class ReinforcedFolder:
         """Write the best weights to a new model folder, if they are better than the initial ones.
 
         Args:
-            stopped_after: last step of a run that was stopped early.
+            stopped_after: last step of a run that was stopped early, for the card; None: the run
+                was not stopped.
 
         Returns:
             Whether the folder was written.
@@ -91,7 +93,10 @@ class ReinforcedFolder:
 
     @property
     def kept(self) -> str:
-        """Description of the weights that `write` writes: step and accuracy, for the card."""
+        """Description of the weights that `write` writes: step and accuracy, for the card.
+
+        It exists only if `run.best` is not None.
+        """
         best, before = self.run.best_step, self.run.before
         assert best is not None
         return (

@@ -34,14 +34,15 @@ _RANGES |= {"seed": RANGES["seed"]}
 
 @dataclass(frozen=True)
 class ReinforcementConfig:
-    """Configuration of a reinforcement run.
+    """Configuration of a reinforcement run. All counts are at least 1.
 
     Attributes:
         steps: number of optimizer steps.
         problems: number of problems in a step.
-        samples: number of sampled thoughts for each problem.
-        learning_rate: learning rate, constant.
-        evaluations: number of evaluations, spread evenly over the steps.
+        samples: number of sampled thoughts for each problem, at least 2.
+        learning_rate: learning rate, above 0; constant.
+        evaluations: number of evaluations, spread evenly over the steps, besides the one before
+            the first step.
         validation: number of held-out problems in each evaluation.
         seed: random seed of the problems and the sampling.
 
@@ -79,7 +80,7 @@ class ReinforcementStep:
 
 
 class Reinforcement:
-    """A reinforcement run. Iterating over it executes the steps.
+    """A reinforcement run. Iterating over it executes the steps, which change the engine's weights.
 
     Args:
         model: a model that thinks about arithmetic.
@@ -92,7 +93,7 @@ class Reinforcement:
         best: weights with the highest accuracy so far; None while the initial weights are best.
         best_step: result of the step that made these weights; None like `best`.
         before: accuracy of the initial weights; None before they were evaluated.
-        stopping: set it to True to end the run after the current step.
+        stopping: set it to True to end the run after the current step and an evaluation.
     """
 
     def __init__(

@@ -106,7 +106,10 @@ class SingleUseSources(Sources):
         return ("" if remainder else write_remaining(remaining),)
 
     def find_unused(self, last: int) -> str | None:
-        """Describe an unused number of the question, or as in `Sources`; None if all are used."""
+        """Describe an unused number of the question, or as in `Sources`; None if all are used.
+
+        It is None, too, if the question must be refused and the lines lead to that refusal.
+        """
         if self._asked.is_refused and self._is_finished:
             return None  # the operations that would use the others cannot be computed
         for number in self._numbers.values():

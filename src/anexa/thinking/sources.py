@@ -68,9 +68,9 @@ class Sources:
     ) -> tuple[Operand, Operand]:
         """Find the sources of both operands of a line, and mark them as used.
 
-        If a calculation remained before the line, they are operands of an operation in it: of
-        several operations that the expression may be, the one that leaves `calculation`.
-        Otherwise they are signed numbers that give the expression, preferably unused values.
+        If a calculation remained before the line, the operands are those of an operation in it; if
+        the expression fits several operations, of the one that leaves `calculation`. Otherwise
+        the operands are signed numbers that give the expression, preferably unused values.
 
         Args:
             line: index of the line.
@@ -99,7 +99,7 @@ class Sources:
 
     @property
     def is_solved(self) -> bool:
-        """Whether the lines are the steps that the question asks for."""
+        """Whether the lines are the steps that the question asks for; True if they are unknown."""
         return self.wrong_line is None
 
     def add_value(self, line: int, value: int) -> None:
@@ -110,7 +110,7 @@ class Sources:
     def remaining(
         self, written: Written, value: int, remainder: int, calculation: str
     ) -> tuple[str, ...]:
-        """List the calculations that a line may correctly end with.
+        """List the calculations that a line may correctly end with, and remember `calculation`.
 
         If no calculation remained before the line, it may end with any calculation whose numbers
         have a source, or with none. Otherwise it must be a step of that calculation and end with

@@ -10,17 +10,19 @@ from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate, p
 from anexa.thinking.splits import Split, split_at, split_of_numbers
 from anexa.thinking.story_templates import TEMPLATES, Template
 
+# Persons of the stories.
 NAMES = (
     "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
     "Ines Ivan Jack Jana Jonas Julia Karim Lara Leo Lina Lucas Maria Max Mia Milo Nina Noah Nora "
     "Omar Oscar Paul Rosa Sam Sara Sofia Tom Vera Zoe"
 ).split()
+# Objects that are counted in the stories.
 THINGS = (
     "apples balls beads books boxes buttons candles cards chairs coins cups eggs flowers keys "
     "lamps leaves marbles nuts oranges pages pears pencils pens plates shells spoons stamps stars "
     "stickers stones tickets toys"
 ).split()
-# A number of a story is less than a random one of these limits.
+# A number of a story is at least 2, and less than a random one of these limits.
 LIMITS = (10, 100, 100, 1000, 1000, 1000)
 SMALL_LIMITS = (10,)  # for multipliers and divisors
 UNNEEDED_LIMITS = (100,)  # for numbers that the answer does not need, such as an age

@@ -42,6 +42,7 @@ class Template:
         return "".join(re.findall(r"[*/]([a-e])", self.formula))
 
 
+# All templates; `Story.template` is an index in them.
 TEMPLATES = (
     Template(
         "{name} has {a} {things}, buys {b} more and gives away {c}. "

@@ -26,7 +26,8 @@ EVALUATED_TASKS = (
 MENTAL = "mental"
 """Name of the task of the seven `MENTAL_PRODUCTS`, which is evaluated only on request."""
 
-MAX_DRAWS = 20  # a task is exhausted after this many repeated problems for each different one
+# Repeated draws for each distinct problem, after which a task is taken to have no other problems.
+MAX_DRAWS = 20
 
 
 def _refused(rng: random.Random) -> Problem:
@@ -44,13 +45,13 @@ _DRAWERS: dict[str, Callable[[random.Random], Problem]] = {
 
 
 def task_names(names: Sequence[str] = ()) -> Sequence[str]:
-    """Check task names.
+    """Check task names; without any, list all tasks but `MENTAL`.
 
     Args:
         names: names of tasks; empty for all tasks but `MENTAL`.
 
     Returns:
-        The names.
+        The names, in the given order.
 
     Raises:
         UsageError: if a name is unknown, or the task is only used in training.
@@ -65,7 +66,13 @@ def task_names(names: Sequence[str] = ()) -> Sequence[str]:
 
 
 def distinct_problems(name: str, count: int, rng: random.Random) -> list[Problem]:
-    """Draw `count` different held-out problems of a task, or fewer if there are not as many."""
+    """Draw `count` different held-out problems of a task, or fewer if there are not as many.
+
+    Args:
+        name: name of the task, as `task_names` returns it; the problems of `MENTAL` are fixed.
+        count: maximum number of problems.
+        rng: random generator.
+    """
     if name == MENTAL:
         return mental_products()[:count]
     found: dict[str, Problem] = {}

@@ -81,7 +81,7 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
     Args:
         operation: "+", "-", "*", "/" or "?".
         a: the first operand.
-        b: the second operand; neither is negative in a comparison.
+        b: the second operand; not 0 in a division. In a comparison neither operand is negative.
         ones_letter: index of the letter of the ones, 0 for A.
     """
     sign, written, x, y = unsigned(operation, a, b)
@@ -169,7 +169,7 @@ def write_expression(operation: str, a: int, b: int, ones_letter: int = 0) -> st
 
 
 def write_value(number: int, ones_letter: int = 0) -> str:
-    """Write a number from 0 on with the letters of its places, the highest place first."""
+    """Write a number, not negative, with the letters of its places, the highest place first."""
     digits = str(number)
     return "".join(
         f"{place_letter(i, ones_letter)}{digits[-1 - i]}" for i in reversed(range(len(digits)))
@@ -177,7 +177,14 @@ def write_value(number: int, ones_letter: int = 0) -> str:
 
 
 def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterator[str]:
-    """Yield the facts of an operation on two operands that are not negative, one by one."""
+    """Yield the facts of an operation, one by one.
+
+    Args:
+        operation: "+", "-", "*", "/" or "?".
+        a: the first operand, not negative.
+        b: the second operand, not negative; not 0 in a division.
+        ones_letter: index of the letter of the ones, 0 for A.
+    """
     x, y = _columns(operation, a, b)
     if operation == "+":
         return _sum_facts(x, y, ones_letter)
