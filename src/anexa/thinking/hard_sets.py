@@ -53,7 +53,7 @@ def long_carry(rng: random.Random) -> Problem:
 
 
 def borrow_across_zeros(rng: random.Random) -> Problem:
-    """Draw a test problem such as 50000-123 or 123-50000, with a borrow across two or more zeros."""
+    """Draw a test problem such as 50000-123 or 123-50000, which borrows across several zeros."""
 
     def pairs() -> Iterator[tuple[int, int]]:
         while True:
