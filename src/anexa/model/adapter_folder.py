@@ -1,4 +1,4 @@
-"""Reader of a folder with a LoRA adapter that `peft` wrote: its base model, merged with it."""
+"""Reader of a folder with a LoRA adapter that `peft` wrote; merges it into its base model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AdapterFolder(ModelFolder):
 
     @cached_property
     def base(self) -> ModelFolder:
-        """The base model that the adapter was trained for."""
+        """Reader of the base model, for which the adapter was trained."""
         if (self.path / CONFIG).exists():
             return ModelFolder(self.path, ignores_adapter=True)
         name = self.settings.base
@@ -154,6 +154,9 @@ def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
     Args:
         adapter: folder of the adapter.
         settings: its settings.
+
+    Returns:
+        The folders, which need not exist; empty if the settings name no base model.
 
     Raises:
         AnexaError: if the file in the cache that names the commit cannot be read.

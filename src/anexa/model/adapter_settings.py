@@ -123,7 +123,14 @@ def _is_rank(value: object) -> TypeGuard[int]:
 
 
 def cannot_merge(folder: Path, what: str) -> AnexaError:
-    """Return the error about an adapter that cannot be merged, and how to merge it elsewhere."""
+    """Return the error about an adapter that cannot be merged, for the caller to raise.
+
+    Its message also says how to merge the adapter elsewhere.
+
+    Args:
+        folder: folder of the adapter.
+        what: what is wrong, as a clause: "its r is 0".
+    """
     return AnexaError(
         f"the adapter in {folder} cannot be opened: {what}; merge it with peft's "
         "merge_and_unload, save that model with its tokenizer, and give its folder"

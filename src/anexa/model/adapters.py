@@ -25,7 +25,7 @@ from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.weights import Weight, Weights
 
 ADAPTER = Path("adapter")  # folder of the adapters in the folder of a run
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"  # file of A and B in a folder of `peft`
 
 
 def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> Weights:
@@ -59,6 +59,7 @@ def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
 
     Returns:
         The weights of a model without adapters that computes the same logits, up to rounding.
+        `weights` itself is not changed; arrays that are not merged are the same objects.
     """
     merged = {name: weight for name, weight in weights.items() if not is_adapter(name)}
     if not config.lora_rank:
@@ -149,5 +150,9 @@ def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
 
 
 def with_rank(config: ModelConfig, rank: int) -> ModelConfig:
-    """Return a copy of a model's configuration with another `lora_rank`; 0: no adapters."""
+    """Return a copy of a model's configuration with another `lora_rank`; 0: no adapters.
+
+    Raises:
+        AnexaError: if the rank is below 0 or above the width of the model, `n_embd`.
+    """
     return replace(config, lora_rank=rank)

@@ -16,6 +16,7 @@ from anexa.model.config import SIZE_RULES, ModelConfig
 
 __all__ = ["ARCHITECTURES", "Architecture", "GGUFLayout", "Parameter", "architecture", "from_json"]
 
+# Architectures by `model_type`; their parameters include LoRA adapters if `lora_rank` is above 0.
 ARCHITECTURES = {
     "microgpt": MICROGPT,
     "gpt2": GPT2,
@@ -27,7 +28,7 @@ ARCHITECTURES = {
     "gpt_neox": GPT_NEOX,
 }
 ARCHITECTURES = {name: with_adapters(its) for name, its in ARCHITECTURES.items()}
-SIZE_RULES.update(ARCHITECTURES)
+SIZE_RULES.update(ARCHITECTURES)  # ModelConfig needs them, and cannot import this module
 
 
 def architecture(config: ModelConfig) -> Architecture:

@@ -133,7 +133,11 @@ class Architecture:
     gguf: GGUFLayout | None = None
 
     def code(self) -> dict[str, bytes]:
-        """Return the Python files that transformers needs in a model folder, by name."""
+        """Return the content of the Python files that transformers needs in a model folder.
+
+        Returns:
+            The contents by file name; {} if transformers has the architecture itself.
+        """
         if self.module is None:
             return {}
         name = f"{self.module}.py"
@@ -144,7 +148,10 @@ class Architecture:
         return self.embedding if config.tie_word_embeddings else self.untied_head
 
     def full_name(self, name: str) -> str:
-        """Return the name in `parameters` of a weight in a file, other than the head."""
+        """Convert the name that a weight has in a file to its name in `parameters`.
+
+        It only adds or removes `prefix`, so it is wrong for an untied head, which has no prefix.
+        """
         prefix = self.prefix if self.embedding.startswith(self.prefix) else ""
         return prefix + name.removeprefix(self.prefix)
 
@@ -222,8 +229,7 @@ def write_config(
         config: configuration of the model.
         class_name: transformers' class of the model.
         keys: maps attributes of `ModelConfig` to keys of the file.
-        settings: keys that select a variant of the architecture, each with its only supported
-            value.
+        settings: other keys, with their values, such as the activation function.
 
     Returns:
         The content of the file, without the keys that only this architecture has.
@@ -246,13 +252,13 @@ def read_config(
         json: content of the file.
         keys: maps attributes of `ModelConfig` to keys of the file.
         settings: keys that select a variant of the architecture, each with its only supported
-            value.
+            value; a file may leave them out.
 
     Returns:
-        The attributes by name, for the constructor of `ModelConfig`.
+        The attributes by name, for the constructor of `ModelConfig`; their values are not checked.
 
     Raises:
-        AnexaError: if a key is missing, or a setting has another value.
+        AnexaError: if a key of `keys` is missing, or a setting has another value.
     """
     for key, value in settings.items():
         if json.get(key, value) != value:

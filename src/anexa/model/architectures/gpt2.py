@@ -25,10 +25,11 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all parameters: matrices are initialized from N(0, 0.02²), output projections smaller.
+    """Return all weights by name: matrices are initialized from N(0, 0.02²).
 
     The 2 x n_layer output projections of attention and MLP each add their variance to the residual
-    stream, so their variance is divided by 2 x n_layer (section 2.3 of the paper). Inside the
+    stream, so they are initialized with a variance that is divided by 2 x n_layer (section 2.3 of
+    the paper). Inside the
     blocks matrices have the shape (in, out), as in Hugging Face's Conv1D, and `forward` transposes
     them. `c_attn` is the projections to queries, keys and values side by side.
     """
@@ -71,7 +72,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
         gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
@@ -95,6 +96,7 @@ def forward(
     return ops.linear(norm(x_TC, "ln_f"), wte_VC)
 
 
+# Keys of GPT2Config by attributes of ModelConfig.
 KEYS = {
     "vocab_size": "vocab_size",
     "block_size": "n_positions",

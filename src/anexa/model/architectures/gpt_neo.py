@@ -68,7 +68,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
         gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]

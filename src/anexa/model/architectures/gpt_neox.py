@@ -27,11 +27,11 @@ from anexa.model.config import MAX_SIZE, ModelConfig
 from anexa.model.operations import Operations, Tensor
 from anexa.model.rotary import rotary_frequencies
 
-HEAD = "embed_out.weight"
+HEAD = "embed_out.weight"  # output head, if it is not the embedding table
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02²).
+    """Return all weights by name: matrices are (out, in) and initialized from N(0, 0.02²).
 
     Output projections are initialized smaller, as in GPT-2.
     """
@@ -67,7 +67,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
     frequencies = rotary_frequencies(config.rotary_dim, config.rope_theta)
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
@@ -97,6 +97,7 @@ def forward(
     return ops.linear(norm(x_TC, "gpt_neox.final_layer_norm"), weights[head])
 
 
+# Keys of GPTNeoXConfig by attributes of ModelConfig.
 KEYS = {
     "vocab_size": "vocab_size",
     "block_size": "max_position_embeddings",
@@ -120,9 +121,9 @@ DEFAULTS = {
 # Settings of GPTNeoXConfig that change the function, with the one value that this code computes.
 SETTINGS = {"hidden_act": "gelu", "attention_bias": True}
 
-UNSCALED = ("default", None)  # values of rope_type
+UNSCALED = ("default", None)  # values of rope_type if positions are not scaled
 
-# transformers 4 reads these two keys, and writes them in the Pythia models.
+# Keys of transformers 4, which the Pythia models have, by attributes of ModelConfig.
 OLD_ROPE_KEYS = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
 
 
@@ -193,7 +194,8 @@ def validate(config: ModelConfig) -> None:
     """Check that rotary positions can rotate the chosen fraction of each head.
 
     Raises:
-        AnexaError: if no columns of a head are rotated, an odd number, or more than it has.
+        AnexaError: if the number of rotated columns of a head, `rotary_dim`, is 0, odd, or larger
+            than its width.
     """
     if config.rotary_dim % 2 or not 0 < config.rotary_dim <= config.head_dim:
         raise AnexaError(

@@ -20,7 +20,7 @@ from anexa.model.rotary import LinearScaling, Llama3Scaling, rotary_frequencies
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in) and initialized from N(0, 0.02²).
+    """Return all weights by name: matrices are (out, in) and initialized from N(0, 0.02²).
 
     Output projections are initialized smaller, as in GPT-2.
     """
@@ -84,7 +84,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
     frequencies = rotary_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 
     def norm(x_TC: Tensor, name: str) -> Tensor:
@@ -130,7 +130,10 @@ def validate(config: ModelConfig) -> None:
 
 
 def gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
-    """Return the metadata of a GGUF file that the architectures of this family have."""
+    """Return the metadata of a GGUF file that the architectures of this family have.
+
+    The keys lack the prefix, llama.cpp's name of the architecture.
+    """
     metadata: dict[str, int | float | str] = {
         "attention.head_count_kv": config.n_kv_head,
         "attention.layer_norm_rms_epsilon": config.norm_eps,
@@ -146,9 +149,10 @@ def gguf_metadata(config: ModelConfig) -> dict[str, int | float | str]:
 
 
 def gguf_rope_factors(config: ModelConfig) -> Sequence[float]:
-    """Return the divisors of the frequencies of rotary positions; empty if they are not scaled.
+    """Return the divisors of the frequencies of rotary positions; empty if there are none.
 
-    Only the scaling of Llama 3.1 has a divisor for each frequency, shape (R/2,).
+    Only the scaling of Llama 3.1 has a divisor for each frequency, `head_dim` / 2 numbers; for
+    linear scaling the result is empty too.
     """
     if not isinstance(config.rope_scaling, Llama3Scaling):
         return ()

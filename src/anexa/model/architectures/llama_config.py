@@ -11,6 +11,7 @@ from anexa.model.architectures.base import read_config, write_config
 from anexa.model.architectures.rope import read_rope, write_rope
 from anexa.model.config import ModelConfig
 
+# Keys of `config.json` by attributes of ModelConfig.
 KEYS = {
     "vocab_size": "vocab_size",
     "block_size": "max_position_embeddings",
@@ -22,7 +23,7 @@ KEYS = {
     "n_kv_head": "num_key_value_heads",
 }
 
-BIASES = ("attention_bias", "mlp_bias")
+BIASES = ("attention_bias", "mlp_bias")  # false where a format does not have them
 
 
 @dataclass(frozen=True)

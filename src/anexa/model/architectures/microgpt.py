@@ -22,7 +22,7 @@ from anexa.model.operations import Operations, Tensor
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: matrices are (out, in), and initialized from N(0, 0.08²)."""
+    """Return all weights by name: matrices are (out, in), and initialized from N(0, 0.08²)."""
     width, vocab = config.n_embd, config.vocab_size
 
     def matrix(n_out: int, n_in: int) -> Parameter:
@@ -49,7 +49,7 @@ def forward(
     start: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
-    """Compute the logits of the token after each token, shape (T, V)."""
+    """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
         return add_adapter(
@@ -74,9 +74,11 @@ def forward(
     return ops.linear(x_TC, weights["lm_head.weight"])
 
 
-MODULE = "modeling_microgpt"
+MODULE = "modeling_microgpt"  # module with the code for transformers
 
+# Keys of `config.json` by attributes of ModelConfig.
 KEYS = gpt2.KEYS | {"norm_eps": "rms_norm_epsilon"}
+# Other keys, with the one supported value.
 SETTINGS = {"tie_word_embeddings": False}
 
 

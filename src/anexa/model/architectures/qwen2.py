@@ -16,7 +16,7 @@ from anexa.model.rotary import Llama3Scaling
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: those of Llama, and biases."""
+    """Return all weights by name: those of Llama, and biases of queries, keys and values."""
     block = block_parameters(config)
     for name in ("q", "k", "v"):
         n_out, _ = block[f"self_attn.{name}_proj.weight"].shape
@@ -24,20 +24,23 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
     return all_parameters(config, block)
 
 
+# transformers' defaults for keys that a file leaves out.
 DEFAULTS = {
     "max_position_embeddings": 32_768,
     "rms_norm_eps": 1e-6,
     "num_key_value_heads": 32,
     "sliding_window": 4096,
 }
+# Keys of the sliding window, with the values that mean no window.
 WINDOW = {"use_sliding_window": False, "sliding_window": None}
 
 
 def check_gguf(config: ModelConfig) -> None:
-    """Check that llama.cpp's Qwen has the options of a model, which its Llama may have.
+    """Check that a model has no option that llama.cpp computes for Llama, but not for Qwen.
 
     Raises:
-        AnexaError: if the model has such an option.
+        AnexaError: if positions are scaled as in Llama 3.1, `attention_bias` is true, or, in qwen2,
+            `head_dim` is not n_embd / n_head.
     """
     if isinstance(config.rope_scaling, Llama3Scaling):
         raise AnexaError(f"llama.cpp does not scale positions of {config.model_type} by llama3")

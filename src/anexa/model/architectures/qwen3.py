@@ -15,7 +15,7 @@ from anexa.model.config import ModelConfig
 
 
 def parameters(config: ModelConfig) -> dict[str, Parameter]:
-    """Return all weights: those of Llama, and the gains of the norms of queries and keys."""
+    """Return all weights by name: those of Llama, and gains for the norms of queries and keys."""
     block = block_parameters(config)
     for name in ("q", "k"):
         block[f"self_attn.{name}_norm.weight"] = Parameter((config.head_dim,), mean=1.0)

@@ -14,6 +14,7 @@ from anexa.model.architectures.base import is_number
 from anexa.model.config import MAX_SIZE
 from anexa.model.rotary import LinearScaling, Llama3Scaling, RopeScaling
 
+# Scalings that can be computed, by `rope_type`; then the types, by scaling.
 SCALINGS: dict[str, type[RopeScaling]] = {"linear": LinearScaling, "llama3": Llama3Scaling}
 TYPES = {scaling: name for name, scaling in SCALINGS.items()}
 
@@ -35,9 +36,15 @@ def _described(scaling: RopeScaling) -> dict[str, Any]:
 def read_rope(json: dict[str, Any]) -> tuple[float, RopeScaling | None]:
     """Read the base θ and the scaling of the rotary positions in a `config.json`.
 
+    Args:
+        json: content of the file, which must have `max_position_embeddings`.
+
+    Returns:
+        θ, 10,000 if the file leaves it out; and the scaling, None if there is none.
+
     Raises:
         AnexaError: if the positions are described in two ways, scaled in a way that cannot be
-            computed, or rotate only a part of each head.
+            computed, or rotate only a part of each head; or if a value is missing or out of range.
     """
     ropes = {key: json[key] for key in ("rope_parameters", "rope_scaling") if json.get(key)}
     for key, rope in ropes.items():
