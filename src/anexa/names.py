@@ -17,10 +17,10 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 PREFIX = "file:"  # before the percent-encoded bytes of a stored name
-UNDECODED = re.compile("[\udc80-\udcff]+")  # bytes that the locale cannot decode
+UNDECODED = re.compile("[\udc80-\udcff]+")  # surrogates for bytes that the locale cannot decode
 # Characters that Markdown reads as markup; an underscore only at the edge of a word.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
-ESCAPE = "anexa.escape"  # name of the error handler of `escape_unencodable`
+ESCAPE = "anexa.escape"  # name of `escape_unencodable` in `codecs`, where importing registers it
 
 
 def portable(name: str) -> str:
@@ -45,7 +45,10 @@ def native(text: str) -> str:
 
 
 def decode_argument(argument: str) -> str:
-    """Decode a command line argument as UTF-8, even if the locale's encoding is ASCII."""
+    """Decode a command line argument as UTF-8, even if the locale's encoding is ASCII.
+
+    Bytes that are not UTF-8 stay lone surrogates.
+    """
     return UNDECODED.sub(lambda run: _bytes(run).decode(errors="surrogateescape"), argument)
 
 
@@ -63,7 +66,10 @@ def quoted(text: str) -> str:
 
 
 def shell_word(name: str) -> str:
-    r"""Quote a name for a shell command to be copied: `$'caf\351.txt'` if it cannot be shown."""
+    r"""Quote a name for a command to be copied into a Unix shell.
+
+    A name that cannot be shown is written as in bash and zsh: `$'caf\351.txt'`.
+    """
     text = decode_argument(name)
 
     def is_plain(text: str) -> bool:
@@ -85,12 +91,12 @@ def shell_path(path: Path) -> str:
 
 
 def markdown(text: str) -> str:
-    """Escape the characters that have a meaning in Markdown, in a text of one line."""
+    """Return text as one printable line of Markdown, in which no character acts as markup."""
     return MARKUP.sub(r"\\\g<0>", shown(text))
 
 
 def code_span(text: str) -> str:
-    """Format text as inline code in Markdown."""
+    """Format text, as one printable line, as inline code in Markdown."""
     text = shown(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " * (len(fence) > 1)
@@ -111,7 +117,7 @@ def key(name: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 step" or "2,000 steps"."""
+    """Return a number with its noun, which gets an "s" unless the number is 1: "2,000 steps"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -120,6 +126,9 @@ def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
 
     Returns:
         The escaped text, and the index after the characters that it replaces.
+
+    Raises:
+        UnicodeError: the error itself, if it is not about encoding.
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -25,16 +25,20 @@ def check_output(
 ) -> None:
     """Check that an output path from the user can be written, before any work is done.
 
+    To try it, a temporary file is created beside the output and removed. The output itself is
+    neither created nor changed.
+
     Args:
         path: new file or folder; existing file, device or named pipe, or a link to one of these; or
             "-" for the standard output.
-        folder: whether the output is a folder, which never replaces anything.
+        folder: whether the output is a folder, which never replaces anything; its parents may be
+            missing.
         replace: whether an existing file may be replaced.
         binary: whether the content is binary, which is not written to a terminal.
 
     Raises:
         AnexaError: if the path exists and may not be replaced, is a folder where a file is to be
-            written, or is not writable.
+            written, or is not writable; or if it is the standard output, which is closed.
         UsageError: if `path` is the standard output, and the output is a folder, or is binary and
             the standard output is a terminal.
     """
@@ -102,7 +106,10 @@ def is_stdout(path: Path) -> bool:
 
 
 def file_descriptor(path: Path) -> int | None:
-    """Return the file descriptor that a path such as /dev/fd/3 names; None if it names none."""
+    """Return the file descriptor that a path such as /dev/fd/3 names; None if it names none.
+
+    /dev/stderr names descriptor 2. The descriptor may be closed.
+    """
     name = "/dev/fd/2" if path.as_posix() == "/dev/stderr" else path.as_posix()
     found = DESCRIPTOR.fullmatch(name)
     return int(found[1]) if found else None
@@ -112,7 +119,8 @@ def path_status(path: Path) -> os.stat_result | None:
     """Return the `stat` result of a path, following links; None if it does not exist.
 
     Raises:
-        AnexaError: if the path cannot be followed, such as links in a loop.
+        AnexaError: if the path cannot be followed, such as links in a loop or a parent that may
+            not be read.
     """
     try:
         return path.stat()

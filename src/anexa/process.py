@@ -17,16 +17,21 @@ NOTICE_DELAY = 3.0  # seconds after which a user is told what a program waits fo
 def stop_signals() -> list[signal.Signals]:
     """Return the signals that ask a process to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP.
 
+    Windows has no SIGHUP.
     A signal that the parent process has chosen to ignore is not in the list: `nohup` ignores
     SIGHUP, and a shell SIGINT for its background jobs.
     """
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [signal.Signals[name] for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def discard_lost_output() -> None:
-    """Discard further output, because its terminal is closed or its pipe has no reader."""
+    """Discard further output to a terminal that is closed.
+
+    Standard output and standard error are redirected to the null device, each only if an empty
+    write to it fails. On Linux an empty write to a pipe without a reader does not fail.
+    """
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")

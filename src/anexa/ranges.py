@@ -13,7 +13,9 @@ from numbers import Integral, Real
 
 from anexa.errors import UsageError, short_repr
 
+# Words for the types of a `Range`, for error messages.
 TYPE_NAMES = {int: "an integer", float: "a number"}
+# Bounds of a `Range`: the comparison of a value with the bound that must hold, and its words.
 BOUNDS = {
     "gt": (operator.gt, "above"),
     "ge": (operator.ge, "at least"),
@@ -24,7 +26,7 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Range:
-    """A range of finite numbers; the bounds have pydantic's names.
+    """A range of finite numbers; the bounds have pydantic's names, and None means no bound.
 
     Attributes:
         kind: `int`; or `float`, which also allows integers.

@@ -8,8 +8,9 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line, short_repr
 
-# A step of a normalizer may lengthen the text, and there may be many: forty steps that double it
-# would make a terabyte of one letter. Llama's longest sequence has 4 steps.
+# Limits of a normalizer, a pre-tokenizer and a decoder: by which factor all of its steps together
+# may lengthen a text, and how many steps it may have. Forty steps that double the text would make a
+# terabyte of one letter. Llama's longest one has 4 steps.
 MAX_GROWTH = 4096
 MAX_STEPS = 64
 
@@ -22,9 +23,13 @@ def check_tokenizer(text: str) -> None:
 
     `tokenizers` itself refuses other defects.
 
+    Args:
+        text: content of the file.
+
     Raises:
-        AnexaError: if it is not a JSON object, its kind is not supported, or it may lengthen a text
-            too much.
+        AnexaError: if the text is not a JSON object with a model, the model is not BPE or has a
+            dropout or an affix of subwords, or a step is not supported, may lengthen a text too
+            much, or repeats it.
     """
     try:
         content = json.loads(text)

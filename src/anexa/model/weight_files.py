@@ -21,7 +21,8 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
     """Read the weights of a model under the architecture's names.
 
     Names in the files may have or lack the architecture's prefix, as in transformers' models with
-    and without a head; a tied head may be stored as a copy; buffers are ignored.
+    and without a head. The copy of the embedding table that some files have as a tied head is
+    dropped, and buffers are ignored.
 
     Args:
         files: files of weights.
@@ -32,8 +33,8 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
         The weights by name; not yet in order, nor checked for completeness.
 
     Raises:
-        AnexaError: if a file is missing or damaged, a weight occurs twice, or a tied head differs
-            from the embedding table.
+        AnexaError: if a file is missing or damaged, a weight occurs twice or has a dtype that is
+            not supported, or a tied head differs from the embedding table.
     """
     its = architecture(config)
     head = its.untied_head
@@ -57,15 +58,15 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
 
 
 def shard_files(index: dict[str, Any], path: Path) -> list[Path]:
-    """List the weight files that an index names, in order.
+    """List the weight files that an index names, each once, sorted by name.
 
     Args:
         index: content of `model.safetensors.index.json`.
         path: path of the index, in the same folder as the files.
 
     Raises:
-        AnexaError: if the index has no `weight_map`, or a file in it is missing or is not a
-            safetensors file in the same folder.
+        AnexaError: if the index has no `weight_map` or an empty one, or a file in it is missing or
+            is not a safetensors file in the same folder.
     """
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:

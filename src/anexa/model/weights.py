@@ -35,15 +35,15 @@ class Weight(NamedTuple):
         return memoryview(self.data).format
 
 
-Weights = dict[str, Weight]
+Weights = dict[str, Weight]  # by name, as the architecture names them in transformers
 
 
 def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
-    """Draw initial weights in float64; the same on every machine.
+    """Draw initial weights in float64; with the same seed, they are the same on every machine.
 
     Args:
         config: architecture and sizes of the model.
-        rng: random number generator.
+        rng: random number generator, which is advanced.
 
     Returns:
         The weights by name, in the architecture's order.
@@ -60,14 +60,15 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """Count the parameters of a model: the elements of all of its weights."""
+    """Count the parameters of a model: the elements of all of its weights, a tied head once."""
     return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
 
 
 def flops_per_token(config: ModelConfig) -> float:
     """Estimate the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
 
-    6 for every element of a matrix (2 forward, 4 backward), and 12 n_layer x n_head x head_dim x
+    6 for every element of a matrix that is multiplied (2 forward, 4 backward), so not for embedding
+    tables, but for a tied one, which is the head too; and 12 n_layer x n_head x head_dim x
     block_size for attention, although half of it is masked.
     """
     its = architecture(config)

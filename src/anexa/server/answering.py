@@ -79,7 +79,7 @@ async def render(served: ServedModel, conversation: Conversation) -> RenderedPro
         conversation: conversation to answer.
 
     Returns:
-        The text of the prompt.
+        The text of the prompt, not tokenized.
 
     Raises:
         APIError: if the model has no chat template, or cannot read the messages.
@@ -100,7 +100,7 @@ async def conversation_prompt(served: ServedModel, conversation: Conversation) -
 
     Raises:
         APIError: if the model has no chat template or cannot read the messages, or the conversation
-            is longer than the context.
+            has characters that the model does not know or is longer than the context.
     """
     rendered = await render(served, conversation)
     with errors_of_field(conversation.field):
@@ -131,7 +131,9 @@ async def build_requests(
     num_prompt_logprobs: int | None = None,
     is_ranked: bool = False,
 ) -> list[Request]:
-    """Build a request for each text to generate; the seeds count up from that of the body.
+    """Build a request for each text to generate, without submitting it.
+
+    The seeds of the requests count up from the seed of the body, which is random by default.
 
     Args:
         http_request: request of the client.

@@ -23,7 +23,7 @@ from anexa.server.submission import (
 )
 from anexa.server.tools import answer_grammar, tool_use
 
-DEFAULT_COMPLETION_TOKENS = 16  # as in OpenAI's API
+DEFAULT_COMPLETION_TOKENS = 16  # default of a completion's `max_tokens`, as in OpenAI's API
 
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 

@@ -65,12 +65,15 @@ class Application(FastAPI):
 
 
 def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], None]) -> FastAPI:
-    """Build the application, which loads its models when it starts.
+    """Build the application, which loads its models in the background when it starts.
+
+    `app.state.served` maps served model names to `ServedModel`s; it is empty until all models are
+    loaded, and stays empty after an error.
 
     Args:
         config: configuration of the server.
-        on_loaded: function that is called when loading is over: with None if all models are loaded,
-            else with the error.
+        on_loaded: function that is called once in the event loop when loading is over: with None if
+            all models are loaded, else with the error of the first one that cannot be.
     """
 
     @asynccontextmanager

@@ -77,7 +77,7 @@ class ChatCompletionRequest(
 
 
 class TopLogprob(schemas.ResponseModel):
-    """A likely token at a position of the answer, and its log probability."""
+    """A likely token at a position of the answer: its text, bytes and natural log probability."""
 
     token: str
     bytes: list[int]
@@ -98,10 +98,10 @@ class ChoiceLogprobs(schemas.ResponseModel):
 
 
 class ChatCompletionMessage(schemas.ResponseModel):
-    """An answer; its reasoning stands under the names that vLLM and DeepSeek's API give it.
+    """An answer; its reasoning has two names, those of vLLM and of DeepSeek's API.
 
-    The content is null if the answer only consists of tool calls; those are left out if there are
-    none.
+    The reasoning is null if the model has not thought, and the content if the answer only consists
+    of tool calls. `tool_calls` is left out if there are none.
     """
 
     role: Literal["assistant"]
@@ -112,6 +112,8 @@ class ChatCompletionMessage(schemas.ResponseModel):
     tool_calls: list[MessageToolCall] = Field(default_factory=list)
 
 
+# "stop": the model or a stop string ended the answer; "length": it reached its maximum number of
+# tokens; "tool_calls": the model ended the answer, which has tool calls.
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
@@ -169,7 +171,8 @@ class ChatCompletionResponder(Responder):
         requests: one request for each choice, in the order of the choices.
         model: served model name.
         tokenizer: tokenizer of the model.
-        dropped_turns: number of turns that were dropped from the conversation.
+        dropped_turns: number of turns that were dropped from the conversation; reported only if the
+            body has the truncation "auto".
         new_parser: function that creates a parser of the tool calls in one answer; None if there
             can be none.
     """
@@ -202,7 +205,10 @@ class ChatCompletionResponder(Responder):
         return {"prompt_logprobs": self.prompt_logprobs(0, self._num_prompt_logprobs)}
 
     def content(self, index: int, output: RequestOutput) -> Fields:
-        """Return the message, with its reasoning, its content and its tool calls."""
+        """Return the message, with its reasoning, its content and its tool calls.
+
+        To be called once for a choice: the parser of its tool calls reads the output.
+        """
         answer = self.requests[index].answer
         assert answer
         found = self._parse(index, output)
@@ -226,7 +232,10 @@ class ChatCompletionResponder(Responder):
         return [output.text] if output.text else []
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:
-        """Return why an answer ended: "stop", "length" or "tool_calls"; None until it ends."""
+        """Return why an answer ended: "stop", "length" or "tool_calls"; None until it ends.
+
+        To be called after `content` or `parts`, which count the tool calls of the output.
+        """
         parser = self._parsers[index]
         is_call = output.finish_reason == "stop" and parser is not None and parser.num_calls > 0
         return "tool_calls" if is_call else output.finish_reason
@@ -236,7 +245,11 @@ class ChatCompletionResponder(Responder):
         return {"delta": ChoiceDelta(role="assistant", content="")}
 
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:
-        """Return the deltas for an output: its reasoning, its content, and its tool calls."""
+        """Return the deltas for an output: its reasoning, its content, and its tool calls.
+
+        To be called once for each output, in order: the parser of the tool calls reads it. The list
+        is empty while the parser holds back text that may be a call.
+        """
         deltas = []
         if text := output.reasoning:
             deltas.append(ChoiceDelta(reasoning_content=text, reasoning=text))
@@ -248,7 +261,7 @@ class ChatCompletionResponder(Responder):
         return [{"delta": delta} for delta in deltas]
 
     def logprobs(self, index: int, logprobs: Sequence[TokenLogprob]) -> ChoiceLogprobs:  # noqa: ARG002
-        """Return log probabilities as one object for each token."""
+        """Return log probabilities with one object for each token; `index` is not used."""
 
         def fields(token: int, logprob: float) -> Fields:
             data = list(self.tokenizer.token_bytes(token))

@@ -14,6 +14,7 @@ from anexa.server.schemas import Text, max_entries
 from anexa.server.tools import ToolCall, with_parsed_arguments
 from anexa.server.unsupported_fields import Null
 
+# As in OpenAI's API. With "none" the model does not think; the other values have no effect.
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -99,6 +100,8 @@ class TemplateFields(schemas.RequestModel):
 
 def template_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Convert messages of a request to the form that chat templates read.
+
+    Fields that are null are left out, and the arguments of tool calls are parsed.
 
     Raises:
         APIError: if the arguments of a tool call are not a JSON object.

@@ -28,7 +28,10 @@ SeveralTokenIds = Annotated[
 def as_list(
     prompts: str | list[str] | list[int] | list[list[int]],
 ) -> list[str] | list[list[int]]:
-    """Return one or several prompts as a list; each prompt is a text or a list of token ids."""
+    """Return one or several prompts as a list; each prompt is a text or a list of token ids.
+
+    An empty list stays empty: it has no prompts.
+    """
     if isinstance(prompts, str):
         return [prompts]
     if prompts and isinstance(prompts[0], int):
@@ -69,7 +72,7 @@ class CompletionRequest(GenerationRequest, StructuredFields, UnsupportedCompleti
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
-        """The prompts as a list; each prompt is a text or a list of token ids."""
+        """The prompts as a list, maybe empty; each prompt is a text or a list of token ids."""
         return as_list(self.prompt)
 
     @property
@@ -83,7 +86,7 @@ class CompletionRequest(GenerationRequest, StructuredFields, UnsupportedCompleti
 
 
 class Logprobs(schemas.ResponseModel):
-    """Log probabilities of the tokens of a text.
+    """Natural log probabilities of the tokens of a text, and of the most likely tokens.
 
     An offset is the index in the text of the character that the token begins in; tokens that are
     parts of the same character have the same offset. The first token of an echoed prompt follows
@@ -158,7 +161,11 @@ class CompletionResponder(Responder):
         return {"text": self._echoes[index]} if self._echo and not self._unsent_echoes else None
 
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
-        """Yield the chunks of an output, before the first one the prompt if it is to be echoed."""
+        """Yield the chunks of an output.
+
+        The first output of a choice is preceded by a chunk with the prompt, if the request asks for
+        an echo with log probabilities.
+        """
         if index in self._unsent_echoes:
             self._unsent_echoes.remove(index)
             yield self._chunk(index, {"text": self._echoes[index]}, self._echo_logprobs(index))

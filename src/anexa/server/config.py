@@ -25,18 +25,21 @@ class ServerConfig:
     A request with several prompts or with `n` above 1 counts as one request for each choice.
 
     Attributes:
-        models: model folder for each served model name; a folder of None is the bundled model.
+        models: model folder for each served model name; a folder of None is the bundled model. The
+            first model answers requests without a model name.
         engine: name of the engine that computes the models: "scalar", "lists", "numpy", "numba",
             "torch", or "auto", the fastest that is ready (see `anexa.load`).
         hosts: allowed host names and addresses in `Host` headers.
         any_address: whether any IP address is also allowed in `Host` headers.
         origins: origins of web pages of other sites that may call the API.
         api_key: API key that clients must send; None if the server needs no key.
-        max_num_seqs: maximum number of sequences generated at the same time, for each model.
-        max_queued_requests: maximum number of queued requests, for each model.
+        max_num_seqs: maximum number of sequences generated at the same time, for each model; at
+            least 1.
+        max_queued_requests: maximum number of queued requests, for each model; 0: none.
         prefix_cache_mb: maximum memory of the keys and values of prompts that are kept for later
             prompts with the same beginning, in megabytes (10⁶ bytes) for each model; 0: none.
-        request_timeout_seconds: seconds after which an unfinished request ends with an error.
+        request_timeout_seconds: seconds after which an unfinished request ends with an error, at
+            least 1.
         log_prompts: whether to write each prompt to standard error.
 
     Raises:

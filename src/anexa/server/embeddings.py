@@ -59,10 +59,11 @@ class EmbeddingRequest(schemas.RequestModel):
 
 
 class Embedding(schemas.ResponseModel):
-    """The embedding of a text: the normalized mean of the last hidden states of its tokens.
+    """The embedding of a text: the mean of its tokens' last hidden states, scaled to length 1.
 
-    `index` is the number of the text in the input, from 0. `embedding` is a list of numbers, or
-    with `encoding_format` "base64" a text.
+    `index` is the number of the text in the input, from 0. `embedding` is a list of as many numbers
+    as the model is wide, or with `encoding_format` "base64" their bytes in Base64, as little-endian
+    32-bit floats.
     """
 
     object: Literal["embedding"]
@@ -71,7 +72,7 @@ class Embedding(schemas.ResponseModel):
 
 
 class EmbeddingUsage(schemas.ResponseModel):
-    """Token counts of a request for embeddings."""
+    """Token counts of a request for embeddings; both are the number of tokens of all texts."""
 
     prompt_tokens: int
     total_tokens: int

@@ -15,9 +15,9 @@ from anexa.errors import AnexaError, one_line
 from anexa.ranges import BOUNDS, TYPE_NAMES
 from anexa.server.errors import APIError
 
-MAX_SHOWN = 40  # longer strings are not repeated in messages
-BODY = "the body of the request"
-# Messages for pydantic's error types: for values of the wrong type, and for numbers out of range.
+MAX_SHOWN = 40  # characters; longer strings are not repeated in messages
+BODY = "the body of the request"  # what a message calls the body if no field is wrong
+# What a value must be, by pydantic's types of errors about a value of the wrong type.
 TYPES = {
     "string_type": "a string",
     "int_type": TYPE_NAMES[int],
@@ -33,16 +33,18 @@ TYPES = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
+# Keys of `BOUNDS`, by pydantic's types of errors about a number out of range.
 BOUND_NAMES = {
     "greater_than": "gt",
     "greater_than_equal": "ge",
     "less_than": "lt",
     "less_than_equal": "le",
 }
-UNION_TAGS = ("union_tag_invalid", "union_tag_not_found")  # of the field with an object's type
+# Pydantic's types of errors about the field that names an object's type (the discriminator).
+UNION_TAGS = ("union_tag_invalid", "union_tag_not_found")
 QUOTE = "'"  # around the names in pydantic's messages
 ErrorDetails = Mapping[str, Any]  # an error as pydantic describes it
-Path = tuple[str | int, ...]  # field names and list indices
+Path = tuple[str | int, ...]  # path of a value in the body: field names and list indices
 
 
 def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
@@ -53,11 +55,12 @@ def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | N
     is at the deepest position.
 
     Args:
-        errors: pydantic's errors.
+        errors: pydantic's errors, at least one.
         body: request body, parsed from JSON.
 
     Returns:
-        A sentence, and the field, such as `messages.0.content`; None if the whole body is wrong.
+        A sentence, without a period; and the path of the field, such as `messages.0.content`, or
+        None if the whole body is wrong.
     """
     first = errors[0]
     path, union_at = _path(first, body)
@@ -167,7 +170,7 @@ def _shown(value: object) -> str:
 
 
 def invalid_request(error: RequestValidationError) -> APIError:
-    """Convert FastAPI's error about a request to one of the API."""
+    """Convert FastAPI's error about the body or a query parameter to an error with status 400."""
     first = error.errors()[0]
     if first["loc"][0] == "query":
         name = str(first["loc"][1])
@@ -180,7 +183,10 @@ def invalid_request(error: RequestValidationError) -> APIError:
 
 
 def add_error_handlers(app: FastAPI, advice: str) -> None:
-    """Make an application report all errors in the form of OpenAI's API.
+    """Make an application report errors in the form of OpenAI's API.
+
+    These are invalid requests, HTTP errors such as 404, and `AnexaError`s, which have status 400
+    unless they are `APIError`s.
 
     Args:
         app: application whose errors are handled.

@@ -11,7 +11,7 @@ from anexa.server import limits
 from anexa.server.schemas import RequestModel, max_entries
 from anexa.server.unsupported_fields import False_, UnsupportedSampling
 
-TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # JSON has no numbers as keys
+TOKEN_ID_KEY = r"^[0-9]{1,9}$"  # regular expression of a token id as a key of a JSON object
 UNLIMITED = -1  # as `max_tokens`, as in llama.cpp and Ollama: as many as the server allows
 
 StopString = Annotated[str, Field(min_length=1, max_length=limits.MAX_STOP_CHARS)]
@@ -44,6 +44,7 @@ def _count_schema(minimum: int) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [count, unlimited]})
 
 
+# Maximum number of generated tokens, or `UNLIMITED`.
 TokenCount = Annotated[
     int, range_field("max_tokens"), WrapValidator(_or_unlimited), _count_schema(1)
 ]
@@ -54,6 +55,7 @@ TokenCountOrZero = Annotated[
 
 TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 TokenIdKey = Annotated[str, Field(pattern=TOKEN_ID_KEY)]
+# Number that is added to the logit of a token.
 Bias = Annotated[float, Field(**BIAS.bounds, allow_inf_nan=False)]
 
 
@@ -67,7 +69,7 @@ class StreamOptions(RequestModel):
 
 
 class SamplingFields(RequestModel):
-    """Sampling parameters; omitted fields have the model's defaults."""
+    """Sampling parameters; by default the model's temperature, and any token may be sampled."""
 
     temperature: Annotated[float, range_field("temperature", le=2)] | None = None
     top_p: Annotated[float, range_field("top_p")] | None = None
@@ -98,7 +100,7 @@ class SamplingFields(RequestModel):
 
 
 class GenerationRequest(SamplingFields, UnsupportedSampling):
-    """Fields that both completion routes take; omitted fields have the model's defaults."""
+    """Fields that both completion routes take: model, sampling, choices, length and stream."""
 
     model: str | None = Field(None, description="served model name; the first model by default")
     n: Annotated[int, range_field("n", le=limits.MAX_CHOICES)] | None = Field(

@@ -35,7 +35,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
     Args:
         host: name or address of this computer, such as "localhost".
-        port: port; 0 for any free port.
+        port: port number; 0 for any free port.
 
     Returns:
         The socket, which does not listen yet.
@@ -170,7 +170,8 @@ class Server(uvicorn.Server):
     Args:
         app: the application.
         grace: seconds for running requests to finish; then they end with an error.
-        get_workers: function that returns the workers to stop, such as those of the loaded models.
+        get_workers: function that returns the workers to stop, such as those of the loaded models;
+            default: none.
         show: function that shows a sentence to the user, called if the server waits for requests.
     """
 
@@ -202,7 +203,7 @@ class Server(uvicorn.Server):
         """Context manager in which SIGINT, SIGTERM and SIGHUP shut down the server.
 
         After the first signal, running requests may finish within `grace` seconds; a second signal
-        ends them at once.
+        ends them at once. A signal that the parent process ignores has no effect.
         """
         if sys.platform == "win32":  # where event loops do not support signal handlers
             with super().capture_signals():

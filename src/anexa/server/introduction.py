@@ -17,7 +17,7 @@ from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 
 ModelTask = Literal["arithmetic", "chat", "text"]
 
-NUM_EXAMPLES = 3
+NUM_EXAMPLES = 3  # maximum number of prompts to try
 _MAX_CARD_LENGTH, _MAX_EXAMPLE_LENGTH = 100_000, 200  # characters
 _SUMS = (
     "347*86",
@@ -46,7 +46,7 @@ class Introduction:
         task: "arithmetic" for a chat model trained on Anexa's arithmetic, "chat" for any other, and
             "text" for a base model.
         description: sentences about the abilities of the model.
-        examples: prompts to try.
+        examples: prompts to try, at most `NUM_EXAMPLES`; empty if the model can read none of them.
     """
 
     task: ModelTask
@@ -58,10 +58,10 @@ def introduce(model: LanguageModel) -> Introduction:
     """Introduce a model by its chat template and its model card.
 
     Args:
-        model: served model.
+        model: served model; its model card is read from its folder.
 
     Returns:
-        Its description, and examples to try.
+        The description of the model, and examples to try.
     """
     card = _card(model)
     corpora = _listed(card, "datasets")

@@ -89,7 +89,11 @@ class ModelMetrics:
         self._request_latency = metrics.request_latency.labels(name)
 
     def count(self, request: Request, output: RequestOutput) -> None:
-        """Count the tokens of an output, and the request if it has finished without an error."""
+        """Count the tokens of an output and their latencies, and the request if it has finished.
+
+        The next outputs of a request need the time of its last token, which is stored in the
+        request: `last_token_time`. An output with an error is not counted.
+        """
         if output.error:
             return
         self._generation_tokens.inc(output.num_tokens)

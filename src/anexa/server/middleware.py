@@ -8,7 +8,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = "x-request-id"
+REQUEST_ID = "x-request-id"  # header of requests and responses with the id of the request
 # A request id from a client: printable ASCII characters.
 _ALLOWED_ID = re.compile("[ -~]{1,200}")
 
@@ -32,7 +32,8 @@ class HeadRequests:
 class RequestIds:
     """ASGI middleware that sets `x-request-id` on every response.
 
-    An id that the client sends is kept if it is printable ASCII and has at most 200 characters.
+    An id that the client sends is kept if it is printable ASCII and has at most 200 characters;
+    otherwise it is a random one, `req_` and 32 hexadecimal digits.
     """
 
     def __init__(self, app: ASGIApp) -> None:
