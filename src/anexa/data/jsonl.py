@@ -35,6 +35,9 @@ class BadRowError(AnexaError):
         problem: predicate of the error message, such as "is not JSON"; bad rows with the same
             predicate are counted together.
         detail: end of the error message, such as a value of this row; appended to the predicate.
+
+    Attributes:
+        problem: the predicate, without the detail.
     """
 
     def __init__(self, problem: str, detail: str = "") -> None:
@@ -79,7 +82,10 @@ class BadRows:
         self._first.setdefault(error.problem, number)
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each problem: how many rows have it, and which is the first."""
+        """Return a sentence for each problem: how many rows have it, and which is the first.
+
+        The result is empty if no bad row was counted.
+        """
         notes = []
         for problem, count in self._counts.items():
             first = f"{self._unit} {self._first[problem]:,}"
@@ -91,11 +97,13 @@ class BadRows:
 
 
 def read_rows(chunks: Iterable[str], bad_rows: BadRows) -> Iterator[Row]:
-    """Read the rows of a JSON Lines text; empty lines at its end are no rows.
+    """Read the rows of a JSON Lines text.
+
+    Blank lines at its end are passed over; a blank line before them is a bad row.
 
     Args:
         chunks: the text in chunks of any length, with line ends as "\\n".
-        bad_rows: handler of lines that are not a JSON object.
+        bad_rows: handler of the bad rows: lines that are blank or that `parse_row` refuses.
 
     Raises:
         AnexaError: if a line is bad and `bad_rows` does not leave it out, or has more than
@@ -121,8 +129,8 @@ def parse_row(line: str) -> dict[str, Any]:
     """Parse the JSON object in a line of a JSON Lines file.
 
     Raises:
-        BadRowError: if the line is not JSON or not an object, repeats a key, or has a number or a
-            character that JSON or Unicode does not have.
+        BadRowError: if the line is not JSON or not an object, repeats a key, is nested too deeply,
+            or has a number or a character that JSON, Python or Unicode does not have.
     """
     try:
         value = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)

@@ -17,10 +17,10 @@ _LINE_END_CLASSES = ("Po", "Pd", "Pf")
 def guess_layout(text: str) -> Layout:
     """Guess whether each line of a text is a document ("lines"), or it is running text ("text").
 
-    The layout is "lines" if all of the following hold: the text has at least two lines; a line has
-    on average at most four words and forty characters; fewer than 10 % of the lines are indented or
-    end in punctuation, as in verse, prose and code; at most 1 % of the lines are blank, apart from
-    those at the start and the end.
+    The layout is "lines" if all of the following hold: the text has at least two lines that are not
+    blank; such a line has on average at most four words and forty characters; fewer than 10 % of
+    these lines are indented or end in punctuation, as in verse, prose and code; at most 1 % of all
+    lines are blank, apart from blank lines at the start and the end.
 
     Args:
         text: beginning of the corpus, as `read_head` returns it.
@@ -42,7 +42,10 @@ def guess_layout(text: str) -> Layout:
 
 
 def read_head(source: Source) -> str:
-    """Return the first `LAYOUT_SAMPLE_CHARS` characters of a text, up to the end of a line."""
+    """Return the beginning of a text: about `LAYOUT_SAMPLE_CHARS` characters, in whole lines.
+
+    A shorter text is returned whole. A text whose first line is longer is cut within it.
+    """
     head = ""
     for chunk in source():
         head += chunk

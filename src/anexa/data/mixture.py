@@ -14,10 +14,10 @@ from anexa.data.batches import Dataset, LabeledSequence, TextDataset
 class Mixture:
     """Dataset that draws each sequence from one of several datasets, in proportion to weights.
 
-    The shares of the sequences are those of the weights: exactly in any row of sequences as long as
-    the sum of the weights (in lowest terms), and to a few sequences in any other. Each dataset has
-    its own epochs. An epoch of the mixture has as many sequences as the epochs of all datasets
-    together, so its length does not depend on the weights.
+    The share of a dataset is its weight divided by the sum of the weights. It is exact in any run
+    of successive sequences as long as the sum of `weights`; in other runs, it is off by a few
+    sequences. Each dataset has its own epochs. An epoch of the mixture has as many sequences as the
+    epochs of all datasets together, so its length does not depend on the weights.
 
     Args:
         names: names of the datasets, for notes.
@@ -28,8 +28,9 @@ class Mixture:
         names: names of the datasets, for notes.
         datasets: datasets of the corpora.
         weights: weight of each dataset, as whole numbers in lowest terms.
-        claim: `Dataset.claim`: that of the datasets if they agree, else each with the name of its
-            dataset, but for the usual one.
+        notes: always empty: the datasets have notes of their own.
+        claim: `Dataset.claim`: the claim of all datasets if they agree; else the claims that differ
+            from `TextDataset.claim`, each after the name of its dataset.
     """
 
     notes: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class Mixture:
         ]
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return the `size` sequences of a training step, drawn from all datasets."""
+        """Return the sequences of a training step (from 0): `size` draws from the datasets."""
         sequences: list[LabeledSequence] = []
         for number in range(step * size, (step + 1) * size):
             source, index = draw(number, self.weights)
@@ -77,7 +78,7 @@ class Mixture:
         return [sequence for sample in self.samples(size) for sequence in sample]
 
     def samples(self, size: int) -> list[list[LabeledSequence]]:
-        """Return the sequences of `sample` by dataset; [] for one whose share is too small."""
+        """Return the sequences of `sample` in a list for each dataset; [] for too small a share."""
         counts = Counter(draw(number, self.weights)[0] for number in range(size))
         return [
             list(islice(cycle(dataset.sample(counts[source])), counts[source]))
@@ -109,7 +110,7 @@ def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:
 
 
 def whole_weights(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
-    """Return weights as whole numbers with the same ratios, in lowest terms."""
+    """Return weights, all above 0, as whole numbers with the same ratios, in lowest terms."""
     fractions = [Fraction(weight) / sum(weights) for weight in weights]
     factor = lcm(*(fraction.denominator for fraction in fractions))
     return tuple(int(fraction * factor) for fraction in fractions)

@@ -17,9 +17,10 @@ from anexa.data.windows import TokenWindows
 # these are about 13 words, the n-gram length of Brown et al. (2020).
 GRAM = 64
 ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
-MAX_HASHES = 2**21  # about the maximum number of n-grams of validation documents
+MAX_HASHES = 2**21  # about the maximum number of n-grams in a sample of validation documents
 MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
 HASHED_TOKENS = 2**18  # tokens that are hashed at once
+# `Dataset.claim` of a validation dataset whose whole text is in the training text.
 KNOWN = (
     "all of the validation text is in the training text too: its loss shows how well the text is "
     "known by heart"
@@ -29,10 +30,10 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> TokenWindows:
-    """Remove validation windows of which more than half is in the training text.
+    """Remove validation windows of which more than half of the n-grams are in the training text.
 
     At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
-    checked windows that are not.
+    checked windows that are not. If all are, it keeps all windows, with the claim `KNOWN`.
 
     Args:
         training: training datasets, encoded by the same tokenizer.
@@ -62,9 +63,10 @@ def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> 
 def leave_out_documents(
     training: Sequence[Dataset], validation: PackedDocuments
 ) -> PackedDocuments:
-    """Remove validation documents of which more than half is in the training text.
+    """Remove validation documents of which more than half of the n-grams are in the training text.
 
-    Documents shorter than `GRAM` tokens are not compared.
+    Documents shorter than `GRAM` tokens are not compared. If all documents are duplicates, the
+    dataset keeps them, with the claim `KNOWN`.
 
     Args:
         training: training datasets, encoded by the same tokenizer.

@@ -1,4 +1,4 @@
-"""Dataset of documents that share sequences: they are joined, and the text is cut anywhere."""
+"""Dataset of documents that are joined to one text, which is cut into sequences of one length."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ class Arrangement:
     """Order in which the documents are joined: a circle of tokens.
 
     Attributes:
-        documents: indices of the documents, in this order.
-        ends: position on the circle after each document and its end-of-text token.
+        documents: indices of the documents, in this order, shape (D,).
+        ends: position on the circle after each document and its end-of-text token, shape (D,).
         first: position of the first predicted token.
-        order: numbers of the sequences, in the order in which they are trained on.
+        order: numbers of the sequences, in the order in which they are trained on; empty for
+            evaluation.
     """
 
     documents: Array
@@ -30,7 +31,7 @@ class Arrangement:
 
 
 class PackedDocuments(DocumentSubset):
-    """Dataset of documents joined by end-of-text tokens, each sequence `length` + 1 tokens of them.
+    """Dataset of documents joined by end-of-text tokens, in sequences of `length` + 1 tokens.
 
     Short documents share a sequence, and long ones continue in another. Every epoch joins the
     documents in a new random order, from the last one to the first again, and starts at a random
@@ -49,7 +50,7 @@ class PackedDocuments(DocumentSubset):
         return -(-self.num_tokens // self.length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return the next `size` sequences of the epoch's arrangement, at a step from 0."""
+        """Return the `size` sequences of a training step, from 0, in the epoch's random order."""
         sequences = []
         for number in range(step * size, (step + 1) * size):
             epoch, index = divmod(number, self.per_epoch)
@@ -61,7 +62,7 @@ class PackedDocuments(DocumentSubset):
     def sample(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset.
 
-        For them the documents are joined in the order of `chosen`.
+        The documents are joined in the order of `chosen`. The last sequence may be shorter.
         """
         joined = Arrangement(self.chosen, self._ends(self.chosen), 0, self.chosen[:0])
         return [self._sequence(joined, i) for i in evenly_spaced(self.per_epoch, size)]

@@ -11,7 +11,7 @@ from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.formats import recognize_bytes
 
-CHUNK_SIZE = 2**20  # bytes of a read
+CHUNK_SIZE = 2**20  # bytes that are read at once
 MAX_PIECE = 2**16  # characters of a piece of running text
 
 
@@ -36,6 +36,9 @@ class InvalidEncoding(AnexaError):
 
     Args:
         message: sentence for the user.
+        offset: offset of the first invalid byte in the file, in bytes from 0.
+
+    Attributes:
         offset: offset of the first invalid byte in the file.
     """
 
@@ -53,7 +56,7 @@ def decode_chunks(file: Reader, where: str, codec: str = "utf-8") -> Iterator[st
         codec: name of Python's codec for its encoding, such as "utf-16-le".
 
     Yields:
-        The text, in pieces of any length.
+        The text, in pieces of any length; some may be empty.
 
     Raises:
         BinaryContent: if the file begins like one of another format, such as a PDF, or has a NUL
@@ -123,7 +126,10 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
 
 
 def split_text(text: str) -> list[str]:
-    """Split a text into pieces of at most `MAX_PIECE` characters; their concatenation is `text`."""
+    """Split a text into pieces of at most `MAX_PIECE` characters; [""] if it is empty.
+
+    The concatenation of the pieces is `text`.
+    """
     pieces, rest = _pieces(text, "text")
     return [*pieces, rest]
 

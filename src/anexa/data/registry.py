@@ -17,7 +17,7 @@ class CorpusInfo:
     Attributes:
         name: name for `anexa train NAME`.
         summary: one line of description, shown by `anexa corpora`.
-        layout: "lines", one document a line, or "text", running text.
+        layout: "lines", one document or conversation a line, or "text", running text.
         size: approximate size in bytes; 0 for a generated corpus.
         source: URL of the download; None if the corpus is available offline.
         sha256: SHA-256 of the download; None if the source revises the file now and then.
@@ -42,6 +42,7 @@ class CorpusInfo:
         return f"{self.name}.txt"
 
 
+# The named corpora, by name.
 CORPORA: dict[str, CorpusInfo] = {
     corpus.name: corpus
     for corpus in (

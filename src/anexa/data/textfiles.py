@@ -34,7 +34,7 @@ def standard_input(name: str) -> Source:
         Function that yields the text in chunks, from the start at each call.
 
     Raises:
-        AnexaError: if it is closed, too long, or no text.
+        AnexaError: if it is closed, has more than `MAX_PIPED` bytes, or is not UTF-8 text.
     """
     if sys.stdin is None:  # closed by the parent process
         raise AnexaError("standard input is closed: pipe a text into it, or give a file")
@@ -92,15 +92,19 @@ class _Recorder:
 def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
     """Open a text file as a source: a function that yields the text in chunks at each call.
 
+    A compressed file is unpacked as it is read. A pipe or device is read into memory at once, as
+    UTF-8, up to `MAX_PIPED` bytes.
+
     Args:
         spec: path of the file.
 
     Returns:
-        The source, and a note for the user if the encoding is not UTF-8.
+        The source, and notes for the user: one if the encoding is not UTF-8, else none.
 
     Raises:
-        AnexaError: if the file does not exist or cannot be read, is damaged, or a package that it
-            needs is not installed. The source raises it too, and the errors of `text_chunks`.
+        AnexaError: if the file does not exist, cannot be read, is damaged, is not text or in an
+            unknown encoding, or needs a package that is not installed. The source raises it too,
+            and the errors of `text_chunks`.
     """
     path = Path(spec)
 
@@ -131,7 +135,8 @@ def file_errors(spec: str) -> Iterator[None]:
         spec: path from the user, for the error message.
 
     Raises:
-        AnexaError: if an `OSError` occurs in the body of the `with` statement.
+        AnexaError: if an `OSError` occurs in the body of the `with` statement, or a `ValueError`,
+            which means that `spec` is not a path.
     """
     try:
         yield

@@ -23,7 +23,7 @@ from anexa.data.registry import Layout
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers, take_name, temporary_folder
 
-Array: TypeAlias = npt.NDArray[Any]  # integers
+Array: TypeAlias = npt.NDArray[Any]  # integers, such as token ids, positions or indices
 
 LARGE = 8 * 2**20  # bytes of text above which the tokens are cached on disk
 STALE = 24 * 3600  # seconds after which a temporary folder is considered abandoned
@@ -46,7 +46,7 @@ class Encoder(Protocol):
         """
 
     def to_json(self) -> str:
-        """Serialize everything that the ids depend on."""
+        """Serialize everything that the ids depend on, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ class TokenizedCorpus:
     Attributes:
         name: name of the corpus.
         layout: layout of the corpus.
-        ids: token ids, shape (N,): an end-of-text token, then each document followed by another
-            end-of-text token, or the running text (layout "text").
-        boundaries: positions of the end-of-text tokens in `ids`: one more than documents; [0] with
-            "text".
+        ids: token ids, shape (N,), uint16 or for a large vocabulary uint32: an end-of-text token,
+            then each document followed by another end-of-text token, or the running text (layout
+            "text").
+        boundaries: positions of the end-of-text tokens in `ids`, shape (D + 1,) for D documents,
+            int64; [0] with "text".
     """
 
     name: str
@@ -71,7 +72,7 @@ class TokenizedCorpus:
 def tokenize(
     documents: Documents, encoder: Encoder, progress: Progress | None = None
 ) -> TokenizedCorpus:
-    """Encode a corpus to token ids, in memory or, if it is large, in a cached file.
+    """Encode a corpus to token ids, in memory, or for more than `LARGE` bytes in a cached file.
 
     A cached file is memory-mapped, read-only, so a large corpus is never in memory as a whole. Its
     name is a hash of the text and the tokenizer, so the next run finds it. The ids depend neither

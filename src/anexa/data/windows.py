@@ -47,7 +47,8 @@ class TokenWindows(TextDataset):
     def starts(self) -> Array:
         """Positions in `tokens` of the sequences for evaluation, shape (S,).
 
-        By default, the sequences follow each other: 0, `length`, 2 · `length`, …
+        By default, the sequences follow each other: 0, `length`, 2 · `length`, …; the last one may
+        be shorter than the others.
         """
         if self._starts is None:
             return np.arange(0, len(self.tokens) - 1, self.length)
@@ -55,7 +56,7 @@ class TokenWindows(TextDataset):
 
     @property
     def per_epoch(self) -> int:
-        """Number of training sequences in one epoch: those that have as many tokens as the text."""
+        """Number of training sequences in one epoch: text length / `length`, rounded down, ≥ 1."""
         return max(1, len(self.tokens) // self.length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:

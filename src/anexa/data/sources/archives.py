@@ -36,11 +36,12 @@ def archive_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]
     Args:
         path: path of the archive; its ending decides whether it is a ZIP or a tar archive.
         accept: function that returns whether a member is read, given its path inside the archive.
-        tally: counter of the members that are left out.
+        tally: counter of the members that are left out, except the hidden ones.
 
     Raises:
         AnexaError: if the archive is damaged or encrypted, the path of a member points outside the
-            archive, or the archive unpacks to much more than its size (see `check_ratio`).
+            archive, the archive unpacks to much more than its size (see `check_ratio`), or it is
+            compressed with Zstandard and `pyarrow` is not installed.
     """
     is_zip = name_ending(path.name) == ".zip"
     yield from (_zip_entries if is_zip else _tar_entries)(path, accept, tally)

@@ -70,14 +70,14 @@ def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
     Args:
         folder: folder that `is_dataset` accepts.
         field: name of the column with the documents; "" for `DEFAULT_FIELD`.
-        tally: counter of the bad rows that are left out, and of the notes; without --skip-bad, it
-            raises for the first bad row.
+        tally: counter of the bad rows that are left out, which also gets the note; without
+            --skip-bad, it raises for the first bad row.
 
     Raises:
         UsageError: if the dataset has no such column or no split "train", or the type of the column
             is not text.
-        AnexaError: if a row is bad and --skip-bad is not given, the dataset is damaged or a
-            selection of the rows of another one, or `pyarrow` is missing.
+        AnexaError: if a row is bad and --skip-bad is not given, the dataset is damaged, or was
+            saved as a selection of rows (`_indices_files`), or `pyarrow` is missing.
     """
     where = shown(str(folder))
     pyarrow = require_pyarrow(where)

@@ -124,10 +124,11 @@ def unpacking_errors(where: str) -> Iterator[None]:
 
 
 def unpacked(entry: Entry) -> Entry:
-    """Return an entry whose `open` decompresses the file, and whose path lacks that ending.
+    """Return an entry whose `open` decompresses the file: notes.txt for notes.txt.gz.
 
-    An entry that is not compressed is returned unchanged. `open` raises an AnexaError if the file
-    is damaged, or a package that it needs is not installed.
+    Its path lacks the ending of the compression. An entry that is not compressed is returned
+    unchanged. `open` raises an AnexaError if the file is damaged, or a package that it needs is not
+    installed.
     """
     compression = entry.compression
     if not compression:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from anexa.names import shell_word
 
-SNIFFED = 4096  # bytes from which UTF-16 and UTF-32 are recognized
-MIN_WIDE = 4  # characters from which UTF-16 and UTF-32 are recognized
+SNIFFED = 4096  # bytes at the start of a file from which UTF-16 and UTF-32 are recognized
+MIN_WIDE = 4  # minimum characters of a text for which they are recognized without a mark
 MAX_ACCENTED = 0.3  # largest fraction of the letters of a Western text that are beyond ASCII
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
@@ -65,13 +65,14 @@ _UNUSUAL = re.compile(
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the codec of a text by its first bytes: of UTF-8 with a mark, UTF-16 or UTF-32.
+    """Recognize a text in UTF-8 with a byte order mark, UTF-16 or UTF-32 by its first bytes.
 
     Args:
         head: the first `SNIFFED` bytes of the file, or all of them.
 
     Returns:
-        The name of the codec; None if there is neither a mark nor a pattern of zero bytes.
+        The name of Python's codec, such as "utf-16-le"; None if there is neither a mark nor a
+        pattern of zero bytes.
     """
     for mark, codec in BYTE_ORDER_MARKS:
         if head.startswith(mark):
@@ -116,7 +117,8 @@ class WesternCheck:
     """Running check whether bytes that are not UTF-8 are text in Windows-1252.
 
     Attributes:
-        is_possible: whether the bytes so far may be such a text, apart from the alphabet.
+        is_possible: whether the bytes so far may be such a text, apart from the conditions on its
+            letters, which `is_western` checks too.
     """
 
     is_possible: bool = True
@@ -127,7 +129,7 @@ class WesternCheck:
         self._end = b""
 
     def update(self, data: bytes) -> None:
-        """Check the next bytes of the text."""
+        """Check the next bytes of the text, any number of them."""
         joined = self._end + data
         self._end = data[-4:]  # longer than any pattern that is searched for
         beyond = data.translate(None, _ASCII)

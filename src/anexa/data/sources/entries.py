@@ -13,7 +13,7 @@ from typing import IO, Literal
 from anexa.data.reading import CHUNK_SIZE, Reader
 from anexa.errors import AnexaError
 
-SPOOLED = 2**24  # bytes of a temporary copy that stay in memory
+SPOOLED = 2**24  # bytes of the largest temporary copy that stays in memory
 
 Kind = Literal["text", "jsonl", "csv", "parquet", "archive"]
 """Format of a file; "csv" also stands for `.tsv`."""
@@ -104,7 +104,7 @@ def name_ending(name: str) -> str:
 
 
 def name_kind(name: str) -> Kind:
-    """Return the format of a file's uncompressed content, by the ending of its name."""
+    """Return the format of a file's uncompressed content, by its name; "text" if unknown."""
     ending = name_ending(name)
     return "archive" if ending in ARCHIVES else RECORDS.get(ending, "text")
 

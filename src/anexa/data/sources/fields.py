@@ -8,8 +8,8 @@ from anexa.data.jsonl import BadRowError
 from anexa.errors import UsageError, short_repr
 from anexa.names import quoted
 
-DEFAULT_FIELD = "text"
-MAX_LISTED = 20  # fields that a message names
+DEFAULT_FIELD = "text"  # field that is read if the user names none
+MAX_LISTED = 20  # maximum number of fields that a message names
 CONVERSATIONS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT's rows
 
 
@@ -49,7 +49,7 @@ def field_document(value: object, field: str) -> str:
         field: name of the field.
 
     Raises:
-        BadRowError: if the value is not a text that can be trained on.
+        BadRowError: if the value is not a string, or has a NUL character or half of a UTF-16 pair.
     """
     name = f"the field {quoted(field)}"
     if value is None:

@@ -23,7 +23,7 @@ from anexa.names import quoted, shown
 SKIPPED_FOLDERS = ("__MACOSX", "__pycache__", "node_modules", "site-packages")
 
 Accept = Callable[[str], bool]
-"""Whether a file with this path inside its folder or archive is read."""
+"""Function that returns whether a file is read, given its path inside its folder or archive."""
 
 
 def folder_entries(root: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
@@ -97,12 +97,12 @@ def accept_names(include: Sequence[str]) -> Accept:
 
 
 def accept_records(path: str) -> bool:
-    """Return whether a file has rows (a table or JSON Lines), by the ending of its name."""
+    """Return whether a file has rows (a table, JSON Lines or Parquet), by its name's ending."""
     return name_ending(path) in RECORDS
 
 
 def is_readable(path: str) -> bool:
-    """Return whether a file is prose, source code, a table or JSON Lines, by its name's ending."""
+    """Return whether a file is prose or source code or has rows, by the ending of its name."""
     return accept_names(())(path) or accept_records(path)
 
 

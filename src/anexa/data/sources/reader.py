@@ -33,7 +33,9 @@ class ReadOptions:
 
     Attributes:
         field: name of the field or column with the documents; "" for "text".
-        include: patterns of the files that are read from a folder or archive; none: those of texts.
+        include: patterns of the files that are read from a folder or archive, as in `accept_names`;
+            without patterns, the files of prose and source code, or if there are none, the files
+            with rows.
         skip_bad: whether bad rows and files are left out and counted.
     """
 
@@ -62,7 +64,7 @@ class ReadOptions:
         """Check that no option is given, for a corpus where none has an effect.
 
         Args:
-            reason: clause about why the options have none, for the error message.
+            reason: clause about why the options have no effect, for the error message.
 
         Raises:
             UsageError: if an option was given.
@@ -75,7 +77,7 @@ class ReadOptions:
             raise UsageError(f"--skip-bad has no effect: {reason}, leave it out")
 
 
-DEFAULT_OPTIONS = ReadOptions()
+DEFAULT_OPTIONS = ReadOptions()  # no option is given
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class DocumentSource:
     """Documents of a corpus, which can be read repeatedly; each reading has its own counts.
 
     Attributes:
-        documents: function that yields the documents, and counts what it leaves out.
+        documents: function that yields the documents, and counts what it leaves out. It raises an
+            AnexaError for what cannot be read, unless `options.skip_bad`.
         options: options for reading.
     """
 
@@ -105,7 +108,7 @@ class DocumentSource:
 
 
 def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> DocumentSource | None:
-    """Open a folder, an archive or a file with rows.
+    """Open a folder, an archive or a file with rows, whose documents are read later.
 
     Args:
         spec: path from the user.
@@ -115,7 +118,8 @@ def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> Documen
         The documents; None if the path is none of these, but may be that of a text file.
 
     Raises:
-        AnexaError: if the folder has no files to read, or is no folder of texts.
+        AnexaError: if the folder or archive has no files to read, the archive is damaged, or the
+            folder is that of a model or an adapter.
         UsageError: if an option has no effect.
     """
     path, where, column = Path(spec), shown(spec), options.field

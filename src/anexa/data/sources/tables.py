@@ -34,6 +34,8 @@ class Dialect:
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Parse the rows of a table, whose cells may have line ends within quotes.
 
+        This sets `csv.field_size_limit` to `MAX_DOCUMENT` for the whole process.
+
         Args:
             lines: lines of the table, each with its line end.
 

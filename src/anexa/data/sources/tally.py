@@ -63,7 +63,7 @@ class Tally:
         self._files_with_rows.append(path)
 
     def bad_rows(self, where: str, unit: str) -> BadRows:
-        """Create a handler of the bad rows of a file.
+        """Create a handler of the bad rows of a file, whose notes are among those of the tally.
 
         Args:
             where: name of the file, for error messages.
@@ -81,7 +81,7 @@ class Tally:
             num_read: number of its rows that were read before the error.
 
         Raises:
-            AnexaError: without --skip-bad.
+            AnexaError: without --skip-bad; its cause is `error`.
         """
         if not self._skip_bad:
             raise AnexaError(
@@ -93,7 +93,7 @@ class Tally:
             self._left_out["unreadable file"] += 1
 
     def notes(self) -> tuple[str, ...]:
-        """Return the notes for the user, such as "left out: 3 empty files"."""
+        """Return the notes for the user, such as "left out: 3 empty files"; () for none."""
         notes = list(self._said)
         if self._files_with_rows:
             files = counted(len(self._files_with_rows), "file")

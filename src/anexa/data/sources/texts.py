@@ -21,10 +21,11 @@ MAX_DOCUMENT = 2**27  # bytes of a document, which is in memory as a whole
 
 
 def find_codec(entry: Entry) -> str:
-    """Read a text once to find the codec of its encoding.
+    """Find the codec of a text's encoding, by its first bytes, or else by reading it once.
 
     Returns:
-        The name of the codec.
+        The name of Python's codec: "utf-8", "cp1252", or UTF-16 or UTF-32 with a byte order, such
+        as "utf-16-le".
 
     Raises:
         AnexaError: if it is not text, or its encoding is in doubt.
@@ -54,7 +55,7 @@ def text_chunks(entry: Entry, codec: str) -> Generator[str, None, None]:
         codec: name of the codec of its encoding.
 
     Raises:
-        BinaryContent: if the file is of another format, or has a zero byte or character.
+        BinaryContent: if the file is of another format, or has a NUL byte or character.
         InvalidEncoding: if it has bytes that the encoding does not have.
     """
     with entry.open() as file:
@@ -69,7 +70,8 @@ def whole_text(entry: Entry, tally: Tally) -> str:
         tally: counter of the encodings other than UTF-8.
 
     Raises:
-        AnexaError: if it is not text, its encoding is in doubt, or it is too long.
+        AnexaError: if the content is not text, its encoding is in doubt, or it has more than
+            `MAX_DOCUMENT` bytes.
     """
     with entry.open() as file:
         data = read_fully(file, MAX_DOCUMENT + 1)
@@ -108,7 +110,7 @@ def decode_document(data: bytes, where: str, tally: Tally) -> str:
 
 
 def read_fully(file: Reader, size: int) -> bytes:
-    """Read `size` bytes, or all that there are if they are fewer."""
+    """Read `size` bytes from a file, fewer only at its end."""
     parts, left = [], size
     while left > 0 and (data := file.read(min(left, CHUNK_SIZE))):
         parts.append(data)
