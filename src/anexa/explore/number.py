@@ -30,7 +30,8 @@ from anexa.explore.step_number import constants_of, explain_step, singular_value
 from anexa.explore.terms import Explanation, Reference, Term, add_up, explain, explain_gradient
 from anexa.model.architectures import architecture
 
-MAX_TERMS = 200  # maximum number of terms listed; of all further terms only the sum is given
+# Maximum number of terms listed (of all further terms only the sum is given), and of uses listed.
+MAX_TERMS = 200
 
 
 def explain_number(
@@ -43,15 +44,16 @@ def explain_number(
         scene: scene of the number.
         tensor: name of the tensor.
         index: index of the element.
-        quantity: quantity of the element.
-        versus: scene that a "difference" subtracts.
+        quantity: quantity of the element, as in `read_tensor`.
+        versus: scene whose value a "difference" subtracts; other quantities ignore it.
 
     Returns:
         The view of the number.
 
     Raises:
-        AnexaError: if the scene has no such tensor, the element no such quantity, or the tensor
-            another shape in `versus`.
+        AnexaError: if a scene cannot be computed, there is no such tensor or element, the element
+            has no such quantity, or the tensor has another shape in `versus`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     explainer = _Explainer(session, scene, tensor, index)
     if quantity == "difference":

@@ -19,12 +19,13 @@ class Link:
         tensor: name of the tensor.
         index: index of the element.
         quantity: quantity of the element.
-        label: name of the number.
+        label: text of the link: the name of the number.
         folder: id of the folder; None means that of the current scene.
         step: step of the scene; None means that of the current scene, −1 the weights in the
             folder.
-        batch: whether the input is the training batch of the step after `step`.
-        unedited: whether the switches are left out.
+        batch: whether the input is the training batch of the step after `step`; False means the
+            input of the current scene.
+        unedited: whether the switches of the current scene are left out.
     """
 
     tensor: str
@@ -67,26 +68,28 @@ class Number:
         index_names: name of the index on each axis, from `IndexNames.names`.
         quantities: all quantities that the element has in the scene.
         equation: the equation in symbols; empty if there are no terms.
-        note: a sentence about the origin of a number without terms.
-        terms: the largest terms.
+        note: a sentence about the origin of a number without terms; empty for others.
+        terms: the terms with the largest magnitudes, the largest first; at most `MAX_TERMS`.
         num_terms: number of all terms.
-        rest: sum of the terms that are not listed.
+        rest: sum of the terms that are not listed; 0 if all are.
         offset: constant inside the outer function.
         inner: function that is applied to the value of each term: "exp", e^(x − shift); "square",
             (x − center)²; empty: the value itself.
         outer: function that is applied to the sum: "exp", "log" or "sqrt"; empty: the sum itself.
         shift: constant that is added to the outer function.
         center: the mean that the inner function "square" subtracts.
-        constants: numbers of the equation that are not terms, by symbol.
+        constants: for a number of an optimizer step, the numbers of the equation that are not
+            terms, by symbol; empty for others.
         rebuilt: the number, recomputed from all terms; None if it has no terms.
-        dtype: precision in which the number was computed.
-        code: lines of code that compute the number.
-        uses: links to the first numbers that are computed from it directly.
+        dtype: precision in which the number was computed: "float32" or "float64".
+        code: lines of code that compute the number; None if it is not explained, or a difference.
+        uses: links to the first numbers that are computed from it directly; at most `MAX_TERMS`.
         num_uses: number of all numbers that are computed from it directly.
         curve: curve of the activation function whose output the number is; None for others.
         singular_values: of a weight that Muon updates: the singular values before each iteration
-            and after the last one, the largest first.
-        others: values of the element's other quantities that are known without computation.
+            and after the last one, the largest first; empty for others.
+        others: values of the element's quantities that are known without computation, and of the
+            quantity shown, by name.
     """
 
     link: Link

@@ -18,8 +18,8 @@ from anexa.graph.model_graph import LAYER
 from anexa.model.weights import num_parameters
 from anexa.names import portable, shown
 
-EXAMPLE_QUESTION = "12+34"
-EXAMPLE_TOKENS = 24  # length of the text that a model without a run writes as its example
+EXAMPLE_QUESTION = "12+34"  # what the page first asks a chat model
+EXAMPLE_TOKENS = 24  # maximum tokens of the example that a model without a run generates
 
 
 def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
@@ -30,7 +30,11 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
         number: id of the folder.
 
     Returns:
-        A JSON object with the name, the model, the steps of its run and an example.
+        A JSON object with the name, the model, the steps of its run and an example. If the steps
+        cannot be repeated, `steps` is None, and `no_steps_reason` says why.
+
+    Raises:
+        AnexaError: if no example can be made: see `example_scene`.
     """
     config, run, example = folder.config, folder.replay, example_scene(folder, number)
     return {
@@ -48,14 +52,20 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
 
 
 def example_scene(folder: OpenFolder, number: int) -> Scene:
-    """Choose what to show first: a question, a text of the training, or one of the model's.
+    """Choose the scene to show first.
+
+    A chat model is asked `EXAMPLE_QUESTION`; a model whose run can be repeated reads the first text
+    of the run's first step; any other model generates a text, which takes some time.
 
     Args:
         folder: open model folder.
         number: id of the folder.
 
     Returns:
-        A scene that this folder can show.
+        A scene with the weights in the folder.
+
+    Raises:
+        AnexaError: if the model has no token to begin a text, or cannot be computed.
     """
     if folder.model.chat_template is not None:
         return Scene(number, kind="chat", text=EXAMPLE_QUESTION)
@@ -79,7 +89,8 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
         scene: scene whose tensors are described.
 
     Returns:
-        A JSON object with the tokens, the loss, and the name, shape and equation of each tensor.
+        A JSON object with the tokens of each sequence, the loss in nats, and for each tensor its
+        name, shape, axes, equations, inputs and quantities.
 
     Raises:
         AnexaError: if the scene cannot be computed: see `Session.trace`.
@@ -121,7 +132,7 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
 
 
 def thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Reduce every tensor to a thumbnail of at most 48 x 48 blocks.
+    """Reduce the first matrix of every tensor to a thumbnail of at most 48 x 48 blocks.
 
     Args:
         tensors: tensors by name.

@@ -22,6 +22,7 @@ from anexa.thinking.thoughts import REMAINS, split_remaining
 
 # A number, with or without the letters of the places of its digits.
 NUMBER = re.compile("(?:[A-Z][0-9])+|[0-9]+")
+# An operand in the expression of a line: each digit follows the letter of its place.
 OPERAND = re.compile("(?:[A-Za-z][0-9])+")
 DIGIT = re.compile("[0-9]")
 
@@ -69,7 +70,7 @@ class LineLocation:
     """Location of a line of a thought, and of its parts.
 
     Attributes:
-        span: location of the line.
+        span: location of the line, without its line break.
         operands: locations of the operands; empty if the line cannot be parsed.
         parts: locations of the expression, the facts, the value and the remaining calculation, in
             this order; empty if the line cannot be parsed.
@@ -113,15 +114,18 @@ def locate(
 
 
 class LocatedNumbers:
-    """Locations of the numbers that the next line can copy.
+    """Locations of the numbers that the next line can copy; `locate` updates them line by line.
 
     Args:
         numbers: locations of the numbers of the question.
         text: text that contains the question and the thought.
 
     Attributes:
-        origins: locations of the numbers of the question, and of the values of earlier lines.
-        copies: locations of the same numbers in the remaining calculation of the last line.
+        text: text that contains the question and the thought.
+        origins: locations of the numbers of the question, and of the values of earlier lines, by
+            their sources.
+        copies: locations of numbers with the same sources in the remaining calculation of the last
+            line.
     """
 
     def __init__(self, numbers: Sequence[Span], text: str) -> None:
@@ -133,14 +137,15 @@ class LocatedNumbers:
             self._add(("question", position), span)
 
     def add_value(self, line: int, span: Span) -> None:
-        """Add the value of a line at `span`."""
+        """Add the value of the line with index `line`, which stands at `span`."""
         self._add(("line", line), span)
 
     def find(self, span: Span) -> Source | None:
         """Find the source of the number at `span`.
 
         Returns:
-            The latest value equal to it, else the first equal number of the question, else None.
+            The latest line whose value is equal; else the first equal number of the question; else
+            None.
         """
         return self._sources.get(self._digits(span))
 

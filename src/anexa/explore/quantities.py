@@ -15,6 +15,7 @@ from anexa.explore.scene import Scene
 from anexa.explore.session import OpenFolder, Session, hurry
 from anexa.explore.updates import WeightUpdate, muon_step
 
+# Quantity of a tensor; `read_tensor` says what each is.
 QuantityName: TypeAlias = Literal[
     "value", "gradient", "change", "difference", "m", "v", "clipped", "update"
 ]
@@ -64,6 +65,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
 
     Raises:
         UsageError: if the quantity is not known.
+        AnexaError: if the scene cannot be computed: see `Session.trace`.
         ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     if quantity in quantities_of(session, scene, name):
@@ -96,17 +98,19 @@ def read_tensor(
         session: session of the page, with the open model folders.
         scene: scene of the tensor.
         name: name of the tensor.
-        quantity: the quantity. Of an optimizer step that led to the scene's weights: "change",
-            the weights after the step minus those before it; "clipped", the gradient after
-            clipping; "m" and "v", the moments after the step; "update", the step's update.
-            "difference": the value in `scene` minus the value in `versus`.
-        versus: scene whose values a "difference" subtracts.
+        quantity: the quantity: "value"; "gradient", dL/d(value) in the scene. Of the optimizer step
+            that led to the scene's weights: "change", the weights after the step minus the weights
+            before it; "clipped", the gradient after clipping; "m" and "v", the moments after the
+            step; "update", the step's update. "difference": the value in `scene` minus the value in
+            `versus`.
+        versus: scene whose values a "difference" subtracts; other quantities ignore it.
 
     Returns:
-        Array in the shape of the tensor.
+        Array in the shape of the tensor; it may be shared with the cache, so do not change it.
 
     Raises:
-        AnexaError: if the scene has no such tensor, or the tensor no such quantity.
+        AnexaError: if a scene cannot be computed or has no such tensor, the tensor has no such
+            quantity, or it has another shape in `versus`.
         ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     trace = session.trace(scene)
@@ -156,6 +160,7 @@ def element_of_run(
     """Return an element of a weight of a run, or of its moments "m" or "v", after a step.
 
     Raises:
+        AnexaError: if the run has no such step, or its steps cannot be repeated.
         ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
     """
     frame = hurry(folder.run.state(step))
@@ -167,8 +172,9 @@ def update_of(folder: OpenFolder, step: int, name: str) -> WeightUpdate:
     """Compute the update of one weight by an optimizer step of a run.
 
     Raises:
-        AnexaError: if the run has no such step.
-        ReplayNeeded: if repeating the earlier steps takes long.
+        AnexaError: if there is no such weight or step, the run has dropout, or its steps cannot be
+            repeated.
+        ReplayNeeded: if repeating the earlier steps takes longer than `MAX_WAIT`.
     """
     return hurry(folder.run.update(step, name))
 

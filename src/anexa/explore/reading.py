@@ -48,9 +48,10 @@ class ReadToken:
         probability: probability p of the token after the tokens before it; None for the first
             token, which is not predicted.
         rank: 1 + number of likelier tokens; None for the first token.
-        candidates: the likeliest tokens at this position, the likeliest first.
+        candidates: the likeliest tokens at this position, the likeliest first; like `lens`, empty
+            for the first token.
         lens: the token that the residual stream predicts after the embeddings and after each layer.
-        lens_probabilities: the probability of this token by each of them.
+        lens_probabilities: the probability of this token by each prediction of `lens`.
     """
 
     id: int
@@ -70,7 +71,7 @@ class Reading:
 
     Attributes:
         tokens: its tokens, the first one and the last target included.
-        loss: mean loss of all tokens that count, of the whole batch.
+        loss: loss of the whole batch: the mean over all tokens that count, in nats.
     """
 
     tokens: tuple[ReadToken, ...]
@@ -141,7 +142,7 @@ def lens(trace: Trace) -> Iterator[Array]:
         trace: computation of a batch.
 
     Yields:
-        Logits, (B, T, V); those after the last layer are the model's own.
+        Logits, (B, T, V), 1 + the number of layers times; the last ones are the model's own.
     """
     head: list[TraceNode] = []
     name = LOGITS

@@ -20,6 +20,8 @@ line)."""
 class RemainingCalculation:
     """The part of a question's calculation that no line has computed yet.
 
+    `add` takes the lines of a thought one by one, and `sources` says what remains after the last.
+
     Args:
         question: the question; if it is neither a calculation nor a story, nothing remains.
     """
@@ -30,6 +32,8 @@ class RemainingCalculation:
 
     def add(self, number: int, line: Line) -> None:
         """Record that a line computes the first pending operation with the same two sources.
+
+        A line whose sources no pending operation has changes nothing.
 
         Args:
             number: index of the line.

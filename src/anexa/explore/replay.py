@@ -42,10 +42,12 @@ from anexa.training.history import (
 from anexa.training.opening import reopen_corpus
 
 CACHE_SIZE = 256_000_000  # bytes of repeated steps that are kept in memory
-CACHE_INTERVAL = 8  # steps between them: a copy of a small model takes a fifth of a step's time
+# Steps between two that are kept: a copy of a small model takes a fifth of a step's time.
+CACHE_INTERVAL = 8
 
 Result = TypeVar("Result")
-# Yields the progress of a job, from 0 to 1; closing the generator cancels the job.
+# A job: yields its progress, from 0 to 1, and returns its result as the generator's return value.
+# Its errors are raised while it is iterated over; closing the generator cancels the job.
 JobGenerator = Generator[float, None, Result]
 
 
@@ -56,10 +58,11 @@ class LifePoint:
     Attributes:
         step: number of completed steps.
         value: the element after the step.
-        gradient: dL/d(element) that the step used, before clipping; None before the first step,
+        gradient: dL/d(element) that the step used, before clipping; None for `Replay.first_step`,
             and in a run with dropout.
-        m: optimizer's mean of the gradients after the step; None before the first step.
-        v: optimizer's mean of the squared gradients; None also if Muon updates the weight.
+        m: optimizer's mean of the gradients after the step; None after 0 steps.
+        v: optimizer's mean of the squared gradients after the step; None after 0 steps, and if Muon
+            updates the weight.
     """
 
     step: int
@@ -148,6 +151,8 @@ class Replay:
     def state(self, step: int) -> JobGenerator[Frame]:
         """Compute the weights and moments after a step; after step 0, the initial weights.
 
+        Some of the steps repeated on the way are kept in memory, up to `cache_size`.
+
         Raises:
             AnexaError: if there is no such step in the history, a key frame is damaged, or this
                 machine computes other weights than the run.
@@ -188,6 +193,10 @@ class Replay:
 
     def advance(self, engine: Engine, step: int) -> None:
         """Take a step of the run with its batch and learning rate, and verify the weights after it.
+
+        Args:
+            engine: engine with the weights and moments before the step; its state is updated.
+            step: number of the step.
 
         Raises:
             AnexaError: if there is no such step in the history, or the weights after it are not
@@ -353,7 +362,11 @@ def as_array(weight: Weight) -> Array:
 
 
 def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
-    """Run a job as the first part of a longer job: scale its progress to 0 … `fraction`."""
+    """Run a job as the first part of a longer job: scale its progress to 0 … `fraction`.
+
+    Returns:
+        The result of the job.
+    """
     try:
         while True:
             yield fraction * next(job)

@@ -17,12 +17,15 @@ from anexa.explore.quantities import encode_tensors
 
 
 def json_response(content: Any) -> Response:
-    """Create a JSON response, with NaN and the infinities as strings."""
+    """Create a JSON response; NaN and the infinities become strings, as in `json_line`."""
     return Response(json_line(content), media_type="application/json")
 
 
 def json_line(content: Any) -> str:
-    """Convert a value to a line of JSON, with its line break; NaN and the infinities as strings."""
+    """Convert a value to a line of JSON, with its line break.
+
+    NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
+    """
     return json.dumps(_finite(content), ensure_ascii=False) + "\n"
 
 
@@ -63,7 +66,7 @@ class JobLines:
             return next(self._lines)
 
     def close(self) -> None:
-        """Cancel the job, after the line that is being computed."""
+        """Cancel the job; waits for the line that another thread is computing."""
         with self._lock:
             self._lines.close()
 

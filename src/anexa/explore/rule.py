@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
-Indices: TypeAlias = npt.NDArray[np.intp]
-Index: TypeAlias = tuple[int, ...]
+Indices: TypeAlias = npt.NDArray[np.intp]  # such as the indices of N elements, (N, axes)
+Index: TypeAlias = tuple[int, ...]  # of one element: an integer for each axis
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Elements:
     """N elements of one input tensor of a rule.
 
     Attributes:
-        source: number of the tensor among the rule's inputs, followed by its auxiliaries.
+        source: position of the tensor in the list of the rule's inputs and then its auxiliaries.
         indices: indices of the elements, shape (N, axes).
     """
 
@@ -58,9 +58,10 @@ class Sum:
     Attributes:
         terms: the terms in the sum.
         offset: constant inside the outer function.
-        inner: function of the elements: the identity, e^(x − shift), or (x − `center`)².
-        outer: function of the sum.
-        shift: constant that is added to the outer function.
+        inner: function of the elements: "", the identity; "exp", e^(x − shift); "square",
+            (x − center)².
+        outer: function of the sum; "" is the identity.
+        shift: constant that is added to the value of the outer function.
         center: the mean that "square" subtracts.
     """
 
@@ -82,6 +83,9 @@ class Rule:
             slopes of an input include its effect through them.
 
     Attributes:
+        inputs: differentiable input tensors.
+        output: output tensor.
+        auxiliaries: intermediate results.
         equation: equation of the output, in symbols.
         gradient: equation of the gradient of an input, in symbols.
     """
@@ -95,7 +99,7 @@ class Rule:
         self.inputs, self.output, self.auxiliaries = list(inputs), output, list(auxiliaries)
 
     def terms(self, index: Index) -> Sum:
-        """Write an element of the output as a sum over elements of the inputs."""
+        """Write an element of the output as a sum over elements of the inputs and auxiliaries."""
         raise NotImplementedError
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
@@ -107,7 +111,7 @@ class Rule:
 
         Returns:
             The indices of N output elements, shape (N, axes of the output), and the derivatives,
-            shape (N,).
+            shape (N,); N is 0 if no output element depends on the input element.
         """
         raise NotImplementedError
 
@@ -145,4 +149,4 @@ def every(*sizes: int) -> tuple[Indices, ...]:
     return tuple(np.indices(sizes).reshape(len(sizes), -1))
 
 
-ONE = np.ones(1)
+ONE = np.ones(1)  # the factor or slope of a single element, 1

@@ -67,7 +67,7 @@ class Embedding(Rule):
 
 
 class Positions(Rule):
-    """Position embedding: an element plus that of the table's row for its position."""
+    """Position embedding: an element plus the position table's element for its position."""
 
     equation = "y[t] = x[t] + P[t]"
     gradient = "dx = g,  dP[t] = Σ g[b, t] over the sequences b"
@@ -157,6 +157,7 @@ class Deviation(Rule):
         eps: ε, which is added under the root sign.
 
     Attributes:
+        eps: ε.
         width: number of columns of a row, or of a group, C.
     """
 
@@ -349,8 +350,9 @@ class CrossEntropy(Rule):
     probabilities p.
 
     Args:
-        targets_BT: id of the token that follows each token; negative for a token without a loss.
-        denominator_BT: divisor of each token's loss.
+        targets_BT: id of the token that follows each token, (B, T); negative for a token without a
+            loss.
+        denominator_BT: divisor of each token's loss, (B, T).
     """
 
     equation = "L = Σ (Z[t] − z[t, target]) / N"

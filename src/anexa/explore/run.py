@@ -17,8 +17,8 @@ from anexa.explore.session import Session
 from anexa.ranges import Range
 from anexa.server.http_server import Server, address_of, bind_socket
 
-HOST = "127.0.0.1"
-HOSTS = (HOST, "localhost")
+HOST = "127.0.0.1"  # address to listen on, which only this computer reaches
+HOSTS = (HOST, "localhost")  # hosts that a request may name
 
 
 def run(
@@ -31,13 +31,16 @@ def run(
 ) -> None:
     """Serve the glass box on this computer alone until SIGINT or SIGTERM.
 
+    A thread computes the first views meanwhile. Models that are trained on the page are in a
+    temporary folder, which is removed at the end.
+
     Args:
-        paths: model folders; None stands for the bundled model.
+        paths: model folders, at least one; None stands for the bundled model.
         port: port to listen on; 0 for any free port.
-        show: called with a line for the user: the address of the page.
+        show: called with a line for the user: the address of the page, with its access token.
         page: path of the page whose address is shown, with its query.
-        name: what that page is called.
-        add_pages: adds further pages.
+        name: what that page is called in the line.
+        add_pages: function that adds further pages; None for none.
 
     Raises:
         AnexaError: if the port cannot be listened on, or a model cannot be loaded.

@@ -25,7 +25,7 @@ from anexa.generation.language_model import BUNDLED
 from anexa.model.loading import load_model, model_name
 from anexa.model.weights import Weights
 
-CACHE_BYTES = 300_000_000  # of traces; one of 512 tokens of the bundled model has 200 MB
+CACHE_BYTES = 300_000_000  # limit on kept traces; one of 512 tokens of the bundled model has 200 MB
 NOT_KEPT = "the steps of the bundled model were not kept: train a model to see its steps"
 MAX_WAIT = 0.5  # seconds of replay that a request waits for
 
@@ -122,7 +122,7 @@ class OpenFolder:
         return self.model.weights if step is None else hurry(self.run.state(step)).weights
 
     def language_model(self, weights: Weights) -> LanguageModel:
-        """Create a model that generates text with these weights."""
+        """Create a model that generates text with these weights, with a new engine `numpy`."""
         return LanguageModel(self.name, self.model, open_engine("numpy", self.config, weights))
 
     def batch(self, scene: Scene, weights: Weights) -> Batch:
@@ -150,7 +150,7 @@ class Session:
 
     Args:
         paths: model folders; None stands for the bundled model.
-        scratch: folder for models that are trained on the page.
+        scratch: existing folder for models that are trained on the page.
 
     Attributes:
         folders: open folders; the index of a folder is its id.
@@ -182,7 +182,7 @@ class Session:
         self.closing.set()
 
     def new_path(self) -> Path:
-        """Return the path for a new model folder, which is removed when the session ends."""
+        """Return a new path for a model folder in `scratch`; nothing is created yet."""
         return self._scratch / f"names-{next(self._numbers)}"
 
     def open(self, path: Path) -> int:
@@ -261,7 +261,8 @@ def hurry(job: Generator[Any, None, Result]) -> Result:
 def token_ids(batch: Batch) -> list[list[int]]:
     """Return the token ids of each sequence of a batch, without padding.
 
-    They are the inputs up to the last position that has a target, and that target.
+    They are the inputs up to the last position that has a target, and that target; none for a
+    sequence without targets.
     """
     inputs = np.reshape(batch.inputs, batch.shape)
     targets = np.reshape(batch.targets, batch.shape)

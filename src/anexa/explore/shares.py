@@ -14,7 +14,7 @@ changes while all of them grow together from nothing to their size (Sundararajan
 gradients of the text before and after the step; what the rule and rounding miss is the rest.
 
 In later steps the gradient of a document is still in m, β₁ times less in each. So what a document
-taught is its share in its own step and in those: with β₁ = 0.85, most of it comes later. Not
+taught is its share in its own step and in later ones: with β₁ = 0.85, most of it comes later. Not
 counted is that a document also changes v', c, and the gradients of later steps: these are taken as
 they were. In the first steps v' is about the square of one gradient: where the gradients of several
 documents cancel, their shares are large and cancel too. TracIn (Pruthi et al., 2020, "Estimating
@@ -37,13 +37,14 @@ from anexa.explore.replay import as_array
 from anexa.model.weights import Weights
 from anexa.training.history import StepRecord
 
-Vector = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]  # (P,), or (D, P) for D documents
 
-# All numbers of a ledger are multiples of this, in nats, as of a cent: so below 1,024 nats their
-# sums and differences are exact, in any order. Losses in float32 above 1e-6 are such multiples.
+# All numbers of a ledger are multiples of this number of nats, as amounts of money are of a cent.
+# So below 1,024 nats, their sums and differences are exact, in any order. Losses in float32
+# above 1e-6 are such multiples.
 UNIT = 2.0**-43
 MIN_MOMENTUM = 1e-4  # factor in m below which the gradient of a document counts as forgotten
-MAX_BYTES = 200_000_000  # of the gradients of documents that are still in m
+MAX_BYTES = 200_000_000  # maximum size of the gradients of documents that are still in m
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Shares:
     """Change of the loss of a text by a step, as a sum of four kinds of addends, in nats per token.
 
     Attributes:
-        documents: share of the gradient of each document of the step.
+        documents: share of the gradient of each document of the step, in the order of the batch.
         momentum: share of the gradients of earlier steps.
         decay: share of weight decay.
         rest: difference to the whole change: curvature of the loss that two gradients do not show,
@@ -92,7 +93,8 @@ class ShareAccount:
         text: batch of the text whose loss is followed.
 
     Attributes:
-        taught: sum of the shares of each document in all steps so far, by the text of the document.
+        taught: sum of the shares of each document in all steps so far, by the text of the document,
+            in nats per token; `split` adds to it.
     """
 
     def __init__(self, optimizer: OptimizerConfig, engine: Engine, text: Batch) -> None:

@@ -8,6 +8,7 @@ from anexa.explore.rule import Index
 from anexa.explore.terms import Explanation, Quantity
 from anexa.explore.updates import WeightUpdate, explain_muon, explain_update, muon_step
 
+# Name in an `Explanation` of each quantity that an optimizer step computes.
 NAMES: dict[QuantityName, Quantity] = {
     "value": "new",
     "m": "m",
@@ -60,7 +61,7 @@ def constants_of(
         incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
 
     Returns:
-        The constants by symbol.
+        The constants by symbol; empty if the equation has none.
     """
     config, matrix = update.optimizer, len(update.weight.shape) == 2
     if quantity == "clipped":

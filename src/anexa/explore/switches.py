@@ -17,15 +17,15 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-NUMBER = "[0-9]{1,9}"
-FORMS = {
+NUMBER = "[0-9]{1,9}"  # an index
+FORMS = {  # by kind of edit: the text after "KIND:"
     "head": re.compile(rf"({NUMBER})\.({NUMBER})"),
     "neuron": re.compile(rf"({NUMBER})\.({NUMBER})"),
     "position": re.compile(rf"({NUMBER})"),
     "set": re.compile(rf"([\w.]+)\[({NUMBER}(?:,{NUMBER})*)\]=([-+.\w]+)"),
 }
 EditKind: TypeAlias = Literal["head", "neuron", "position", "set"]
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_MAX = float(np.finfo(np.float32).max)  # largest number that a weight can have
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,13 @@ class Target:
 
 
 def parse_edit(text: str) -> Edit:
-    """Parse the text of an edit; `str` of the result gives the text again.
+    """Parse the text of an edit; `str` of the result gives an equivalent text.
+
+    Whether the model has the part is checked by `find_target`.
 
     Raises:
-        UsageError: if the text has none of the four forms.
+        UsageError: if the text has none of the four forms, or the new value of a weight is not
+            finite in float32.
     """
     kind, _, rest = text.partition(":")
     match = FORMS[kind].fullmatch(rest) if kind in FORMS else None

@@ -22,7 +22,7 @@ from anexa.explore.shares import ShareAccount, Shares, to_units
 from anexa.explore.switches import Edit, apply_edits, find_target
 from anexa.training.history import Frame
 
-START = 0.1  # part of the progress until the first step
+START = 0.1  # progress, from 0 to 1, at which the first step begins
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Teacher:
 
     Attributes:
         document: text of the document.
-        steps: steps whose batches had the document; one or more in each epoch.
+        steps: steps of the ledger whose batches had the document; one or more in each epoch.
         change: sum of the document's shares in these steps and, by momentum, in later steps, in
             nats per token.
     """
@@ -117,7 +117,7 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[
 
     Args:
         replay: replay of the run, which repeats its steps.
-        batch: batch of the text.
+        batch: batch of the text whose loss is followed.
         first: number of completed steps before the first step of the ledger.
         last: last step of the ledger.
 
@@ -164,15 +164,16 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerat
     Args:
         replay: replay of the run, which repeats its steps.
         skipped: number of the skipped step.
-        batch: batch of the text.
+        batch: batch of the text whose losses are compared.
         last: last step to repeat, at least `skipped`.
 
     Returns:
-        The losses from before the skipped step to after the last step.
+        The losses from before the skipped step to after the last step, as the return value of the
+        job.
 
     Raises:
-        AnexaError: if the run has no such step or has dropout, or the repeated steps are not those
-            of the run.
+        AnexaError: if `last` is below `skipped`, the run has no such step or has dropout, or the
+            repeated steps are not those of the run.
     """
     _check(replay, skipped - 1, last)
     if replay.config.optimizer.dropout:
@@ -207,10 +208,10 @@ def edited(
         edits: edits of the weights.
         first: number of completed steps to begin at.
         last: last step to repeat.
-        batch: batch of the text.
+        batch: batch of the text whose losses are compared.
 
     Returns:
-        The losses after each of the steps `first` to `last`.
+        The losses after each of the steps `first` to `last`, as the return value of the job.
 
     Raises:
         UsageError: if the model has no such head, neuron, position or weight.

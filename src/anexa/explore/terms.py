@@ -13,6 +13,7 @@ from anexa.errors import AnexaError, short_repr
 from anexa.explore.rule import Array, Elements, Index, Sum, pick
 from anexa.explore.trace import Trace, TraceNode
 
+# Quantity of an element; `Reference` says what each is.
 Quantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
 
 
@@ -62,12 +63,13 @@ class Explanation:
     Attributes:
         target: reference to the number.
         value: the number, as the engine computed it.
-        equation: the equation in symbols.
-        terms: the terms, the largest first.
+        equation: the equation in symbols; empty for a weight.
+        terms: the terms, sorted by the magnitude of their contributions, the largest first; empty
+            for a weight.
         offset: constant inside the outer function.
         inner: "exp", e^(x − shift); "square", (x − center)²; empty: the value itself.
         outer: "exp", "log" or "sqrt"; empty: the sum itself.
-        shift: constant that is added to the outer function.
+        shift: constant that is added to the value of the outer function.
         center: the mean that "square" subtracts.
     """
 
@@ -83,12 +85,13 @@ class Explanation:
 
     @property
     def rebuilt(self) -> float:
-        """The number, recomputed from its terms; infinite or NaN if a term is."""
+        """The number, recomputed from its terms; may be infinite or NaN."""
         total = add_up((self.offset, *(term.contribution for term in self.terms)))
         with np.errstate(all="ignore"):
             return float(self.shift + OUTER[self.outer](total))
 
 
+# Outer function by its name in `Explanation.outer`.
 OUTER: dict[str, Callable[[float], float]] = {
     "": float,
     "exp": np.exp,

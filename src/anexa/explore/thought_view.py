@@ -28,7 +28,8 @@ class OperandView:
 
     Attributes:
         number: the operand.
-        source: "question", "line" or "nowhere".
+        source: where the operand comes from: "question"; "line", the value of an earlier line; or
+            "nowhere".
         tokens: tokens of the operand: index of the first, and index after the last.
         origin: tokens of its source, in the same form; None for "nowhere".
     """
@@ -48,7 +49,7 @@ class LineView:
         tokens: tokens of the line: index of the first, and index after the last.
         true: whether the checker found the line true.
         error: a sentence about the first mistake; None if the line is true.
-        operands: operands of the expression.
+        operands: operands of the expression; empty if the line cannot be parsed.
     """
 
     text: str
@@ -63,7 +64,7 @@ class SourceView:
     """A digit of a part of a line, and the earlier tokens that it was copied from.
 
     Attributes:
-        role: part of the digit in its line, as in `DigitSource`.
+        role: what the digit belongs to, as in `DigitSource`.
         token: index of the token of the digit.
         origins: indices of the tokens that it was copied from.
     """
@@ -82,7 +83,7 @@ class HeadMass:
         head: index of the head.
         mass: attention, from 0 to 1, that the token before a digit of the part pays to the tokens
             that the digit was copied from; mean over the digits that have a source.
-        masses: the same attention for each source of the part.
+        masses: the same attention for each digit in `PartView.sources`.
     """
 
     layer: int
@@ -103,7 +104,8 @@ class PartView:
         true: whether the equation of a fact holds; whether all operands of an expression have a
             source; whether a value is the result of its expression; whether a remaining calculation
             is the one that remains.
-        fits: whether a fact belongs at its position; whether a value has the digits of the facts.
+        fits: whether a fact belongs at its position; whether a value has the digits of the facts;
+            True for the other kinds.
         sources: the digits that have a source; empty if the part cannot be parsed.
         loss: sum of −log p of its tokens, in nats.
         heads: all heads, the one with the largest mass first; empty if there are no sources.
@@ -128,7 +130,7 @@ class HeadOff:
         edit: the switch, as `parse_edit` reads it.
         layer: index of the layer.
         head: index of the head.
-        losses: loss of each part without the head, as in `PartView.loss`, for the same tokens.
+        losses: loss of each of `ThoughtView.parts` without the head, for the same tokens, in nats.
         written: thought and answer that the model generates without the head; None if they were
             not computed.
     """
@@ -154,7 +156,7 @@ class ThoughtView:
         num_prompt_tokens: number of tokens of the prompt.
         lines: the lines of the thought.
         parts: the parts of all lines.
-        without: results with each of the strongest heads switched off.
+        without: results with each of the strongest heads switched off; empty without sources.
     """
 
     question: str

@@ -46,7 +46,7 @@ from anexa.thinking.checker import Line, Report, check
 from anexa.thinking.questions import analyze
 
 STRONGEST = 3  # attention heads per part that are switched off, those with the largest mass
-ANSWERS = 6  # heads for which the answer is also generated again, with the head switched off
+ANSWERS = 6  # strongest heads for which the answer is also generated again, without the head
 
 
 def read_thought(

@@ -22,7 +22,7 @@ from anexa.graph.symbols import RecordedOperation
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-# Names of tensors.
+# Names of the two tensors that every trace has.
 LOSS = "loss"
 LOGITS = "logits"
 
@@ -65,12 +65,12 @@ class Trace:
         weights: weights by name.
 
     Attributes:
-        values: tensors by name, the weights among them.
+        values: tensors by name, the weights among them; in the precision of the computation.
         grads: dL/d(tensor) by name. Of the intermediate tensors only `.scores` and `.pattern` have
             one.
         nodes: the node of each tensor, by its name; weights have none.
-        consumers: by name of a tensor, the nodes with a gradient that it is an input of, each with
-            its index among their inputs.
+        consumers: for the name of each tensor, the operations with a gradient that use it: pairs of
+            a node and the tensor's position in `TraceNode.inputs`.
         batch: token sequences and targets that were the input.
     """
 
@@ -96,7 +96,7 @@ class Trace:
             rule: rule of the operation, with its output.
             inputs: names of the differentiable inputs.
             auxiliaries: names of the intermediate results that the rule's terms refer to.
-            grad: dL/d(tensor); None for an intermediate result.
+            grad: dL/d(tensor); None for an intermediate result, which is no consumer of its inputs.
         """
         node = TraceNode(name, rule, tuple(inputs), tuple(auxiliaries))
         self.values[name], self.nodes[name] = rule.output, node

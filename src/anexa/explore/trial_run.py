@@ -15,8 +15,9 @@ from anexa.training.history import read_records
 from anexa.training.metrics import METRICS, read_metrics
 from anexa.training.presets import PRESETS
 
-PRESET = "microgpt"
-STEPS = int(PRESETS[PRESET]["steps"])
+PRESET = "microgpt"  # preset of the run, in `PRESETS`
+STEPS = int(PRESETS[PRESET]["steps"])  # number of training steps
+# Command line of the training, without `--out`.
 # NumPy's engine starts at once, and one that a user has installed may take seconds to load.
 ARGUMENTS = ("train", "firstnames", "--preset", PRESET, "--engine", "numpy", "--no-chat")
 COMMAND = " ".join(("anexa", *ARGUMENTS, "--out names"))  # trains the same model, and keeps it
@@ -30,10 +31,11 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
         folder: model folder to write; must not exist.
 
     Yields:
-        The `records` of the steps, and the `samples`, since the last time.
+        Every `INTERVAL` seconds what is new: `records`, the fields of each `StepRecord`, and
+        `samples`, the fields of each `Sample`; both may be empty.
 
     Returns:
-        The folder; the generator's return value. Closing the generator stops the training.
+        The folder, as the generator's return value. Closing the generator stops the training.
 
     Raises:
         AnexaError: if the training fails.

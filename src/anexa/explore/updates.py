@@ -57,7 +57,7 @@ class WeightUpdate:
             incremental: whether means are updated as m + (1−β) (g − m), or as β m + (1−β) g.
 
         Returns:
-            The numbers by the name of the quantity.
+            The numbers of `tensors` at the index, as NumPy scalars.
         """
 
         def element(tensor: Array | None) -> Array | None:
@@ -79,7 +79,8 @@ class WeightUpdate:
                 differently.
 
         Returns:
-            The tensors by the name of the quantity.
+            The tensors "clipped", "m", "v", "update" and "new", as in `terms.Reference`, each in
+            the shape of the weight.
         """
         config, w = self.optimizer, self.weight
         m = np.zeros_like(w) if self.m is None else self.m
@@ -166,7 +167,7 @@ class NewtonSchulz:
     """One iteration of Muon's orthogonalization, X' = a X + (b A + c A²) X with A = X Xᵀ.
 
     Attributes:
-        before: X; in the first iteration, the mean of the gradients divided by its norm.
+        before: X; in the first iteration, the matrix n of `MuonStep.nesterov` divided by its norm.
         after: X'.
     """
 
@@ -184,11 +185,11 @@ def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
     """Compute the iterations that set all singular values of a matrix to about 1.
 
     Args:
-        matrix: Muon's mean of gradients, (rows, columns); of a weight with fused matrices, the part
-            for one of them.
+        matrix: matrix to orthogonalize, `MuonStep.nesterov`, (rows, columns); of a weight with
+            fused matrices, the part for one of them.
 
     Returns:
-        The iterations, each with the matrix before and after it.
+        The `NEWTON_SCHULZ_STEPS` iterations, each with the matrix before and after it.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrix / (np.sqrt((matrix * matrix).sum()) + NORM_EPS)
@@ -215,8 +216,8 @@ class MuonStep:
         m: mean of the gradients after the step.
         nesterov: what is orthogonalized, n = μ m' + (1 − μ) g'.
         iterations: Newton-Schulz iterations of each fused matrix.
-        update: orthogonal matrix U.
-        scale: factor of U besides the learning rate.
+        update: approximately orthogonal matrix U; the fused matrices side by side.
+        scale: factor of U besides the learning rate, 0.2 √max(rows, columns).
         new: weight after the step.
     """
 
@@ -260,7 +261,7 @@ def explain_muon(
 
     Args:
         step: state of the weight before the step, and its gradient.
-        index: index of the element.
+        index: index of the element, (row, column).
         quantity: the number: "new", "update", "m" or "clipped".
         num_fused: number of matrices that the weight holds side by side.
 

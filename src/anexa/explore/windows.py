@@ -14,7 +14,7 @@ from anexa.explore.rule import Array, Index
 
 
 def matrix(tensor: Array, lead: Index) -> Array:
-    """Return the matrix of the last two axes; a vector is one row, a scalar 1 x 1.
+    """Return the matrix of the last two axes, as a view; a vector is one row, a scalar 1 x 1.
 
     Args:
         tensor: array with any number of axes.
@@ -93,11 +93,12 @@ def pyramid(numbers: Array, level: int) -> dict[str, Array]:
 
     Args:
         numbers: matrix, not empty.
-        level: blocks have 2ᵏ x 2ᵏ numbers; less at the lower and right edges.
+        level: level k, at least 0: blocks have 2ᵏ x 2ᵏ numbers; less at the lower and right edges.
 
     Returns:
-        `extreme`: the number of the largest magnitude with its sign, of two such the positive one;
-        NaN if the block has one. `rms`: the root mean square.
+        Two arrays, with an element for each block. `extreme`: the number of the largest magnitude,
+        with its sign, and the positive one of two such; NaN if the block has a NaN. `rms`: the root
+        mean square.
     """
     side = 2**level
     starts = [np.arange(0, n, side) for n in numbers.shape]
