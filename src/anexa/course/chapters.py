@@ -1,9 +1,9 @@
 """The chapters of the course: Markdown files of the package, with each student's own numbers.
 
 Two kinds of code blocks have a meaning of their own. A `glass-box` block is a live view: the
-address of a view of the glass box, and below it what to look for. A `yours` block has the numbers
-for computing by hand, which `Chapter.for_student` replaces; those in the file are for students who
-give no name.
+address of a view of the glass box (`anexa explore`), and below it what to look for. A `yours` block
+has the numbers for computing by hand, which `Chapter.for_student` replaces; those in the file are
+for students who give no name.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from anexa.course.exercises import EXERCISES
 from anexa.errors import UsageError
 from anexa.names import shell_word
 
-# Code block: its language, and its content.
+# Code block; group 1 is its language, which may be empty, group 2 its content.
 BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")  # target of a link to another chapter
+LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")  # end of a link to a chapter; group 1: its number
 TEACHERS = "\n## For teachers\n"  # heading of the notes at the end of a chapter
 
 
@@ -32,8 +32,8 @@ class Chapter:
     Attributes:
         number: number of the chapter, from 1.
         path: Markdown file.
-        title: the question that the chapter answers.
-        text: content of the file.
+        title: the question that the chapter answers, from its heading.
+        text: content of the file, in Markdown.
     """
 
     number: int
@@ -80,14 +80,14 @@ class LiveView:
 
 
 def live_view(block: str) -> LiveView:
-    """Parse the content of a `glass-box` block."""
+    """Parse the content of a `glass-box` block: an address, and a caption on the lines after it."""
     address, _, caption = block.partition("\n")
     return LiveView(address.strip(), " ".join(caption.split()))
 
 
 @cache
 def chapters() -> dict[int, Chapter]:
-    """Return all chapters, by number."""
+    """Return all chapters by number, in order; they are read once and shared by all callers."""
     folder = Path(str(importlib.resources.files("anexa.course") / "chapters"))
     found = {}
     for path in sorted(folder.glob("*.md")):

@@ -22,8 +22,8 @@ from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError, UsageError, one_line
 from anexa.names import quoted
 
-SECONDS = 10  # time limit of a check
-MEMORY = 2 << 30  # bytes of address space
+SECONDS = 10  # default time limit of a file
+MEMORY = 2 << 30  # limit of a file's address space in bytes, where the system has such limits
 PACKAGES = Path(__file__).resolve().parents[2]  # the folder in which the package `anexa` is
 
 
@@ -33,10 +33,10 @@ class Report:
 
     Attributes:
         passed: questions that were answered right, up to the first wrong answer.
-        count: number of all questions.
+        count: number of all questions; 0 in `check_folder` for a file that cannot be read.
         failed: question with the first wrong answer; None if the file fails before the first
             question, or all answers are right.
-        problem: sentence about the first wrong answer; empty if all answers are right.
+        problem: clause on the first wrong answer, without a full stop; empty if all are right.
         why: why that matters; may be empty.
     """
 
@@ -59,13 +59,16 @@ def check(
     seconds: int = SECONDS,
     show: Callable[[str], object] | None = None,
 ) -> Report:
-    """Check the solution of a chapter's exercise.
+    """Check the solution of a chapter's exercise, by running it in a process of its own.
+
+    The file runs in the current folder, with all rights of the user. A file that fails, or takes
+    too long, is a wrong answer.
 
     Args:
         chapter: number of the chapter.
         file: Python file with the functions that the exercise asks for.
-        student: name that draws the numbers of the questions.
-        seconds: time limit of the whole file.
+        student: name that draws the numbers of the questions; empty: those without a name.
+        seconds: time limit of the whole file, both as wall-clock and as processor time.
         show: function that shows what the file prints, its first and last lines; None: it is not
             shown.
 
@@ -73,8 +76,9 @@ def check(
         The questions that are answered right, and what is wrong with the next answer.
 
     Raises:
-        UsageError: if there is no such chapter, or the name of the student is too long.
-        AnexaError: if the file cannot be read.
+        UsageError: if there is no such chapter, or the name of the student is too long or not
+            printable.
+        AnexaError: if there is no such file.
     """
     _check_chapter(chapter)
     check_student(student)
@@ -99,9 +103,10 @@ def check(
 def check_folder(
     chapter: int, folder: Path, student: str | None = None, seconds: int = SECONDS
 ) -> Iterator[tuple[str, Report]]:
-    """Check the solutions of a class: all Python files in a folder, one on each core at a time.
+    """Check the solutions of a class: all Python files in a folder, in parallel on all cores.
 
-    A file that cannot be read is wrong, and the others are still checked.
+    A file that cannot be read is wrong, and the others are still checked. Nothing is run or raised
+    before the first iteration.
 
     Args:
         chapter: number of the chapter.
@@ -114,7 +119,8 @@ def check_folder(
         The name of each file, without `.py`, and its report; in alphabetical order.
 
     Raises:
-        UsageError: if there is no such chapter, or the name of a student is too long.
+        UsageError: if there is no such chapter, or the name of a student is too long or not
+            printable.
         AnexaError: if the folder has no Python files.
     """
     _check_chapter(chapter)

@@ -20,7 +20,7 @@ class Mistake:
         reason: sentences about the mistake and why it matters.
         result: result that the mistake leads to; ignored if `raises` is set.
         raises: name of the exception that the mistake leads to; None if it leads to a result.
-        message: part of the message of that exception.
+        message: part of the message of that exception; empty: any message.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class Question:
         arguments: arguments of the call; JSON values.
         expected: right result; a JSON value.
         why: why a difference matters, for results that are no typical mistake.
-        tolerance: largest allowed difference of a number, relative to numbers above 1.
+        tolerance: largest allowed difference of a number, relative to an expected number above 1.
         mistakes: typical mistakes; the first one with the same outcome gives the reason.
         label: how the question is shown; empty: as the call.
         also_right: other right results, such as that of another order of rounding; JSON values.
@@ -73,7 +73,13 @@ class Question:
         return first_difference(result, self.expected, self.tolerance, reveals=reveals)
 
     def reason(self, result: Any = None, raises: str | None = None, message: str = "") -> str:
-        """Return why a wrong outcome matters: a result, or an exception with its message."""
+        """Return sentences on why a wrong outcome matters.
+
+        Args:
+            result: wrong result; ignored if `raises` is set.
+            raises: name of the exception that the call has raised; None if it has a result.
+            message: message of that exception.
+        """
         for mistake in self.mistakes:
             if mistake.raises != raises or mistake.message not in message:
                 continue
@@ -85,7 +91,15 @@ class Question:
 
 
 def advice(raises: str | None, message: str) -> str:
-    """Return how to mend an exception that has the same cause in every exercise; may be empty."""
+    """Return how to mend an exception that has the same cause in every exercise.
+
+    Args:
+        raises: name of the exception; None if there is none.
+        message: its message.
+
+    Returns:
+        A sentence; "" for all other exceptions.
+    """
     if raises in ("NameError", "UnboundLocalError"):
         return (
             "The file runs alone, and does not know what you have typed elsewhere: define this "
@@ -103,7 +117,9 @@ Its arguments are the names that the file defines, `Question.call` and `Question
 
 
 def ask(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Call a function of the reader's file, and return its result; of `BY_HAND`, return the value.
+    """Call a function of the reader's file, and return its result; for `BY_HAND`, return its value.
+
+    Exceptions of the function are not caught.
 
     Raises:
         MissingName: if the file does not define the name.
@@ -124,10 +140,13 @@ class MissingName(Exception):
 class Exercise:
     """Exercise of a chapter, whose numbers are drawn for each student.
 
+    The chapter and the name of the student, in any case, seed the random generator; the name may be
+    empty.
+
     Attributes:
-        by_hand: function that draws numbers to compute with, as a text, and the question for
-            `BY_HAND`.
-        draw: function that draws the other questions.
+        by_hand: function of the generator that returns a pair: a text with the numbers to compute
+            with, and the question for `BY_HAND`.
+        draw: function of the generator, called after `by_hand`, that returns the other questions.
         ask: function that puts a question to the reader's file.
     """
 
@@ -150,7 +169,7 @@ def _rng(chapter: int, student: str) -> Random:
 
 
 def check_student(student: str, subject: str = "--student") -> None:
-    """Check that a name is short enough to be shown.
+    """Check that a name is short and printable; it may be empty.
 
     Args:
         student: the name.
@@ -176,7 +195,7 @@ def first_difference(
     Args:
         found: result; a JSON value.
         expected: right result; a JSON value.
-        tolerance: largest allowed difference of a number, relative to numbers above 1.
+        tolerance: largest allowed difference of a number, relative to an expected number above 1.
         subject: what `found` is, such as "number 3 of the list".
         reveals: whether the clause may say what the right result is.
 

@@ -14,19 +14,24 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
+# Optimizer of `microgpt.py`, but for its learning rate.
 ADAM = OptimizerConfig(microgpt.BETA1, microgpt.BETA2, microgpt.EPSILON)
 
 
 def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterator[float]:
-    """Train a model as `microgpt.train` does, and yield the loss of each step.
+    """Train a model as `microgpt.train` does, and yield the loss of each step in nats per token.
 
+    A step is made when its loss is asked for; the loss is that before the weights change.
     Between two steps the weights may be changed: the next step starts from them. Losses and weights
     equal those of `microgpt.train` but for the last digits.
 
     Args:
-        model: model to train; its numbers are changed after each step.
+        model: model to train; its weights are changed in place.
         docs: one document for each step, again from the first after the last.
         steps: number of steps, over which the learning rate falls.
+
+    Raises:
+        ValueError: if a document has a letter that the model does not know.
     """
     engine = open_model(model)
     for step in range(steps):
@@ -38,7 +43,7 @@ def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterat
 
 
 def open_model(model: microgpt.Model) -> NumpyEngine:
-    """Open an engine with the weights of a model, in the precision of Python's numbers."""
+    """Open an engine with a copy of the weights of a model, in float64, as Python's numbers."""
     weights: Weights = {}
     for name, matrix in model.weights.items():
         numbers = array("d", [value.data for row in matrix for value in row])
@@ -57,13 +62,19 @@ def open_model(model: microgpt.Model) -> NumpyEngine:
 
 
 def batch_of(model: microgpt.Model, doc: str) -> Batch:
-    """Return the batch that has a document alone, between two tokens `bos`."""
+    """Return the batch that has a document alone, between two tokens `bos`.
+
+    A document that is too long for the context is cut.
+
+    Raises:
+        ValueError: if the document has a letter that the model does not know.
+    """
     tokens = [model.bos, *map(model.chars.index, doc), model.bos]
     return Batch.from_sequences([tokens[: microgpt.BLOCK_SIZE + 1]])
 
 
 def copy_weights(model: microgpt.Model, engine: NumpyEngine) -> None:
-    """Set the weights of an engine to those of a model."""
+    """Set the weights of an engine, in place, to those of a model of the same sizes."""
     for name, matrix in model.weights.items():
         engine.arrays[_engine_name(name)][:] = [[value.data for value in row] for row in matrix]
 
@@ -82,7 +93,7 @@ def _engine_name(name: str) -> str:
 
 
 def fast_loss(model: microgpt.Model, doc: str) -> float:
-    """Return the loss of a document, as `microgpt.train` computes it before a step."""
+    """Return the loss of a document in nats per token, as `microgpt.train` computes it."""
     return open_model(model).loss(batch_of(model, doc))
 
 
@@ -98,7 +109,7 @@ def fast_shares(
     """Train a model as `fast_train` does, and split the change of a text's loss among documents.
 
     Args:
-        model: model to train.
+        model: model to train; its weights are changed in place.
         docs: one document for each step, all different, again from the first after the last.
         steps: number of steps.
         text: text whose loss is followed.

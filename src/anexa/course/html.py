@@ -17,14 +17,16 @@ _PROMPT = re.compile(r"^(&gt;&gt;&gt; |\.\.\. ?)(.*)$", re.MULTILINE)
 
 
 def to_html(chapter: Chapter, student: str) -> str:
-    """Convert a chapter to HTML; the notes for teachers are a part that opens.
+    """Convert a chapter to the HTML of its content, without a page around it.
+
+    The notes for teachers are folded. A live view is an `aside` with its address in `data-address`.
 
     Args:
         chapter: chapter to convert.
-        student: name that draws the numbers for computing by hand.
+        student: name that draws the numbers for computing by hand; empty: those in the file.
 
     Raises:
-        UsageError: if the name is too long.
+        UsageError: if the name is too long or not printable.
     """
     markdown = _markdown().enable("table")
     markdown.add_render_rule("fence", _render_block)

@@ -24,13 +24,13 @@ def to_notebook(chapter: Chapter, student: str) -> str:
 
     Args:
         chapter: chapter to convert.
-        student: name that draws the numbers for computing by hand.
+        student: name that draws the numbers for computing by hand; empty: those in the file.
 
     Returns:
         JSON in version 4.4 of the format of notebooks.
 
     Raises:
-        UsageError: if the name is too long.
+        UsageError: if the name is too long or not printable.
     """
     text, cells, end = to_terminal(chapter, student).partition(TEACHERS)[0], [], 0
     for block in BLOCK.finditer(text):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import IO
 
-FIRST, LAST = 100, 10  # lines that are shown
+FIRST, LAST = 100, 10  # lines that are shown from the beginning and from the end
 WIDTH = 100  # bytes of a line, on average: lines that are longer count as several
 _CHUNK = 1 << 16  # bytes that are read at once
 
@@ -16,8 +16,8 @@ class Excerpt:
     """The first and the last lines of a text that may be endless.
 
     Args:
-        show: function that shows a part of the text, called as the first lines arrive and at the
-            end.
+        show: function that shows a part of the text: called in `add` for the first lines, and in
+            `close` for the last ones.
     """
 
     def __init__(self, show: Callable[[str], object]) -> None:
@@ -29,7 +29,7 @@ class Excerpt:
         self._last_lines = self._last_bytes = 0  # counts of all the text after the first lines
 
     def add(self, chunk: bytes) -> None:
-        """Add the next bytes of the text."""
+        """Add the next bytes of the text, which is UTF-8, and show its first lines."""
         if not self._last_bytes:
             end = self._end_of_first_lines(chunk)
             if end:
@@ -76,7 +76,7 @@ class Excerpt:
 
 
 def read_all(stream: IO[bytes], excerpt: Excerpt) -> None:
-    """Read a stream to its end into an excerpt, without keeping the rest."""
+    """Add all bytes of a stream to an excerpt, which stays open; close the stream at its end."""
     with stream:
         while chunk := os.read(stream.fileno(), _CHUNK):
             excerpt.add(chunk)

@@ -1,7 +1,12 @@
 """Program that runs a reader's file in a process of its own: `python -m anexa.course.solution`.
 
-It reads a JSON object from standard input, and writes a line of JSON for each answer. What the
-file prints goes to standard error. The limits protect against mistakes, not against malice.
+It reads a JSON object from standard input: "chapter", "file", "folder" to run in, "questions", each
+the name of a function and its arguments, and the limits, "seconds" and "bytes" of memory. It writes
+a JSON object on each line of standard output: "loaded" once the file has run, then an "answer" to
+each question. An exception ends it with "raises", its "message" and its "line", which may be None.
+
+What the file prints goes to standard error. The limits protect against mistakes, not against
+malice.
 """
 
 from __future__ import annotations
@@ -16,11 +21,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-MAX_ANSWER = 1_000_000  # characters of one answer
+MAX_ANSWER = 1_000_000  # maximum length of one answer in JSON, in characters
 
 
 def main() -> None:
-    """Run the file, and answer each question until an exception ends it."""
+    """Run the file, and answer each question until an exception ends it.
+
+    This changes the whole process: its working folder, its standard streams, and its limits.
+    """
     order = json.loads(sys.stdin.buffer.read())
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
@@ -77,8 +85,10 @@ def _line(error: BaseException, file: str) -> int | None:
 def plain(value: Any) -> Any:
     """Convert an answer to JSON values: tuples, bytes and arrays of NumPy become lists.
 
+    Keys of a dict become strings.
+
     Raises:
-        TypeError: if the value is no number, text, list or dict of such.
+        TypeError: if the value, or a part of it, has no such form, such as a set.
     """
     if hasattr(value, "tolist"):  # an array or a number of NumPy
         value = value.tolist()

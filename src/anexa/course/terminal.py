@@ -6,18 +6,19 @@ import re
 
 from anexa.course.chapters import BLOCK, Chapter, live_view
 
-TO_CHAPTER = re.compile(r"\[([^\]]*)\]\(\d\d-[\w-]+\.md\)")  # a link to another chapter
+# Link to another chapter; group 1 is its text.
+TO_CHAPTER = re.compile(r"\[([^\]]*)\]\(\d\d-[\w-]+\.md\)")
 
 
 def to_terminal(chapter: Chapter, student: str) -> str:
-    """Return a chapter as Markdown, with its live views as quotations.
+    """Return a chapter as Markdown, with its live views as quotations, and no links to others.
 
     Args:
         chapter: chapter to convert.
-        student: name that draws the numbers for computing by hand.
+        student: name that draws the numbers for computing by hand; empty: those in the file.
 
     Raises:
-        UsageError: if the name is too long.
+        UsageError: if the name is too long or not printable.
     """
 
     def convert(kind: str, content: str) -> str:

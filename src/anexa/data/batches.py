@@ -15,7 +15,7 @@ import numpy as np
 
 from anexa.data.tokens import Array
 
-TokenSequence = Sequence[int]
+TokenSequence = Sequence[int]  # token ids, or labels
 
 MAX_SHUFFLED_LIST = 2**21  # longest permutation that is drawn as a Python list; else by NumPy
 
@@ -78,7 +78,10 @@ class Dataset(Protocol):
 
 
 class TextDataset:
-    """Base of datasets of plain text: every token but the first is predicted."""
+    """Base of datasets of plain text: every token but the first is predicted.
+
+    Its `claim` holds for a validation dataset that is split off a text; `described` changes it.
+    """
 
     notes: tuple[str, ...] = ()
     claim = "the validation text is not part of the training text"
@@ -88,7 +91,7 @@ Described = TypeVar("Described", bound=TextDataset)
 
 
 def shuffled(n: int, seed: int | str) -> Array:
-    """Return a random permutation of 0, 1, …, n − 1, shape (n,)."""
+    """Return a random permutation of 0, 1, …, n − 1, shape (n,), in the smallest unsigned type."""
     rng = random.Random(seed)
     if n > MAX_SHUFFLED_LIST:
         order = np.arange(n, dtype=np.min_scalar_type(n))
@@ -129,6 +132,6 @@ def unmasked(tokens: Array) -> LabeledSequence:
 
 
 def evenly_spaced(count: int, size: int) -> list[int]:
-    """Return at most `size` evenly spaced indices below `count`."""
+    """Return min(`count`, `size`) evenly spaced indices below `count`, in ascending order."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

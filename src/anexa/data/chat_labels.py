@@ -28,8 +28,8 @@ class LabeledText:
 
     Attributes:
         text: the conversation as rendered by the chat template.
-        spans: the answers that are trained on, as offsets in `text`, in characters: that of the
-            answer's first character, and that after the token that ends its turn.
+        spans: start and end of each answer that is trained on, as offsets in `text`, in characters:
+            from the first character of the answer to the end of the token that ends its turn.
     """
 
     text: str
@@ -74,7 +74,8 @@ class ChatRenderer:
 
         Returns:
             The conversation as one text, or as several if the template changes an answer when more
-            turns follow. Each answer is in a span of exactly one text.
+            turns follow. Each answer that is trained on is in a span of exactly one text; without
+            such an answer there is no text.
 
         Raises:
             BadRowError: if the template refuses the messages or leaves out an answer or its

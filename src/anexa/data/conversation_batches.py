@@ -56,11 +56,16 @@ class ConversationDataset:
 
     @property
     def per_epoch(self) -> int:
-        """Number of full sequences that together have the tokens of all sequences of an epoch."""
+        """Number of full sequences, at least 1, that would have the tokens of an epoch."""
         return max(1, int((self._sizes - 1).sum()) // self._length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return sequences of similar lengths, with about as many tokens as `size` full ones."""
+        """Return the sequences of a training step, which have similar lengths.
+
+        Args:
+            step: number of the step, from 0.
+            size: number of full sequences; the result has about as many tokens.
+        """
         epoch, index = divmod(step, max(1, self.per_epoch // size))
         return [self._sequence(number) for number in self._plan(epoch, size)[index]]
 
@@ -117,7 +122,11 @@ class ConversationDataset:
 
 
 def padding_share(batches: Iterator[list[LabeledSequence]]) -> float:
-    """Return the fraction of the tokens of batches that is padding."""
+    """Return the fraction of the input tokens of batches that is padding, from 0 to 1.
+
+    Args:
+        batches: batches, which are padded to their longest sequence; at least one.
+    """
     filled = total = 0
     for batch in batches:
         lengths = [len(sequence.ids) - 1 for sequence in batch]

@@ -16,7 +16,8 @@ from anexa.errors import AnexaError
 from anexa.model.chat_format import Message
 from anexa.names import counted
 
-MAX_QUESTION = 100  # characters of a question that a sample during training answers
+# Maximum length, in characters, of the question that a sample during training answers.
+MAX_QUESTION = 100
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Conversations:
         """Read the file and yield its conversations, in order.
 
         Raises:
-            AnexaError: at the end, if the file has changed since it was scanned.
+            AnexaError: if the file has changed since it was scanned: at a row that has become bad,
+                or else at the end.
         """
         digest = hashlib.sha256()
         for conversation in _read(self.source, self.format, BadRows(self.name, self.skip_bad)):
@@ -119,7 +121,11 @@ class Conversations:
             )
 
     def texts(self) -> Iterator[str]:
-        """Yield the text of each conversation: its contents and thoughts, a line each."""
+        """Yield the text of each conversation: its contents and thoughts, joined by line breaks.
+
+        Raises:
+            AnexaError: if the file has changed since it was scanned.
+        """
         for conversation in self:
             yield "\n".join(chain.from_iterable(map(texts_of, conversation.messages)))
 

@@ -1,4 +1,8 @@
-"""The exercises of the course, by the number of their chapter."""
+"""The exercises of the course, by the number of their chapter.
+
+A module for each exercise draws its questions, and computes the right results and those of typical
+mistakes. Its functions are the attributes of its `Exercise`.
+"""
 
 from __future__ import annotations
 

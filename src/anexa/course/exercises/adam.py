@@ -13,8 +13,9 @@ import microgpt
 from anexa.course import first_names
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
-STEPS = 12  # of a training
-SQUARES = [(5, 1), (10, 2), (1, 11), (5, 13)]  # a² + 2 b² is three times a square
+STEPS = 12  # optimizer steps of a training
+# Pairs of gradients by hand, a and b, such that (a² + 2 b²) / 3 is a square.
+SQUARES = [(5, 1), (10, 2), (1, 11), (5, 13)]
 
 _WHY = (
     "Every weight of the model has a life like this one. If a number agrees in ten digits or more, "
@@ -42,9 +43,11 @@ _REASONS = {
     "constant": "The rate becomes smaller with each step.",
     "ahead": "The rate is one step ahead: step 1 has the full rate, as steps are counted from 1.",
 }
-ROUNDED = ("order", "fraction", "fraction_m", "difference")  # shown by every life that is drawn
+# Other orders of rounding, in `_REASONS`: each changes a number of every life that is drawn.
+ROUNDED = ("order", "fraction", "fraction_m", "difference")
 _REASONS |= dict.fromkeys(ROUNDED, _ROUNDED)
-SQUARED = ("product", "in_turn")  # g * g in place of g**2, which may be rounded otherwise: as right
+# Other ways to square the gradient, which may be rounded otherwise and are right, too.
+SQUARED = ("product", "in_turn")
 _LOST = "m and v begin at 0 here, but the checkpoint has them: the weight has lost its memory."
 _RESTART = "The steps before the checkpoint count: the first one after it is step done + 1."
 _TOO_FEW = "There may be fewer gradients than steps: make a step for each gradient that is given."
@@ -52,7 +55,7 @@ _FROM_0 = "Steps are counted from 1: after 0 steps the correction is 1 − 1, an
 
 
 class State(NamedTuple):
-    """A weight, with Adam's means of its gradients and of their squares."""
+    """A weight `w`, with Adam's moving means of its gradients, `m`, and of their squares, `v`."""
 
     w: float
     m: float = 0.0

@@ -9,9 +9,10 @@ from typing import Any
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 from anexa.course.exercises.cross_entropy import softmax
 
-Matrix = list[list[float]]
+Matrix = list[list[float]]  # rows: a vector for each token
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+# Question.why of all questions.
 WHY = (
     "An output is the mean of the values of the tokens so far, weighted by the softmax of the "
     "scores: if one weight is wrong, a token listens to the wrong one."

@@ -14,7 +14,8 @@ from anexa.course import first_names
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
 SYMBOLS = 27  # the letters, and the dot at both ends of a name
-TOLERANCE = 1e-9
+TOLERANCE = 1e-9  # Question.tolerance
+# Question.why of the losses.
 WHY = (
     "A loss is compared with other losses: if it is off in the ninth digit, something else has "
     "been counted, or averaged in another way."
@@ -32,7 +33,7 @@ def bigram_loss(
     by_name: bool = False,
     dots_per_name: int = 1,
 ) -> float:
-    """Return the mean of −ln p(next symbol | symbol) over the symbols of names.
+    """Return the mean of −ln p(next symbol | symbol) over the pairs of symbols in the test names.
 
     p(b | a) = (n(ab) + 1) / (n(a) + 27), where n counts in the training names. Fractions are exact,
     and `math.fsum` rounds once.
@@ -45,8 +46,12 @@ def bigram_loss(
         test_dots: the same for the test names.
         added: number that is added to each count, the 1 in the equation.
         symbols: number of symbols that may follow, the 27 in the equation.
-        by_name: whether the mean is taken in each name first.
+        by_name: whether the result is the mean of the means of the names.
         dots_per_name: dots of a training name that count as followed by a letter.
+
+    Raises:
+        ValueError: if `added` is 0, and a pair of the test names is not in the training names.
+        ZeroDivisionError: if `added` is 0, and the first symbol of a pair is not in them.
     """
     pairs = Counter(pair for name in train for pair in pairwise(_dotted(name, dots)))
     totals: Counter[str] = Counter()

@@ -11,12 +11,12 @@ import microgpt
 from anexa.course.exercise import BY_HAND, Exercise, MissingName, Mistake, Question, ask
 from microgpt import Value
 
-VALUE, SLOPE = "tanh(x)", "the gradient of x"
-CHAIN = "gradients of tanh(tanh(a * b) + a)"
-TOLERANCE = 1e-12
-SLOPE_TOLERANCE = 1e-5  # of central differences with a step from 1e-3 to 1e-7
+VALUE, SLOPE = "tanh(x)", "the gradient of x"  # keys of the answer to a question for `tanh`
+CHAIN = "gradients of tanh(tanh(a * b) + a)"  # Question.call that uses the reader's `tanh` twice
+TOLERANCE = 1e-12  # Question.tolerance of questions for `tanh`
+SLOPE_TOLERANCE = 1e-5  # of `slope`: of central differences with a step from 1e-3 to 1e-7
 
-# Functions that `slope` is asked about: the function, and its derivative.
+# Functions that `slope` is asked about, by the code that is shown: function, and its derivative.
 FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "lambda x: x**2": (lambda x: x**2, lambda x: 2 * x),
     "lambda x: math.exp(3 * x)": (
@@ -30,6 +30,10 @@ FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] 
 
 def ask_values(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
     """Return the answer of the reader's file: `tanh` is given `Value`s, and `slope` a function.
+
+    For `tanh` it is a dict of `VALUE` and `SLOPE`, or of `VALUE` alone, a text with the type of a
+    result that is no `Value`. For `CHAIN` it is a list: the gradients of a and b. A gradient is
+    None if the backward pass has not reached the number.
 
     Raises:
         MissingName: if the file does not define a name that the question needs.

@@ -9,8 +9,9 @@ from random import Random
 
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
-TOLERANCE = 1e-12
-DIGITS = 60
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+DIGITS = 60  # decimal digits of the exact computation
+# Question.why, here and below.
 WHY_SOFTMAX = (
     "Softmax is e to the power of each logit, divided by the sum of these powers: only then are "
     "the results probabilities that add up to 1."
@@ -30,7 +31,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def cross_entropy(logits: Sequence[float], target: int) -> float:
-    """Return log(sum_j exp(z_j)) − z_target, computed with 60 digits."""
+    """Return the loss in nats, log(sum_j exp(z_j)) − z_target, computed with 60 digits."""
     with localcontext() as context:
         context.prec = DIGITS
         total = sum((Decimal(logit).exp() for logit in logits), Decimal())

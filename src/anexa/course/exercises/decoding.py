@@ -11,10 +11,11 @@ from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 from anexa.course.exercises.cross_entropy import softmax
 
 Vector = list[float]
-Matrix = list[Vector]
+Matrix = list[Vector]  # rows: a vector for each token
 Piece = tuple[int, Matrix, Matrix, Matrix]  # number of the text, queries, keys, values
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+# Question.why, here and below.
 WHY = (
     "Divide the logits by the temperature, take softmax, keep the top_k likeliest, then the fewest "
     "likeliest that reach top_p of the rest, each time with a sum of 1 again. A token too many may "
@@ -28,6 +29,8 @@ WHY_CACHE = (
 
 def ask_decoding(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
     """Return the answer of the reader's file; `attend` is called for one piece after another.
+
+    Its first argument is then a dict that is the cache of the piece's text, empty at first.
 
     Raises:
         MissingName: if the file does not define a name that the question needs.
@@ -45,7 +48,14 @@ def ask_decoding(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) 
 def sampled(
     logits: Vector, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
 ) -> Vector:
-    """Return the probability of each token, by the sampler of `anexa.generation`."""
+    """Return the probability of each token, by the sampler of `anexa.generation`.
+
+    Args:
+        logits: logits of the tokens.
+        temperature: number that the logits are divided by; 0: the likeliest token has 1.
+        top_k: number of tokens to keep; None: all.
+        top_p: sum of the probabilities to keep.
+    """
     import numpy as np
 
     from anexa.generation.sampling import probabilities

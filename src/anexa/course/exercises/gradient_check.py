@@ -12,11 +12,12 @@ from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 from anexa.course.exercises.cross_entropy import softmax
 
 Vector = list[float]
-Forward = Callable[[Vector], Vector]
-Backward = Callable[[Vector, Vector], Vector]
+Forward = Callable[[Vector], Vector]  # output of an operation from its input x
+Backward = Callable[[Vector, Vector], Vector]  # gradient of x from x and the output's gradient g
 
-TOLERANCE = 1e-5
-STEP = 1e-5
+TOLERANCE = 1e-5  # Question.tolerance of `error`
+STEP = 1e-5  # by which x is moved in the results of typical mistakes
+# Weights of the operation "linear", which computes MATRIX @ x.
 MATRIX = [
     [0.9, -1.3, 0.4, 0.7],
     [-0.8, 0.5, 1.1, -0.6],

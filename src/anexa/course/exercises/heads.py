@@ -12,8 +12,8 @@ from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 from anexa.course.fast_training import batch_of, copy_weights, fast_train, open_model
 from anexa.engines.numpy import NumpyEngine
 
-TOLERANCE = 1e-9
-WIDTH = microgpt.N_EMBD // microgpt.N_HEAD  # of a head
+TOLERANCE = 1e-9  # Question.tolerance of most questions
+WIDTH = microgpt.N_EMBD // microgpt.N_HEAD  # numbers of a head's output
 TRAINING = 300  # steps of the models whose heads are switched off
 RETRAINING = 12  # steps of a training without a head
 # Consonants and vowels of a language whose words are a syllable said twice, and a seed.
@@ -106,7 +106,7 @@ def _model(letters: str, numbers: Sequence[float]) -> microgpt.Model:
 
 
 def words_of(consonants: str, vowels: str) -> list[str]:
-    """Return the words of a language: each syllable said twice."""
+    """Return the words of a language: each consonant with each vowel, twice, such as "kaka"."""
     return [2 * (consonant + vowel) for consonant in consonants for vowel in vowels]
 
 

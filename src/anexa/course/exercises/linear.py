@@ -7,9 +7,10 @@ from random import Random
 
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
-Matrix = list[list[float]]
+Matrix = list[list[float]]  # rows
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+# Question.why and Mistake.reason, here and below.
 ROWS = "A row of the weights belongs to an output: output i is the dot product of x and row i."
 WHY_GRADIENT = (
     "Element j of row i is the sum over all tokens t of errors[t][i] · xs[t][j]. A weight that "

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from anexa.model.model import Model
 
 Vector = list[float]
-Matrix = list[Vector]
+Matrix = list[Vector]  # rows
 
 TOLERANCE = 1e-6  # numbers of 4 bytes will do, as other programs have them
-CONTEXT = 16
-EPS = 1e-5
-FILE = "model.safetensors"
+CONTEXT = 16  # context length of the models, in tokens
+EPS = 1e-5  # `Spec.eps` of most models
+FILE = "model.safetensors"  # name of the file with the weights
 
 _WHY_PLACE = (
     "Before the numbers stand 8 bytes, which say how long the header is, and the header. The "
@@ -96,7 +96,7 @@ class Spec(NamedTuple):
         width: width of the residual stream.
         heads: number of heads.
         layers: number of layers.
-        eps: number that is added in the norms.
+        eps: number that RMSNorm adds to the mean square.
         seed: random seed of the weights.
     """
 
@@ -125,7 +125,10 @@ def _model(spec: Spec) -> Model:
 
 @cache
 def folder_files(spec: Spec) -> dict[str, bytes]:
-    """Return the content of each file of a model's folder, by name."""
+    """Return the content of each file of a model's folder, by name.
+
+    The header of the safetensors file does not have its entries in the order of the offsets.
+    """
     from anexa.model.folder import create_folder
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -8,11 +8,12 @@ from random import Random
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
 Vector = list[float]
-Matrix = list[list[float]]
+Matrix = list[list[float]]  # rows
 
-TOLERANCE = 1e-11
-EPS = 1e-5
-ROUND = [[1, 1, 7, 7], [1, 5, 5, 7], [1, 3, 3, 9], [2, 4, 4, 8]]  # whose mean square is 25
+TOLERANCE = 1e-11  # Question.tolerance of most questions
+EPS = 1e-5  # added to the mean square, but not by hand
+# Magnitudes of vectors by hand, whose mean square is 25.
+ROUND = [[1, 1, 7, 7], [1, 5, 5, 7], [1, 3, 3, 9], [2, 4, 4, 8]]
 
 _WHY = "Divide each number by the root of the mean of the squares, with 1e-5 added to the mean."
 _WHY_GRADIENT = (

@@ -10,10 +10,11 @@ from typing import Any
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 
 Vector = list[float]
-Turn = Callable[[Vector, int, float], Vector]
+Turn = Callable[[Vector, int, float], Vector]  # function with the arguments and result of `turn`
 
-TOLERANCE = 1e-12
-ANNA = [10, 0, 5, 5, 0]  # tokens of the small model
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+ANNA = [10, 0, 5, 5, 0]  # token ids that the small Llama reads
+# Question.why, here and below.
 WHY = (
     "The pair of numbers i and i + half is turned by the angle position · frequency i. In a model "
     "with other angles, nothing that training has learned about distances would be true."
@@ -34,14 +35,23 @@ WHY_MODEL = (
 
 
 def frequencies(size: int, base: float) -> Vector:
-    """Compute the frequencies of the `size` / 2 pairs of a vector, in radians per position."""
+    """Return base^(−2i / size) for i below size / 2: the radians per position of each pair."""
     from anexa.model.rotary import rotary_frequencies
 
     return list(rotary_frequencies(size, base))
 
 
 def turn(x: Vector, position: int, base: float) -> Vector:
-    """Rotate pair i of a vector by position · frequency i, by the engine `lists`."""
+    """Rotate pair i of a vector by position · frequency i radians, by the engine `lists`.
+
+    Args:
+        x: vector of an even length n; numbers i and i + n / 2 are pair i.
+        position: position of the token, from 0.
+        base: base of the frequencies, as in `frequencies`.
+
+    Returns:
+        A new vector.
+    """
     from anexa.engines.operations.lists import Rotary
 
     found = Rotary().forward([x], len(x), position, tuple(frequencies(len(x), base)))
@@ -76,8 +86,9 @@ def score_differences(turn: Turn, q: Vector, k: Vector, base: float) -> Vector:
     """Compute how much a score changes if query and key move on together.
 
     Returns:
-        Differences from the score at the positions 3 and 1, of those at 13 and 11, and at 103 and
-        101; then the difference of the scores of `q` with itself at 5 and 5, and at 0 and 0.
+        Three numbers. With s(m, n), the dot product of `q` at position m and `k` at n, they are
+        s(13, 11) − s(3, 1) and s(103, 101) − s(3, 1). The third one is the score of `q` with itself
+        at position 5 minus that at position 0. All are 0 if `turn` is right.
     """
 
     def score(other: Vector, m: int, n: int) -> float:

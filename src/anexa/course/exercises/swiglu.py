@@ -10,11 +10,12 @@ from typing import Any
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 
 Vector = list[float]
-Forward = Callable[[Vector, Vector], Vector]
-Backward = Callable[[Vector, Vector, Vector], Sequence[Vector]]
+Forward = Callable[[Vector, Vector], Vector]  # function like `forward`
+Backward = Callable[[Vector, Vector, Vector], Sequence[Vector]]  # function like `backward`
 
-TOLERANCE = 1e-12
-ANNA = [10, 0, 5, 5, 0, 10]  # tokens of the small model
+TOLERANCE = 1e-12  # Question.tolerance of most questions
+ANNA = [10, 0, 5, 5, 0, 10]  # token ids that the small Llama is trained on
+# Question.why, here and below.
 WHY = "Each number is a · σ(a) · b: the gate a decides how much of b comes through."
 WHY_GRADIENT = (
     "The gradient of a is g · b times the slope of a · σ(a), which has the two terms σ(a) and "
@@ -78,7 +79,8 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
     """Compute a Llama of two layers on the tape of `lists`, with SwiGLU as two functions.
 
     Returns:
-        The loss, and the gradients of the weights before SwiGLU, from the last layer to the first.
+        The number "loss", in nats per token, and for each weight before SwiGLU "the gradient of
+        NAME", a matrix, from the last layer to the first.
     """
     from anexa.engines.lists import ListsTape
     from anexa.engines.nested import nest
@@ -161,7 +163,7 @@ _WRONG_UP: list[tuple[str, Callable[[float, float], float]]] = [
 
 
 def wrong_gradients(a: Vector, b: Vector, g: Vector) -> list[tuple[str, Any]]:
-    """Return typical wrong gradients of a and b, each after a sentence about the mistake."""
+    """Return pairs of a sentence about a typical mistake, and the wrong gradients [da, db]."""
     da, db = backward(a, b, g)
     rows = [(ai, bi, gi, sigma(ai)) for ai, bi, gi in zip(a, b, g)]
     no_g = [list(one) for one in backward(a, b, [1.0] * len(g))]

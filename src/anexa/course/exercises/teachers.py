@@ -17,9 +17,9 @@ from anexa.course.fast_training import ADAM, batch_of, fast_loss, fast_train, op
 from anexa.explore.shares import ShareAccount, read_snapshot
 from anexa.training.history import StepRecord
 
-TOLERANCE = 1e-9
-NAMES = 6  # of a training
-ROUNDS = 2
+TOLERANCE = 1e-9  # Question.tolerance of most questions
+NAMES = 6  # names that a model is trained on
+ROUNDS = 2  # times that a training reads each name
 
 _WHY_BY_HAND = (
     "Keep a pot for each name. In each step all pots are halved, then half of the gradient goes "
@@ -130,7 +130,16 @@ def _new_model(docs: Sequence[str], seed: int, text: str) -> microgpt.Model:
 
 @cache
 def train(docs: tuple[str, ...], seed: int, text: str) -> Run:
-    """Train a new model on names, and let the glass box split the changes of the text's loss."""
+    """Train a new model on names, and let the glass box split the changes of the text's loss.
+
+    Args:
+        docs: names, each read `ROUNDS` times, one in each step.
+        seed: random seed of the initial weights.
+        text: text whose loss is followed; it is not trained on.
+
+    Returns:
+        The record; calls with the same arguments share it.
+    """
     model = _new_model(docs, seed, text)
     engine, batch = open_model(model), batch_of(model, text)
     account = ShareAccount(ADAM, engine, batch)

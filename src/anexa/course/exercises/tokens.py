@@ -12,8 +12,9 @@ from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question
 
 Merges = list[list[int]]  # pairs of tokens, in order; pair i becomes token 256 + i
 
-ALPHABET = 0x4E00  # a character of its own for each byte, as the library merges characters
-WORDS = ["Zoë 🙂", "naïve 🐧", "Señor 🎈", "Åse 🚲", "crème 🍓"]
+ALPHABET = 0x4E00  # code point for byte 0: the library merges characters, so each byte gets one
+WORDS = ["Zoë 🙂", "naïve 🐧", "Señor 🎈", "Åse 🚲", "crème 🍓"]  # characters of 2 and 4 bytes
+# Question.why and Mistake.reason, here and below.
 BYTES = "A letter outside plain English is several bytes in UTF-8, and each byte is one token."
 ORDER = (
     "Merges are applied in the order of the list: the first pair of the list is merged wherever it "
@@ -29,7 +30,7 @@ ROUND_TRIP = (
 
 
 def bpe_library(merges: Merges) -> Callable[[str], list[int]]:
-    """Return the exact encoder for merges: byte pair encoding by the library `tokenizers`."""
+    """Return a function that encodes a text by merges: by the BPE of the library `tokenizers`."""
     from tokenizers.models import BPE
 
     spelled = {token: chr(ALPHABET + token) for token in range(256)}
@@ -46,7 +47,11 @@ def bpe_library(merges: Merges) -> Callable[[str], list[int]]:
 
 
 def learn_merges(text: str, count: int) -> Merges:
-    """Learn `count` merges of byte pair encoding from a text, each of the most frequent pair."""
+    """Learn `count` merges of byte pair encoding from a text, each of the most frequent pair.
+
+    Raises:
+        ValueError: if the text is too short for so many merges.
+    """
     tokens, merges = list(text.encode()), []
     spelled = [bytes([byte]) for byte in range(256)]
     for token in range(256, 256 + count):
@@ -61,7 +66,7 @@ def learn_merges(text: str, count: int) -> Merges:
 
 
 def merge(tokens: list[int], pair: tuple[int, int], new: int) -> list[int]:
-    """Return tokens with each occurrence of a pair replaced by `new`, from left to right."""
+    """Return a copy of tokens with each occurrence of a pair replaced by `new`, from the left."""
     merged: list[int] = []
     for token in tokens:
         if merged and (merged[-1], token) == pair:

@@ -14,9 +14,9 @@ import microgpt
 from anexa.course import first_names
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-12  # Question.tolerance of the losses
 
-# What a line does, and text that no other line has.
+# Lines of `microgpt.py`: what a line does, and text in it that no other line has.
 LINES = {
     "adds up the paths of the chain rule": "grads[child] += grad",
     "keeps softmax from an overflow": "max_logit = max(",
