@@ -22,8 +22,8 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
-CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)
-ARITHMETIC = "0123456789+-*:,"  # characters of questions and thoughts of the corpus arithmetic
+CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)  # added tokens of these models
+ARITHMETIC = "0123456789+-*:,"  # characters of questions and thoughts of the arithmetic corpus
 
 _END_OF_MESSAGE = "\ue000end of message\ue001"  # private characters, which no text has
 
@@ -87,14 +87,22 @@ CHAT_TEMPLATE = f"""\
 def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[str, str]]:
     """Convert messages to the form for chat templates: a role, and one text as content.
 
-    For `CHAT_TEMPLATE`, the text is also normalized by `normalize_question`, except that of a last
-    message of the assistant, which the model may have to continue, and earlier ones of the
-    assistant lose the thought that their content begins with. The content of an assistant's
-    message may be None, which means an empty text; its "reasoning" is another name of
-    "reasoning_content".
+    The content of an assistant's message may be None, which means an empty text; its "reasoning" is
+    another name of "reasoning_content". The role "developer" becomes "system".
+
+    For `CHAT_TEMPLATE`, contents are also normalized by `normalize_question`, after the assistant's
+    have lost the thought that they may begin with. Only if the last message is the assistant's, its
+    content stays as it is, as the model may have to continue it.
+
+    Args:
+        template: chat template that the messages are for.
+        messages: messages, which are not changed.
+
+    Returns:
+        New messages, which keep the other keys of the old ones.
 
     Raises:
-        AnexaError: if a role or a content is not text.
+        AnexaError: if a role is not a string, or a content neither a string nor text parts.
         QuestionTooLongError: if, for `CHAT_TEMPLATE`, a user's message is too long.
     """
     normalized = []

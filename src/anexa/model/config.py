@@ -19,12 +19,12 @@ class SizeRules(Protocol):
 
     @property
     def validate(self) -> Callable[[ModelConfig], None]:
-        """Raise AnexaError for sizes that the architecture cannot have."""
+        """Function that raises AnexaError for sizes that the architecture cannot have."""
 
 
 SIZE_RULES: dict[str, SizeRules] = {}  # by model_type; filled by `anexa.model.architectures`
 
-MAX_SIZE = 2**40  # largest size: products of a few sizes can still be printed
+MAX_SIZE = 2**40  # sizes must be smaller: products of a few sizes can then still be printed
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ModelConfig:
         n_embd: width of the residual stream, C.
         n_head: number of attention heads.
         n_layer: number of transformer blocks.
-        norm_eps: number added to the variance in normalizations (ε).
+        norm_eps: number added to the variance in normalizations (ε), between 0 and 1, exclusive.
         n_kv_head: number of heads of keys and values, each shared by n_head / n_kv_head query heads
             (grouped-query attention, Ainslie et al., 2023); 0 becomes n_head.
         n_inner: width inside the MLP; 0 becomes 4 x n_embd.
@@ -56,7 +56,8 @@ class ModelConfig:
         lora_rank: rank of the adapters (LoRA, Hu et al., 2021) beside the matrices of the blocks;
             0: no adapters. Only models that are being trained have them.
 
-    An architecture may fix attributes from `n_kv_head` on: see `Architecture.fixed`.
+    An architecture may fix attributes from `n_kv_head` on: other values that are given for them are
+    replaced without an error. See `Architecture.fixed`.
 
     Raises:
         AnexaError: if the architecture is unknown, or cannot have these sizes.
@@ -146,5 +147,5 @@ class ModelConfig:
 
     @property
     def rotary_dim(self) -> int:
-        """Number of columns of a head that rotary positions rotate, R, as transformers rounds."""
+        """Number of columns of a head that rotary positions rotate, R, rounded toward 0."""
         return int(self.head_dim * self.partial_rotary_factor)

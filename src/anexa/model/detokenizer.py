@@ -32,7 +32,8 @@ class Detokenizer(Protocol):
     The pieces that `add` returns, followed by `flush`, equal `Tokenizer.decode` of all ids.
 
     Attributes:
-        offset: index in the text of the character that the last id begins in.
+        offset: index of the character that the last added id begins in, in the text of all added
+            ids.
     """
 
     offset: int
@@ -41,11 +42,17 @@ class Detokenizer(Protocol):
         """Add the next id; returns the new text that later ids cannot change, maybe ""."""
 
     def flush(self) -> str:
-        """Return the text that was held back; an incomplete character becomes U+FFFD."""
+        """Return the text that was held back, after the last id; "" if there is none.
+
+        An incomplete character becomes U+FFFD.
+        """
 
 
 class ByteDetokenizer:
     """Detokenizer for tokenizers whose text is the concatenated bytes of the token ids.
+
+    Args:
+        tokenizer: tokenizer that gives the bytes of each id.
 
     Attributes:
         offset: index in the text of the character that the last id begins in.
@@ -56,7 +63,7 @@ class ByteDetokenizer:
         self._length = self.offset = 0  # _length: number of characters that are complete
 
     def add(self, token: int) -> str:
-        """Add the next id; returns the characters that it completes."""
+        """Add the next id; returns the characters that it completes, maybe ""."""
         data = self._token_bytes(token)
         self.offset = self._length + _count_ended(self._utf8.getstate()[0], data)
         piece = self._utf8.decode(data)
@@ -64,7 +71,7 @@ class ByteDetokenizer:
         return piece
 
     def flush(self) -> str:
-        """Return the text of an incomplete character."""
+        """Return U+FFFD for an incomplete character at the end; "" if there is none."""
         return self._utf8.decode(b"", final=True)
 
 
@@ -117,7 +124,7 @@ class WindowDetokenizer:
         return piece
 
     def flush(self) -> str:
-        """Return the text that was held back."""
+        """Return the text that was held back; "" if there is none."""
         return self._pending()
 
     def _pending(self) -> str:

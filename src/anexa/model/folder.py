@@ -25,6 +25,7 @@ from anexa.model.tokenizer_files import convert_tokenizer_files, has_tokenizer_f
 from anexa.model.weight_files import read_weights, shard_files
 from anexa.model.weights import Weights
 
+# Names of files in a model folder.
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER = "tokenizer.json"
@@ -37,7 +38,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 class ModelFolder:
-    """Reader of a model folder: reads each file once, when it is first needed.
+    """Reader of a model folder: reads each file but the weights once, when it is first needed.
 
     Args:
         path: model folder, as training or `snapshot_download` of the Hub wrote it.
@@ -173,7 +174,7 @@ class ModelFolder:
 
 
 def write_model(folder: Path, model: Model, card: str) -> None:
-    """Write all files of a model into an existing folder.
+    """Write all files of a model into an existing folder; files of the same names are replaced.
 
     Args:
         folder: existing folder.
@@ -181,7 +182,7 @@ def write_model(folder: Path, model: Model, card: str) -> None:
         card: text of the model card, `README.md`.
 
     Raises:
-        AnexaError: if a file cannot be written.
+        AnexaError: if a file cannot be written, or a weight is not finite as float32.
     """
     for name, json in model.json_files().items():
         write_json(folder / name, json)
@@ -205,10 +206,11 @@ def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = Fal
             that is an error.
 
     Returns:
-        Number of the new folder's name; 1 if it is `folder` itself.
+        Number of the new folder's name: 1 if it is `folder` itself, 2 if "-2" was appended.
 
     Raises:
-        AnexaError: if the folder exists already, or cannot be written.
+        AnexaError: if the folder exists already and `numbered` is false, or cannot be written; or
+            if a weight is not finite as float32.
     """
     return write_folder(folder, lambda new: write_model(new, model, card), numbered=numbered)
 
@@ -221,6 +223,7 @@ def write_weights(folder: Path, weights: Weights) -> None:
         weights: new weights by name.
 
     Raises:
-        AnexaError: if the file cannot be written; the old weights stay.
+        AnexaError: if the file cannot be written, or a weight is not finite as float32; the old
+            weights stay.
     """
     write_tensors(folder / WEIGHTS, as_float32(weights), {"format": "pt"})

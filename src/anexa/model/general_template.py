@@ -21,6 +21,7 @@ from __future__ import annotations
 from anexa.model.chat_format import ASSISTANT, END_THINK, TEXT_OF_CONTENT, THINK, USER
 
 SYSTEM = "<|system|>"
+# What precedes a message of each role: a tag, or plain words.
 TAGS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 WORDS = {"system": "System: ", "user": "User: ", "assistant": "Assistant:"}
 

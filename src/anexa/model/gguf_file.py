@@ -38,11 +38,14 @@ INSIDE = {
     **{"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate"},
     **{"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
 }
-# Metadata that change the function of every architecture, with the one value that is computed.
+# Metadata that change the function of every architecture, with the one value that is computed. In
+# the file, keys have the name of the architecture as prefix.
 USUAL = {"attention.causal": True, "rope.scaling.attn_factor": 1.0}
-NAMES = ("gpt2", "llama", "qwen2", "qwen3")  # model_type and general.architecture are equal
+# Architectures that can be read; `model_type` and `general.architecture` are equal for these.
+NAMES = ("gpt2", "llama", "qwen2", "qwen3")
+# Name of a layer within a block: the number of the block, and the name within it.
 BLOCK = re.compile(r"(?:h|model\.layers)\.(\d+)\.(.+)")
-HEAD = "output.weight"
+HEAD = "output.weight"  # output head, if it is not the embedding table
 
 Array = npt.NDArray[Any]
 
@@ -204,7 +207,10 @@ def _weights(reader: GGUFReader, config: ModelConfig) -> Weights:
 
 
 def gguf_name(name: str) -> str:
-    """Convert Hugging Face's name of a weight to llama.cpp's: `blk.0.attn_q.weight`."""
+    """Convert Hugging Face's name of a weight to llama.cpp's: `blk.0.attn_q.weight`.
+
+    The weight must be one of an architecture in `NAMES`.
+    """
     layer, _, kind = name.rpartition(".")
     block = BLOCK.fullmatch(layer)
     return f"blk.{block[1]}.{INSIDE[block[2]]}.{kind}" if block else f"{OUTSIDE[layer]}.{kind}"

@@ -15,7 +15,7 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER, parse_backend, set_bos
 from anexa.model.tokenizer_files import added_token, sentencepiece_json
 
-KEY = "tokenizer.ggml."
+KEY = "tokenizer.ggml."  # prefix of the keys of the tokenizer
 EOS_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of the text, of a turn, of a message
 
 
@@ -26,7 +26,8 @@ def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
         metadata: values by key, as in `GGUFReader.metadata`.
 
     Raises:
-        AnexaError: if it is damaged, or its kind is not supported.
+        AnexaError: if it is damaged, or its kind is not supported. The caller puts the name of
+            the file before the message.
     """
     kind = require(metadata, f"{KEY}model", str)
     if kind not in ("gpt2", "llama"):

@@ -34,6 +34,7 @@ from anexa.model.weights import Weight, Weights
 # Readers may parse a number as float64 and round it to float32. Of all float32 numbers, this is the
 # only one whose shortest decimal, 7.038531e-26, then becomes another number.
 ROUNDED_TWICE = 7.038530691851209e-26
+# Keys of the file that must be there and be objects.
 OBJECTS = ("config", "generation_config", "tokenizer", "weights")
 
 
@@ -48,8 +49,8 @@ def write_model_json(path: Path, model: Model, card: str = "") -> None:
         card: text of its model card; default: none.
 
     Raises:
-        AnexaError: if a weight is not a float32, or the file cannot be written; then `path` is as
-            it was before.
+        AnexaError: if a weight is not finite as float32, or the file cannot be written; then `path`
+            is as it was before.
     """
     weights = as_float32(model.weights)
     files = model.json_files()

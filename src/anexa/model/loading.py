@@ -14,10 +14,12 @@ from anexa.model.model import Model
 def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
     """Open a model folder, or a JSON or GGUF file, without reading its weights.
 
-    The reader that is returned reads `config`, `card`, and the whole model (`load`) on demand.
+    The reader that is returned reads `config`, `tokenizer`, `card`, and the whole model (`load`) on
+    demand.
 
     Raises:
-        AnexaError: if there is neither a folder nor a file.
+        AnexaError: if there is neither a folder nor a file, or the folder has an adapter with
+            settings that are not supported.
     """
     if not is_model_file(path):
         return open_folder(path)
@@ -28,7 +30,7 @@ def open_folder(path: Path) -> ModelFolder:
     """Open a model folder, or a folder with an adapter, which is merged into its base model.
 
     Raises:
-        AnexaError: if there is no such folder, or its adapter cannot be merged.
+        AnexaError: if there is no such folder, or its adapter has settings that are not supported.
     """
     return (AdapterFolder if (path / ADAPTER_CONFIG).exists() else ModelFolder)(path)
 
@@ -43,7 +45,10 @@ def load_model(path: Path) -> Model:
 
 
 def is_model_file(path: Path) -> bool:
-    """Return whether a path is a model in a JSON or GGUF file rather than a folder."""
+    """Return whether a path is that of a model in a JSON or GGUF file rather than in a folder.
+
+    It is if it ends in .json or .gguf and is not a folder; the file may be missing.
+    """
     return path.suffix.lower() in (".json", ".gguf") and not path.is_dir()
 
 

@@ -14,7 +14,7 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 
-TEMPERATURE = 0.8
+TEMPERATURE = 0.8  # sampling temperature of a model that recommends none
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Model:
     max_new_tokens: int | None = None
 
     def json_files(self) -> dict[str, dict[str, Any]]:
-        """Return the JSON files of a model folder, except `tokenizer.json`, by name."""
+        """Return the contents of the JSON files of a model folder by name, but `tokenizer.json`."""
         sampling: dict[str, Any] = {"do_sample": self.temperature > 0}
         if self.temperature:  # transformers warns of a temperature without sampling
             # Without `top_k`, transformers samples from the 50 likeliest tokens.
@@ -130,7 +130,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> N
 def validate_weights(
     weights: Weights, config: ModelConfig, path: Path, config_name: str = "config.json"
 ) -> Weights:
-    """Check names and shapes of weights; returns the weights in the architecture's order.
+    """Check the names and shapes of weights, and sort the weights in the architecture's order.
 
     The order in a file is arbitrary, but changes the rounding of sums over all weights.
 
@@ -141,7 +141,7 @@ def validate_weights(
         config_name: name of the file with the configuration, for error messages.
 
     Returns:
-        The same weights, in the architecture's order.
+        A new dict of the same weights, in the architecture's order.
 
     Raises:
         AnexaError: if the weights are not those of the configuration.

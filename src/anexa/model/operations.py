@@ -22,7 +22,7 @@ class Operations(Protocol[Tensor]):
     settings that follow have no gradient.
 
     B batch, T time, C width, O output width, H heads, D head width, V vocabulary, S keys (cached
-    tokens + T).
+    tokens + T), or rows of the table of positions.
     """
 
     def embedding(self, table_VC: Tensor, /, tokens_T: Any) -> Tensor:

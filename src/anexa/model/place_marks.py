@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # place marks, that of ones first
 
 _NUMBER = re.compile("[0-9]+")  # digits of a number, without a sign
 

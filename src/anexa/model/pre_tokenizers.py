@@ -19,6 +19,7 @@ def _split(expression: str) -> dict[str, Any]:
 
 
 _DIGITS = {"type": "Digits", "individual_digits": True}
+# Step of GPT-2: splits a text into words, and writes their bytes as visible characters.
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _BYTES = BYTE_LEVEL | {"use_regex": False}
 _LLAMA3 = [_split(QWEN2_WORDS.replace(r"\p{N}|", r"\p{N}{1,3}|")), _BYTES]

@@ -12,7 +12,7 @@ class LinearScaling:
     """Positions divided by a factor, f' = f / s (Chen et al., 2023, "Position Interpolation").
 
     Attributes:
-        factor: the factor, s.
+        factor: the factor, s, at least 1.
     """
 
     factor: float

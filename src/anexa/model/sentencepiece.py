@@ -28,12 +28,12 @@ Field: TypeAlias = int | bytes
 class PieceType(IntEnum):
     """Types of pieces, with SentencePiece's numbers, which are llama.cpp's too."""
 
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
+    NORMAL = 1  # text
+    UNKNOWN = 2  # stands for characters that are not in the vocabulary
+    CONTROL = 3  # such as BOS and EOS
+    USER_DEFINED = 4  # text that is one token wherever it occurs
     UNUSED = 5
-    BYTE = 6
+    BYTE = 6  # one byte, such as <0xE9>
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def sentencepiece_merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
     """Return the merges of BPE that join characters to the pieces, the highest score first.
 
     SentencePiece joins the two neighbors that result in the piece with the highest score, so each
-    piece has a merge for every pair of pieces that it can be joined from.
+    piece has a merge for every pair of pieces that it can be joined from. Only pieces of type
+    NORMAL are merged.
     """
     ids = {piece.text: i for i, piece in enumerate(pieces) if piece.type == PieceType.NORMAL}
     ranked = sorted(ids, key=lambda text: (-pieces[ids[text]].score, ids[text]))

@@ -67,10 +67,10 @@ def read_tensors(
 
     Float32 and float64 arrays of a file of at least `MAPPED_SIZE` bytes are not read but mapped,
     except on Windows: the operating system reads a page of the file when it is first used, and may
-    drop it again. Anexa replaces files by renaming,
-    which leaves the mapped file as it was; a program that overwrites the file itself changes the
-    weights of a loaded model, or ends this process. Float16 and bfloat16 become float32, which has
-    all of their values.
+    drop it again. Anexa replaces files by renaming, which leaves the mapped file as it was; a
+    program that overwrites the file itself changes the weights of a loaded model, or ends this
+    process. What is written to an array never changes the file. Float16 and bfloat16 become
+    float32, which has all of their values.
 
     Args:
         path: path of the file.
@@ -80,8 +80,8 @@ def read_tensors(
         The arrays by name; and the metadata, texts by key, {} if the file has none.
 
     Raises:
-        AnexaError: if the file is missing or damaged, or an array has a dtype that
-            is not in `DTYPES`.
+        AnexaError: if the file is missing or damaged, or an array that is not left out has a dtype
+            that is not in `DTYPES`.
     """
     weights: Weights = {}
     with open_binary(path) as file:

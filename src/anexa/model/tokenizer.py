@@ -40,7 +40,8 @@ class Tokenizer:
     In Anexa's own tokenizers, `END_OF_TEXT` does both: it stands between documents.
 
     Args:
-        backend: tokenizer of the `tokenizers` library.
+        backend: tokenizer of the `tokenizers` library. If these two arguments name tokens that are
+            not special in it, they become special in it, in place.
         bos_token_id: id of the token that begins a text; None: that of `END_OF_TEXT`, if present.
         eos_token_ids: ids of the tokens that end a text; empty: that of `END_OF_TEXT`, if present.
 
@@ -128,7 +129,10 @@ class Tokenizer:
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
     ) -> Tokenizer:
-        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`."""
+        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`.
+
+        The copy shares its backend with this tokenizer: the tokens become special in both.
+        """
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
@@ -156,7 +160,11 @@ class Tokenizer:
         return text
 
     def to_config(self, block_size: int) -> dict[str, Any]:
-        """Return the content of `tokenizer_config.json`, for transformers."""
+        """Return the content of `tokenizer_config.json`, for transformers.
+
+        Args:
+            block_size: context length of the model, in tokens.
+        """
         bos, eos = self.bos_eos
         filler = "" if self.pad_token_id is None else self.id_to_token(self.pad_token_id)
         special_tokens = {
@@ -180,7 +188,7 @@ class Tokenizer:
         return token_id
 
     def id_to_token(self, token_id: int) -> str | None:
-        """Return the token of an id, None for ids that only the model has."""
+        """Return the token of an id; None if there is no such id, or only the model has it."""
         if not 0 <= token_id < self.vocab_size:
             return None
         token: str | None = self._backend.id_to_token(token_id)
@@ -215,14 +223,20 @@ class Tokenizer:
 
     @cached_property
     def byte_ids(self) -> frozenset[int]:
-        """Ids that are one byte each, and become text only together with neighboring bytes."""
+        """Ids that are one byte each, and become text only together with neighboring bytes.
+
+        Only SentencePiece's byte fallback has these; empty for other tokenizers.
+        """
         if "ByteFallback" not in repr(self._backend.decoder):
             return frozenset()
         ids = (self.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(token_id for token_id in ids if token_id is not None)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Encode a text to token ids; BOS and EOS are added only with `add_special_tokens`."""
+        """Encode a text to token ids; BOS and EOS are added only with `add_special_tokens`.
+
+        Characters that are not in the vocabulary become UNK, or nothing if there is no UNK token.
+        """
         with tokenizers_errors():
             ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
@@ -234,7 +248,8 @@ class Tokenizer:
         times the memory of the texts.
 
         Returns:
-            The concatenated ids of all N texts, and the number of ids of each text, shape (N,).
+            The concatenated ids of all N texts, and the number of ids of each text, shape (N,), as
+            int64.
         """
         if self._id_table is not None:
             texts = [text.replace(END_OF_TEXT, LONE_SURROGATE) for text in texts]
@@ -253,11 +268,11 @@ class Tokenizer:
     def encode_offsets(
         self, texts: Sequence[str]
     ) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-        """Encode texts, and find the characters that each token stands for.
+        """Encode texts as `encode` does, and find the characters that each token stands for.
 
         Returns:
             For each text its ids, shape (N,), and for each token the index of its first character
-            and the index after its last one, shape (N, 2).
+            and the index after its last one, shape (N, 2); both are int64.
         """
         with tokenizers_errors():
             encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
@@ -279,7 +294,10 @@ class Tokenizer:
         return table
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Encode a prompt, with BOS where the model needs it.
+        """Encode a prompt, with BOS in front if `adds_bos`.
+
+        A `RenderedPrompt` gets no BOS, as its chat template has written it. An empty prompt becomes
+        BOS, or EOS without BOS.
 
         Returns:
             The token ids, at least one.
@@ -304,16 +322,22 @@ class Tokenizer:
 
     @cached_property
     def max_token_length(self) -> int:
-        """Length of the longest token, in characters."""
+        """Length of the longest token as the vocabulary writes it, in characters.
+
+        In byte-level BPE, each of these characters is one byte of text.
+        """
         return max(map(len, self._backend.get_vocab()))
 
     @cached_property
     def max_plain_token_length(self) -> int:
-        """Length of the longest token that is not an added one, in characters."""
+        """Length of the longest token that is not an added one, as in `max_token_length`."""
         return max(map(len, self._backend.get_vocab().keys() - {*self.added_tokens}), default=1)
 
     def unknown_characters(self, text: str) -> list[str]:
-        """List the different characters outside of added tokens that cannot be encoded."""
+        """List the different characters outside of added tokens that cannot be encoded.
+
+        They are in the order in which they first occur.
+        """
         for token in self.added_tokens:
             text = text.replace(token, "")
         return [character for character in dict.fromkeys(text) if self._is_unknown(character)]
@@ -322,7 +346,8 @@ class Tokenizer:
         """Count the characters of a corpus that the vocabulary cannot express.
 
         Returns:
-            The occurrences of each unknown character, and of all characters together.
+            The occurrences of each unknown character, and the number of all characters. Both leave
+            out `END_OF_TEXT` if the tokenizer has a token that ends texts.
         """
         counts = np.zeros(NUM_CODE_POINTS, np.int64)
         for text in texts:
@@ -367,7 +392,10 @@ class Tokenizer:
         return text
 
     def token_bytes(self, token: int) -> bytes:
-        """Return the UTF-8 bytes of one token; a byte-level token may be part of a character."""
+        """Return the UTF-8 bytes of one token; a byte-level token may be part of a character.
+
+        A special token, or an id that only the model has, has none: b"".
+        """
         data = self._token_bytes.get(token)
         if data is None:
             data = self._token_bytes[token] = self._find_bytes(token)

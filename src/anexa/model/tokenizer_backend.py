@@ -136,7 +136,8 @@ def tokenizers_errors() -> Iterator[None]:
     """Context manager that converts exceptions and panics of `tokenizers` to AnexaError.
 
     Raises:
-        AnexaError: if the code in the context raises one; it says that `tokenizer.json` is damaged.
+        AnexaError: if the code in the context raises any exception, or a panic; the message says
+            that `tokenizer.json` is damaged. An AnexaError is passed on as it is.
     """
     try:
         yield

@@ -31,7 +31,8 @@ def add_special_tokens(
         token_files: files with `bos_token` and `eos_token`.
 
     Returns:
-        A copy of the tokenizer.
+        A copy of the tokenizer, as `Tokenizer.with_special_tokens` makes it. A token that no file
+        names is `END_OF_TEXT`, if the vocabulary has it.
 
     Raises:
         AnexaError: if a value has the wrong type.
@@ -80,6 +81,12 @@ def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
 
 def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
     """Read the chat template in a `tokenizer_config.json`; None if the file has no template.
+
+    Of several templates by name, it is that named "default".
+
+    Args:
+        json: content of the file.
+        path: path of the file, for error messages.
 
     Raises:
         AnexaError: if the template is not a string.

@@ -23,8 +23,10 @@ from anexa.model.sentencepiece import (
 )
 from anexa.model.tokenizer_backend import END_OF_TEXT
 
+# Names of files.
 VOCABULARY, MERGES, SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
 ADDED_TOKENS = "added_tokens.json"
+# Keys of special tokens in tokenizer_config.json; then options of an added token, all booleans.
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
@@ -42,7 +44,7 @@ CLASSES = {
 
 
 def has_tokenizer_files(folder: Path) -> bool:
-    """Return whether a folder has the files of a tokenizer other than `tokenizer.json`."""
+    """Return whether a folder has files that `convert_tokenizer_files` may convert."""
     byte_level = (folder / VOCABULARY).exists() and (folder / MERGES).exists()
     return byte_level or (folder / SENTENCEPIECE).exists()
 
@@ -122,7 +124,8 @@ def sentencepiece_json(pieces: Sequence[Piece], *, spaced: bool, legacy: bool) -
         pieces: tokens by id, with their scores.
         spaced: whether a space is put before a text.
         legacy: whether a space is put before every part of a text between special tokens, as
-            SentencePiece does; otherwise only before the text.
+            SentencePiece does; otherwise only before the text, unless it begins with a
+            space or a special token.
     """
     vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
     unknown = [piece.text for piece in pieces if piece.type == PieceType.UNKNOWN]
@@ -279,7 +282,7 @@ def _special_tokens(config: Mapping[str, Any], vocabulary: Mapping[str, int]) ->
 
 
 def added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, Any]:
-    """Return an added token as `tokenizer.json` describes it."""
+    """Return an added token as `tokenizer.json` describes it, with all `FLAGS` off."""
     flags = dict.fromkeys(FLAGS, False)
     return {"id": token_id, "content": text, **flags, "special": special}
 
