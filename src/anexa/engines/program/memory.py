@@ -30,8 +30,8 @@ class Allocation:
 class MemoryPlan:
     """Where the arrays that a program computes are in its memory.
 
-    Arrays with memory of their own are not in it. The memory begins with arrays of fixed size;
-    behind them are those with a row for each token.
+    Weights, inputs and other arrays with memory of their own are not in it. The memory begins with
+    the arrays of fixed size; behind them are the arrays with a row for each token.
 
     Attributes:
         allocations: position of each array, by the `id` of its root, `id(value.root)`.
@@ -52,6 +52,9 @@ class MemoryPlan:
 
 def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
     """Choose the position of each computed array in memory, first fit, in the order of the writes.
+
+    An array keeps its memory from the instruction that writes it to the last one that reads it; a
+    result of the program keeps it to the end.
 
     Args:
         program: program whose arrays need memory.

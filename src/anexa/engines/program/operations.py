@@ -14,14 +14,17 @@ from math import sqrt
 from anexa.engines.program.program import ROWS, Value
 from anexa.engines.tape import Operation, Tape, operations_of
 
-TILE = 32  # output features of a product that are computed side by side, if there are as many
+TILE = 32  # maximum output features of a product that are computed side by side
 
 
 def tile_width(n_out: int) -> int:
     """Return the number of output features of a product that are computed side by side.
 
-    The last tile is padded with zeros. The width is `TILE`, or half of it if the weight padded to
-    tiles of `TILE` would be more than 10 % larger.
+    Outputs are padded to whole tiles. The width is `TILE`; or half of it, if padding to tiles of
+    `TILE` makes the weight more than 10 % larger than padding to tiles of half the width.
+
+    Args:
+        n_out: number of output features.
     """
     whole, half = (-(-n_out // width) * width for width in (TILE, TILE // 2))
     return TILE if whole <= 1.1 * half else TILE // 2
@@ -47,7 +50,10 @@ class Embedding(Operation[Value], name="embedding"):
 
 
 class Positions(Operation[Value], name="positions"):
-    """Addition of learned position embeddings: a table's row for each position."""
+    """Addition of learned position embeddings: a table's row for each position.
+
+    `start` is the array of the positions, (N,).
+    """
 
     def forward(self, x_TC: Value, table_SC: Value, /, start: Value) -> Value:
         self.lookup = Embedding()
@@ -85,7 +91,7 @@ class Linear(Operation[Value], name="linear"):
         return self.product(x_TC, weight_OC, bias_O)
 
     def product(self, x_TC: Value, weight_OC: Value, bias_O: Value | None) -> Value:
-        """Append the packing of W and the product x Wᵀ + b, and return the product, (T, O)."""
+        """Append the packing of W and the product x Wᵀ + b, and return the product, (N, O)."""
         program, (n_out, n_in) = x_TC.program, weight_OC.shape
         tile = tile_width(int(n_out))
         settings = {"tile": tile, "first": 0}
@@ -106,9 +112,11 @@ class Linear(Operation[Value], name="linear"):
 
 
 class Split(Operation[Value], name="split"):
-    """Equal ranges of columns, or those of each group; backward puts their gradients side by side.
+    """Split of the columns into `parts` outputs of equal width; backward joins their gradients.
 
-    With one group they are views, without an instruction; with several they are copied.
+    With several `groups`, the columns are first split into groups of equal width, and an output has
+    its part of each group side by side, as a copy. With one group, the outputs are views, without
+    an instruction.
     """
 
     def forward(self, x_TC: Value, /, parts: int, groups: int = 1) -> tuple[Value, ...]:
@@ -173,7 +181,10 @@ class RMSNorm(Operation[Value], name="rms_norm"):
 
 
 class Rotary(Operation[Value], name="rotary"):
-    """Rotary position embedding: rotation of pairs of columns by an angle for each position."""
+    """Rotary position embedding: rotation of pairs of columns by an angle for each position.
+
+    `start` is the array of the positions, (N,). `forward` also sets `frequencies` of the program.
+    """
 
     def forward(
         self, x_TC: Value, /, head_dim: int, start: Value, frequencies: tuple[float, ...]
@@ -196,7 +207,11 @@ class Rotary(Operation[Value], name="rotary"):
 
 
 class Attention(Operation[Value], name="attention"):
-    """Causal attention of each row to its KV cache (inference) or its sequence (training)."""
+    """Causal attention of each row to its KV cache (inference) or its sequence (training).
+
+    `kv_cache` is the index of the layer, whose keys and values are first appended to the cache of
+    the row; None in training. `scale` None means 1/√D, `window` None that there is no window.
+    """
 
     def forward(
         self,
@@ -279,7 +294,7 @@ class SwiGLU(Operation[Value], name="swiglu"):
 
 
 class CrossEntropy(Operation[Value], name="cross_entropy"):
-    """Cross-entropy loss of the logits, summed over the targets and divided by a denominator."""
+    """Cross-entropy loss of the logits: the sum over the rows, each divided by its denominator."""
 
     def forward(self, logits_TV: Value, /, targets_T: Value, loss_denominator: Value) -> Value:
         self.inputs = logits_TV, targets_T, loss_denominator

@@ -54,7 +54,8 @@ def write_inference(config: ModelConfig, dtype: str, *, headless: bool = False) 
     Args:
         config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        headless: whether to leave out the output head; the result is the last hidden states.
+        headless: whether to leave out the output head; the result is then the last hidden states,
+            not the logits.
 
     Returns:
         The programs and their source.
@@ -81,7 +82,8 @@ def write_parts(
         dtype: precision of the numbers, "float32" or "float64".
         preparation: program that computes what depends on the weights alone.
         program: program of a call.
-        prepared: offset of each array that `preparation` computes, as `hoist` returns them.
+        prepared: offset of each array that `preparation` computes, and their total size under the
+            name "", in numbers, as `hoist` returns them.
         plan_memory: function that plans the memory of a program.
 
     Returns:
@@ -111,7 +113,8 @@ def write_batch_program(
             `partial_training`.
 
     Returns:
-        The program and its source.
+        The program and its source; gradients of weights have no memory in its plan, as they are
+        written into the vector "gradients".
     """
     program, shapes = trace(config), weight_shapes(config)
     gradients = [value for name, value in program.results.items() if name in shapes]

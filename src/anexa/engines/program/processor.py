@@ -10,9 +10,13 @@ from importlib.util import find_spec
 
 @cache
 def processor() -> tuple[str, str]:
-    """Return the name and the features of the processor, as LLVM calls them: "+avx,+avx2,…".
+    """Return LLVM's name of the processor, and its features as one text, such as "+avx,+avx2".
 
-    The environment variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose others.
+    The environment variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES replace them. They are read once
+    per process.
+
+    Raises:
+        ImportError: if llvmlite is not installed.
     """
     from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
@@ -22,7 +26,7 @@ def processor() -> tuple[str, str]:
 
 
 def has_llvmlite() -> bool:
-    """Return whether llvmlite is installed, which identifies the processor; Numba requires it."""
+    """Return whether llvmlite is installed: it comes with Numba, and knows the processor."""
     return find_spec("llvmlite") is not None
 
 
@@ -50,7 +54,8 @@ def block_sizes(dtype: str) -> dict[str, int]:
         dtype: precision of the sums, "float32" or "float64".
 
     Returns:
-        `WIDTH`, the number of columns of a block: two registers; `BLOCK_ROWS`, its number of rows.
+        "WIDTH", the number of columns of a block, which fill two registers; and "BLOCK_ROWS", its
+        number of rows.
     """
     has_32_registers = register_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
     itemsize = 4 if dtype == "float32" else 8

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["weight", "table", "input", "prepared", "computed"]
-Size: TypeAlias = int | Literal["N"]
+Kind: TypeAlias = Literal["weight", "table", "input", "prepared", "computed"]  # see `Value.kind`
+Size: TypeAlias = int | Literal["N"]  # size of an axis; "N" is the number of rows of a call
 
 ROWS: Literal["N"] = "N"  # number of rows: the tokens of all sequences together
 
@@ -37,12 +37,12 @@ class Value:
 
     @property
     def width(self) -> int:
-        """Number of columns: the last size."""
+        """Number of columns: the last size; 1 for an array of shape (N,)."""
         return 1 if self.shape == (ROWS,) else int(self.shape[-1])
 
     @property
     def root(self) -> Value:
-        """The array that holds the numbers: itself, or that of which it is a range of columns."""
+        """The array that holds the numbers: this one, or the array that it is columns of."""
         return self if self.base is None else self.base.root
 
     @property
@@ -56,11 +56,11 @@ class Value:
         return self.shape[:1] == (ROWS,)
 
     def columns(self, column: int, width: int) -> Value:
-        """Return `width` columns from `column` on, without a copy."""
+        """Return `width` columns from `column` on, as a view: it has this array as its `base`."""
         return Value(self.program, (*self.shape[:-1], width), "computed", "", self, column)
 
     def move_into(self, base: Value, column: int) -> None:
-        """Make this array a range of columns of another one: whoever reads or writes it follows."""
+        """Make this array columns of `base` from `column` on, in all instructions that use it."""
         self.base, self.column = base, column
 
     def __str__(self) -> str:
@@ -155,11 +155,11 @@ class Program:
         return outputs
 
     def emit_into(self, kernel: str, inputs: Sequence[Value | None], output: Value) -> None:
-        """Append an instruction that writes an array, or a range of its columns."""
+        """Append an instruction that writes an existing array, or a range of its columns."""
         self.instructions.append(Instruction(kernel, tuple(inputs), (output,)))
 
     def producers(self) -> dict[int, Instruction]:
-        """Return the instruction that writes each array, by the `id` of the array."""
+        """Return the last instruction that writes each array, by the `id` of its root."""
         return {
             id(output.root): instruction
             for instruction in self.instructions
@@ -167,7 +167,10 @@ class Program:
         }
 
     def consumers(self) -> dict[int, list[Instruction]]:
-        """Return the instructions that read each array, by the `id` of the array."""
+        """Return the instructions that read each array or columns of it, by the `id` of its root.
+
+        An array that no instruction reads has no entry.
+        """
         found: dict[int, list[Instruction]] = {}
         for instruction in self.instructions:
             for value in instruction.reads:

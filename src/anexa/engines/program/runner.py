@@ -51,7 +51,7 @@ class Runner:
         program: compiled program.
         dtype: precision of the numbers, "float32" or "float64".
         arrays: arrays that are the same in every call, by the name of the frame's word for their
-            address.
+            address; they are not copied.
 
     Attributes:
         frame: the words of the next call.
@@ -90,14 +90,18 @@ class Runner:
             self.set_word("memory", self._memory.ctypes.data)
 
     def load(self) -> None:
-        """Load the machine code now, so that the first `run` does not."""
+        """Wait for the machine code and load it now, so that the first `run` does not.
+
+        Raises:
+            AnexaError: if the program cannot be compiled.
+        """
         _ = self._step.call
 
     def run(self, rows: int, first_wanted: int = 0) -> None:
-        """Execute the program for the words that the frame has now.
+        """Execute the program for the words that the frame has now; see `load` for the first call.
 
         Args:
-            rows: number of rows, at most `capacity`.
+            rows: number of rows, at most `capacity`: call `reserve` before.
             first_wanted: index of the first row whose result is wanted; the results of the rows
                 before it are undefined.
         """
@@ -106,7 +110,7 @@ class Runner:
         self._step.call(self._address)
 
     def result(self, value: Value) -> Array:
-        """Return a view of the memory of a result; the next `run` changes it.
+        """Return a view of a result; the next `run` changes it, unless `reserve` moves the memory.
 
         Args:
             value: result of the program.

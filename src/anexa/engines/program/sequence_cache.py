@@ -17,12 +17,12 @@ class SequenceCache:
     Args:
         config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        num_blocks: number of blocks to allocate at first.
+        num_blocks: number of blocks to allocate at first, at least 1.
 
     Attributes:
         blocks: allocated blocks, (blocks, layers, 2, numbers); the 2 are the keys, (H, D, LANES),
             and the values, (H, LANES, D), each flattened.
-        address: memory address of the first block.
+        address: memory address of the first block; it changes when blocks are added.
         length: number of tokens in the cache.
     """
 
@@ -46,7 +46,7 @@ class SequenceCache:
         self.address = int(self.blocks.ctypes.data)  # kept, as NumPy takes long to return it
 
     def reserve(self, length: int) -> None:
-        """Allocate enough blocks for a sequence of `length` tokens.
+        """Make room for a sequence of `length` tokens; if blocks are added, `address` changes.
 
         Raises:
             MemoryError: if there is not enough memory; the cache is then unchanged.
@@ -56,11 +56,15 @@ class SequenceCache:
             self._move_to(max(needed, 2 * len(self.blocks)), self.blocks)
 
     def truncate(self, length: int) -> None:
-        """Remove all tokens after the first `length`."""
+        """Remove all tokens after the first `length`; the blocks stay allocated."""
         self.length = length
 
     def copy(self) -> SequenceCache:
-        """Return a copy of the cache, without the blocks that hold no token."""
+        """Return a copy of the cache, without the blocks that hold no token.
+
+        Raises:
+            MemoryError: if there is not enough memory.
+        """
         used = max(1, -(-self.length // LANES))
         other = SequenceCache(self._config, self._dtype, used)
         other.blocks[:] = self.blocks[:used]
@@ -74,7 +78,7 @@ class SequenceCache:
         return keys[blocks, lanes], values[blocks, lanes]
 
     def append_tokens(self, keys: Array, values: Array) -> None:
-        """Append tokens by their keys and values, both (T, layers, H, D), as of `copy_tokens`.
+        """Append tokens by the keys and values that `copy_tokens` returns, both (T, layers, H, D).
 
         Raises:
             MemoryError: if there is not enough memory; the cache is then unchanged.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 Constant: TypeAlias = int | float | tuple[float, ...]
 """Value that is put in place of a name: a number, or numbers to loop over."""
 
+# Operators that are computed when both operands are constants.
 FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -25,7 +26,7 @@ FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 @cache
 def parsed(function: FunctionType) -> ast.FunctionDef:
-    """Parse the source of a function."""
+    """Parse the source of a function; all calls share the returned tree, so do not change it."""
     (definition,) = ast.parse(inspect.getsource(function)).body
     assert isinstance(definition, ast.FunctionDef)
     return definition
@@ -33,21 +34,26 @@ def parsed(function: FunctionType) -> ast.FunctionDef:
 
 @cache
 def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
-    """Return the names of a kernel's arrays and of its settings."""
+    """Return the names of a kernel's positional parameters and of its keyword-only ones.
+
+    The positional ones are its arrays, `rows` and `length`; the keyword-only ones are its settings.
+    """
     arguments = parsed(function).args
     names = [argument.arg for argument in arguments.args]
     return names, [argument.arg for argument in arguments.kwonlyargs]
 
 
 def specialize(function: FunctionType, name: str, constants: Mapping[str, Constant]) -> str:
-    """Write the source of a copy of a kernel in which some settings are constants.
+    """Write the source of a copy of a kernel in which some settings and names are constants.
 
-    Its other settings become arguments.
+    Its other settings become positional parameters; loops over `tiles` and `row_blocks` are
+    expanded.
 
     Args:
         function: kernel.
         name: name of the copy.
-        constants: values of the constants, by the name of the setting.
+        constants: values of the constants, by the name of the setting or of the global name, such
+            as `LANES`; `BLOCK_ROWS` is needed for `row_blocks`.
 
     Returns:
         The source.

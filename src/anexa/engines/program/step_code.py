@@ -15,6 +15,7 @@ from anexa.engines.program.writer import KernelSource, Source
 
 STEP = "anexa_step"  # symbol of the function of a program
 POINTERS = ("numbers", "doubles", "integers")  # types of arguments, see `KernelSource`
+# LLVM's instruction for each operator, on int64.
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 
 Operand = tuple[str, str]
@@ -39,7 +40,7 @@ def compile_step(source: Source, machine: Any) -> bytes:
 
 
 def step_ir(source: Source) -> str:
-    """Translate the function of a program to LLVM IR."""
+    """Translate the function of a program to LLVM IR: a module that defines `STEP`."""
     return _Translator(source).module()
 
 

@@ -15,8 +15,8 @@ from anexa.engines.device import available_cpus
 def num_threads() -> int:
     """Return the number of threads that compute in parallel.
 
-    It is OMP_NUM_THREADS, but at most the number of available CPUs; without OMP_NUM_THREADS, that
-    number. It is determined once per process.
+    It is the number of available CPUs, or the environment variable OMP_NUM_THREADS if that is a
+    smaller positive number. It is determined once per process.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cpus = available_cpus()
@@ -30,9 +30,14 @@ def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[],
     `run_together` waits until the first one has returned.
 
     Args:
-        parts: functions to execute, at most `num_threads()`.
+        parts: functions to execute, at least one and at most `num_threads()`.
         stop_waiting: function that is called if the first function raises (KeyboardInterrupt, too);
             after this call no other function may wait for the first one any more.
+
+    Raises:
+        RuntimeError: if the operating system refuses to start the threads.
+        BaseException: the exception of the first function, or else of the first other one that
+            raises, when all have ended.
     """
     helpers, one_call = _helpers(os.getpid())
     with one_call:

@@ -24,8 +24,8 @@ def inference_program(config: ModelConfig, *, headless: bool = False) -> Program
         headless: whether to leave out the output head.
 
     Returns:
-        A program with the result "logits", (N, V), or with the last hidden states, (N, C), as the
-        result "hidden_states".
+        A program with the result "logits", (N, V); with `headless`, the result "hidden_states",
+        (N, C), instead.
     """
     program, tape = Program(), TracingTape(recording=False)
     its = architecture(config)
@@ -57,9 +57,11 @@ def loss_program(config: ModelConfig) -> Program:
 
 @cache
 def partial_training(trainable: tuple[str, ...]) -> Callable[[ModelConfig], Program]:
-    """Return a function that traces a training step of which only some weights are trained.
+    """Return a function that traces a training step in which only some weights are trained.
 
-    It is like `training_program`; the vector `gradients` keeps its zeros where a weight is frozen.
+    It is like `training_program`, with results for the gradients of these weights only; where a
+    weight is frozen, the vector `gradients` is not written, and must be 0 for the norm. Equal names
+    give the same function.
 
     Args:
         trainable: names of the weights that are trained.

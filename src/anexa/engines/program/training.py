@@ -46,7 +46,9 @@ class BatchProgram:
 def compile_batch_program(
     config: ModelConfig, dtype: str, trace: Callable[[ModelConfig], Program]
 ) -> BatchProgram:
-    """Trace, write and compile the program that `trace` makes.
+    """Trace, write and compile the program that `trace` makes; equal arguments share it.
+
+    The compilation continues in the background: see `CompiledStep`.
 
     Args:
         config: architecture and sizes of the model.
@@ -70,8 +72,8 @@ class BatchRunner:
         program: compiled program.
         config: architecture and sizes of the model.
         dtype: precision, "float32" or "float64".
-        arrays: arrays by the name of their word in the frame: "weights", and those of the gradients
-            and the optimizer, if the program has them.
+        arrays: arrays by the name of their word in the frame: "weights"; and for a training step
+            "gradients", "m", "v" and "scalars". They are not copied, and a step changes them.
     """
 
     def __init__(
@@ -89,9 +91,10 @@ class BatchRunner:
         self._context, self._shape = config.block_size, (0, 0)
 
     def run(self, batch: Batch) -> None:
-        """Execute the program for a batch, whose tokens are in the vocabulary.
+        """Execute the program for a batch; its token ids must be in the vocabulary (not checked).
 
         Raises:
+            AnexaError: if the program cannot be compiled.
             IndexError: if the sequences are longer than the context.
             MemoryError: if the memory is too small.
         """
@@ -107,11 +110,16 @@ class BatchRunner:
         self._runner.run(shape[0] * shape[1])
 
     def set_array(self, name: str, numbers: array[int]) -> None:
-        """Set the word of an array, which must outlive the calls of `run`."""
+        """Set the address of an array of int64 in the frame; the array must outlive the runs.
+
+        Args:
+            name: name of the word, such as "segments".
+            numbers: the array.
+        """
         self._runner.set_word(name, numbers.buffer_info()[0])
 
     def result(self, name: str) -> float:
-        """Return a result that is one number, "loss" or "norm"."""
+        """Return a result of the last `run`: "loss", in nats per token, or "norm", if computed."""
         return self._numbers[name][0]
 
     def _reshape(self, shape: tuple[int, int]) -> None:
@@ -142,7 +150,8 @@ class BatchRunner:
 class TrainingStep:
     """Loss, gradients and training steps of a model, on one vector of all its weights.
 
-    The programs are compiled when they are first needed.
+    The programs are compiled when they are first needed. The methods that take a batch raise what
+    `BatchRunner.run` raises.
 
     Args:
         config: architecture and sizes of the model.
@@ -181,7 +190,8 @@ class TrainingStep:
         """Compute the mean loss of a batch, and its gradients.
 
         Returns:
-            The loss, and the gradient of each weight by name; the next call changes these arrays.
+            The loss, and the gradient of each trainable weight by name; the next call changes these
+            arrays.
         """
         runner = self._runner
         runner.set_array("segments", self._no_segments)
@@ -192,7 +202,7 @@ class TrainingStep:
         return runner.result("loss"), {name: self._gradients[name] for name in self._trainable}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
-        """Update the weights by one step of the optimizer."""
+        """Update the weights, in place, and the moments by one step of the optimizer."""
         optimizer, runner, rates = self._optimizer, self._runner, self._rates
         rates[0] = learning_rate
         rates[4], rates[5] = optimizer.bias_corrections(self._step + 1)
@@ -205,14 +215,17 @@ class TrainingStep:
         return output
 
     def state(self) -> dict[str, Array]:
-        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step.
+
+        They are views, which the next step changes.
+        """
         return self._named_moments() if self._step else {}
 
     def resume(self, state: Weights, step: int) -> None:
         """Restore the moments and the number of steps.
 
         Args:
-            state: moments that `state` returned.
+            state: copy of the moments that `state` returned, of all trainable weights.
             step: number of steps that the optimizer had taken.
         """
         self._step = step

@@ -31,7 +31,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """Cache key of the machine code: a hash of everything that the code depends on."""
+        """Cache key of the machine code: SHA-256 of all that it depends on, in hexadecimal."""
         return sha256(repr((self, *environment())).encode()).hexdigest()
 
 
@@ -42,13 +42,21 @@ def units_of(source: Source) -> Iterator[Unit]:
 
 
 def symbol_of(kernel: str, dtype: str) -> str:
-    """Return the symbol of a kernel."""
+    """Return the symbol of a kernel, the name that other object files call it by.
+
+    Args:
+        kernel: name of the kernel, as in `KernelSource`.
+        dtype: precision of its numbers, "float32" or "float64".
+    """
     return f"anexa_{dtype}_{kernel}"
 
 
 @cache
 def environment() -> tuple[str, ...]:
-    """Return everything but the source that machine code depends on: versions and the processor."""
+    """Return everything but the source that machine code depends on: versions and the processor.
+
+    It is determined once per process; a change of any file of the compiler changes it.
+    """
     import llvmlite
     import llvmlite.binding as llvm
 

@@ -5,8 +5,11 @@ processor needs for its lanes. So a kernel says itself what is computed side by 
 order numbers are added up; nothing is left to the vectorizer of the compiler, and a row has the
 same bits whatever rows are beside it.
 
-The functions are intrinsics: they can be called in compiled code only. `p` is a pointer to numbers,
-offsets and counts are in numbers, and `LANES` and `count` are constants in the source.
+The intrinsics can be called in compiled code only. `p` is a pointer to numbers, offsets and counts
+are in numbers, and `LANES` is a constant in the source. `count` need not be one; if it is, and
+equal to the number of lanes, reading and writing need no mask. The intrinsics are built from
+functions that generate code: these take Numba's context, LLVM's builder, which appends
+instructions, and values of LLVM.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-INT32 = ir.IntType(32)
+INT32 = ir.IntType(32)  # LLVM's type of the numbers of lanes
 
 
 class Vector(types.Type):
@@ -62,7 +65,7 @@ def _lane_numbers(numbers: list[int | None]) -> ir.Constant:
 
 
 def call_llvm(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
-    """Call an intrinsic of LLVM that computes lane by lane."""
+    """Generate the call of an intrinsic of LLVM that computes lane by lane, such as "sqrt"."""
     full_name = f"llvm.{name}.{_suffix(vector)}"
     function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
     function = cgutils.get_or_insert_function(builder.module, function_type, full_name)
@@ -72,7 +75,16 @@ def call_llvm(builder: Any, name: str, vector: Vector, llvm_type: Any, args: lis
 def generate_load(
     context: Any, builder: Any, address: Any, vector: Vector, count: Any, count_type: Any
 ) -> Any:
-    """Generate the reading of the first `count` lanes of a vector; the others are 0."""
+    """Generate the reading of the first `count` lanes of a vector; the others are 0, and not read.
+
+    Args:
+        context: Numba's context.
+        builder: LLVM's builder.
+        address: address of the vector, as `address_of` returns it.
+        vector: type of the vector.
+        count: value of the number of lanes; not used if `count_type` is the literal of all lanes.
+        count_type: Numba type of `count`; a literal if it is a constant.
+    """
     if _is_all(count_type, vector):
         return builder.load(address, align=_alignment(context, vector))
     zeros = ir.Constant(context.get_value_type(vector), None)
@@ -94,7 +106,10 @@ def generate_store(
     count: Any,
     count_type: Any,
 ) -> None:
-    """Generate the writing of the first `count` lanes of a vector."""
+    """Generate the writing of the first `count` lanes of a vector.
+
+    The arguments are those of `generate_load`, and `value`: the vector to write.
+    """
     if _is_all(count_type, vector):
         builder.store(value, address, align=_alignment(context, vector))
         return
@@ -207,7 +222,7 @@ def round_even(_typing: Any, a: Any) -> Any:
 
 @intrinsic
 def maximum(_typing: Any, a: Any, b: Any) -> Any:
-    """Return the larger number, lane by lane; NaN where `a` is NaN."""
+    """Return the larger number, lane by lane; NaN where `a` is NaN, and `a` where `b` is NaN."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
@@ -217,7 +232,7 @@ def maximum(_typing: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def minimum(_typing: Any, a: Any, b: Any) -> Any:
-    """Return the smaller number, lane by lane; NaN where `a` is NaN."""
+    """Return the smaller number, lane by lane; NaN where `a` is NaN, and `a` where `b` is NaN."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", args[1], args[0]), args[1], args[0])
@@ -285,6 +300,8 @@ def _reduce(join: Callable[[Any, Any, Any], Any]) -> Any:
     return reduce
 
 
+# total(a): sum of all lanes; largest(a): largest number of the lanes, undefined if one is NaN. The
+# number of lanes is a power of two.
 total = _reduce(lambda builder, low, high: builder.fadd(low, high))
 largest = _reduce(
     lambda builder, low, high: builder.select(builder.fcmp_unordered(">", high, low), high, low)
@@ -303,7 +320,7 @@ def at(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def count_one(_typing: Any, p: Any, offset: Any) -> Any:
-    """Add 1 to the int64 at p[offset], which threads share."""
+    """Add 1 to the int64 at p[offset], which threads share, atomically; return its old value."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         address = builder.gep(args[0], [args[1]])
@@ -314,7 +331,7 @@ def count_one(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def shared_count(_typing: Any, p: Any, offset: Any) -> Any:
-    """Read the int64 at p[offset], which threads share."""
+    """Read the int64 at p[offset], which threads share, atomically."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.load_atomic(builder.gep(args[0], [args[1]]), "seq_cst", 8)

@@ -26,6 +26,7 @@ from anexa.engines.program.processor import block_sizes
 from anexa.engines.program.program import Instruction, Program, Value
 from anexa.engines.program.specialize import Constant, parameters, specialize
 
+# Modules whose functions are kernels.
 KERNEL_MODULES = (
     products,
     rows,
@@ -36,19 +37,20 @@ KERNEL_MODULES = (
     optimizer,
     threads,
 )
-FLOATS = ("eps", "scale")  # settings that are float64
-# Inputs that are int64.
+FLOATS = ("eps", "scale")  # settings that are float64; all others are int64
+# Arrays that are int64.
 INTEGERS = ("tokens", "positions", "caches", "targets", "segments", "progress")
-DOUBLES = ("sequence_weights", "scalars")  # inputs that are float64 in every program
+DOUBLES = ("sequence_weights", "scalars")  # arrays that are float64 in every program
 NUMBERS = ("length",)  # arguments of kernels that are words of the frame themselves
 SCRATCH = "scratch"  # argument of kernels that need memory of their own
 
+# Template of the first line of a program's source.
 HEADER = '''"""Written by Anexa: {title}."""'''
 
 
 @cache
 def kernels() -> dict[str, FunctionType]:
-    """Return the functions of all kernels by name."""
+    """Return the Python functions of all kernels by name; they run only when compiled."""
     return {
         name: function
         for module in KERNEL_MODULES
@@ -84,7 +86,7 @@ class Frame:
 class KernelSource:
     """The source of a kernel for one precision and width of tiles.
 
-    The sizes of arrays are arguments of it.
+    The sizes of its arrays are arguments of the kernel.
 
     Attributes:
         name: name of the function.
@@ -151,7 +153,7 @@ def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
 
 
 def argument_type(name: str) -> str:
-    """Return the type of a kernel's argument, an array or a number, by its name."""
+    """Return the type of a kernel's positional argument by its name; `KernelSource` lists types."""
     if name in ("rows", *NUMBERS):
         return "int64"
     if name in INTEGERS:
@@ -193,7 +195,7 @@ class Writer:
         }
 
     def write(self) -> Source:
-        """Write the source of the program."""
+        """Write the source of the program, and of the kernels that it calls."""
         calls = [self._call(instruction) for instruction in self._program.instructions]
         body = [
             "rows, first_wanted, capacity = frame[0], frame[1], frame[2]",
@@ -288,7 +290,11 @@ def _identifier(name: str) -> str:
 
 
 def weight_offsets(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Return the offset of each weight in the vector of all weights, in numbers."""
+    """Return the offset of each weight in the vector of all weights, in numbers.
+
+    Args:
+        shapes: shapes of all weights by name, in the order of the vector.
+    """
     offsets, end = {}, 0
     for name, shape in shapes.items():
         offsets[name] = end

@@ -94,7 +94,12 @@ def normal_cdf(p: Pointer, x: VectorLike) -> VectorLike:
 
 
 def first_key(position: int, window: int) -> int:
-    """Return the position of the first key that a query attends to; `window` 0: no window."""
+    """Return the position of the first key that a query attends to.
+
+    Args:
+        position: position of the query.
+        window: number of last keys that it attends to, its own included; 0: all keys up to its own.
+    """
     return max(position + 1 - window, 0) if window > 0 else 0
 
 
@@ -109,10 +114,10 @@ def four_products(
     stride: int,
     scale: VectorLike,
 ) -> None:
-    """Compute the products of four rows with LANES vectors: y_i = `scale` Σ_d x_i,d w_d.
+    """Compute the products of four rows x with a matrix w: y_i = `scale` Σ_d x_i,d w_d.
 
-    Each row x_i has `width` numbers; w_d and y_i have LANES. The rows of w, and those of y, are
-    `stride` numbers apart.
+    Each row x_i has `width` numbers; w_d is row d of w, and has LANES numbers, as y_i has. The rows
+    of w are `stride` numbers apart, and so are the rows of y, which is overwritten.
     """
     s0 = full(w, 0, LANES)
     s1 = s0

@@ -14,22 +14,30 @@ Pointer: TypeAlias = Any
 VectorLike: TypeAlias = Any
 """`anexa.engines.program.vectors.Vector`, in compiled code."""
 
-LANES = 16  # numbers that kernels compute side by side, unless they say otherwise
-WIDTH = 32  # columns of a block of sums; it depends on the processor, as BLOCK_ROWS does
+# Numbers that kernels compute side by side, unless they say otherwise; tokens in a KV cache block.
+LANES = 16
+# The writer puts its own values in place of the names that follow: for the program's precision, and
+# for the processor, as `block_sizes` returns them.
+WIDTH = 32  # columns of a block of sums
 BLOCK_ROWS = 8  # rows of a block of sums
-FLOAT64 = False  # whether the program computes in float64; the writer puts the value in its place
-CDF_COEFFICIENTS = COEFFICIENTS["float32"]  # those of the program's precision, as with FLOAT64
+FLOAT64 = False  # whether the program computes in float64
+CDF_COEFFICIENTS = COEFFICIENTS["float32"]  # coefficients that `functions.normal_cdf` uses
 
 
 def numbers(address: int) -> Pointer:
-    """Return the pointer to numbers of the program's precision at an address in bytes."""
+    """Return the pointer to numbers of the program's precision at an address in bytes.
+
+    Raises:
+        NotImplementedError: if it is called in Python, not in compiled code.
+    """
     raise NotImplementedError  # it exists in compiled code only
 
 
 def tiles(width: int, lanes: int) -> Iterator[tuple[int, int]]:
     """Yield the first column of each group of columns, and how many columns it has.
 
-    The writer expands it to a loop over the full groups, and the code of the last group after it.
+    Each group has `lanes` columns, but the last one may have fewer. The writer expands the loop to
+    a loop over the full groups, and the code of the last group after it.
     """
     for column in range(0, width, lanes):
         yield column, min(lanes, width - column)
