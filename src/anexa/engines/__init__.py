@@ -42,6 +42,7 @@ __all__ = [
     "select_device",
 ]
 
+# Names of the engines, from the simplest to the fastest for large models.
 ENGINES = ("scalar", "lists", "numpy", "numba", "torch")
 LIBRARIES = {"numba": "numba", "torch": "torch"}  # packages of extras, by engine
 
@@ -66,9 +67,10 @@ def best_engine() -> str:
 def generation_engine(config: ModelConfig) -> str:
     """Return the name of the engine that "auto" means for generation: "numba" or "numpy".
 
-    It is numba if it is installed, faster for a model of this size, and the model's machine code is
-    in the cache; else numpy, while a process in the background compiles for the next time. So no
-    answer waits for a compiler. NUMBA_DISABLE_JIT, Numba's own variable, switches this off.
+    It is "numba" if Numba is installed, the model has at most `NUMBA_MAX_PARAMETERS` parameters,
+    and its machine code is in the cache. If only the machine code is missing, it is "numpy", and a
+    process in the background is started, which compiles for the next time: no answer waits for a
+    compiler. NUMBA_DISABLE_JIT, Numba's own environment variable, switches numba off.
 
     Args:
         config: architecture and sizes of the model.
@@ -99,18 +101,19 @@ def open_engine(
     Args:
         name: one of `ENGINES`, or "auto": see `generation_engine`.
         config: architecture and sizes of the model.
-        weights: weights by name, in the shapes of the architecture; the engine copies them.
+        weights: weights by name, in the shapes of the architecture; the engine copies them (numpy,
+            with a large model, at the first training step), and never changes them.
         device_config: device and precision, as `select_device` returns them; default: the CPU, in
             float32, or in float64 for scalar and lists.
         optimizer: configuration of the optimizer; default: AdamW without weight decay.
         seed: random seed of dropout.
 
     Returns:
-        The engine, an object of the class `Engine` that `name` stands for.
+        The engine of this name.
 
     Raises:
-        UsageError: if there is no engine of this name, or the engine has no dropout but `optimizer`
-            asks for it.
+        UsageError: if there is no engine of this name, or `optimizer` asks for dropout and the
+            engine is not torch.
         AnexaError: if the library of the engine is not installed, or the memory is too small.
     """
     optimizer = optimizer or OptimizerConfig()

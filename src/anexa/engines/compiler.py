@@ -1,4 +1,4 @@
-"""PyTorch's compiler in training: what happens when it fails."""
+"""`torch.compile` in training, with a fallback to the plain module if the compiler fails."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class CompiledModule:
     def run(self, work: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Compute with the compiled module; if the compiler fails, warn, and use the module itself.
 
+        Before that, the compiler is tried once more with an empty cache, in case files in its cache
+        are damaged; the environment variable `CACHE` then names the new cache folder.
+
         Args:
             work: function of the module and `inputs` that computes the loss and the gradients; both
                 are compiled at its first call, which changes no gradient if the compiler fails.
@@ -42,6 +45,9 @@ class CompiledModule:
 
         Returns:
             The result of `work`, the loss.
+
+        Raises:
+            RuntimeError: if the memory is too small, or `work` also fails with the module itself.
         """
         try:
             return work(self._call, *inputs)

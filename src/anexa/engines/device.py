@@ -20,6 +20,7 @@ from pathlib import Path
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
 
+# Values of `DeviceConfig.dtype`, besides "auto".
 DTYPES = ("float32", "bf16", "float64")
 # Memory for activations on a CPU: what a laptop can spare. It is a constant, so that all computers
 # split a batch into the same micro-batches.
@@ -55,15 +56,17 @@ class DeviceConfig:
     shard: bool = False
 
 
-AUTO = DeviceConfig("auto", "auto", None)
+AUTO = DeviceConfig("auto", "auto", None)  # everything is chosen by `select_device`
 
 
 def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO) -> DeviceConfig:
     """Resolve a requested device and precision; "auto" becomes the fastest on this computer.
 
+    If `torch.compile` cannot work here, it is left out, with an AnexaWarning, once in a process.
+
     Args:
-        engine: the name of the engine.
-        config: the architecture and its sizes; a narrow model is faster without bfloat16.
+        engine: name of the engine, one of `ENGINES`.
+        config: architecture and sizes of the model; a narrow model is faster without bfloat16.
         request: requested device and precision; auto and None are resolved, all other fields are
             kept.
 
@@ -173,7 +176,11 @@ def _has_fast_bf16(kind: str) -> bool:
 
 
 def micro_batch_size(config: ModelConfig, device_config: DeviceConfig) -> int:
-    """Estimate how many sequences of the full context fit into the memory for activations."""
+    """Return the largest number of sequences in one forward pass of training, at least 1.
+
+    It is `device_config.micro_batch`, or if that is 0, an estimate of how many sequences of the
+    full context fit into half of a GPU's free memory (CUDA), else into `CPU_ACTIVATION_BYTES`.
+    """
     if device_config.micro_batch:
         return device_config.micro_batch
     available_bytes = CPU_ACTIVATION_BYTES
@@ -212,7 +219,10 @@ def _default_num_threads() -> int:
 
 
 def available_cpus() -> int:
-    """Count the CPUs that this process may use, within its affinity and its container's quota."""
+    """Count the CPUs that this process may use, at least 1.
+
+    On Linux, its affinity and its container's quota (cgroup v2) limit them.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
@@ -223,7 +233,7 @@ def available_cpus() -> int:
 
 
 def physical_memory() -> int | None:
-    """Return the bytes of memory of this machine; None where the system does not tell."""
+    """Return the bytes of memory of this machine; None if the system does not tell (Windows)."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -233,8 +243,8 @@ def physical_memory() -> int | None:
 def release_free_memory() -> None:
     """Return the free memory of the C heap to the operating system, on Linux with glibc.
 
-    Batches of many shapes fragment the heap: without this call a model of 0.8 million parameters
-    took 4 GB after 8,000 steps.
+    On other systems, this does nothing. Batches of many shapes fragment the heap: without this call
+    a model of 0.8 million parameters took 4 GB after 8,000 steps.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it

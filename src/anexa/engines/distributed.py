@@ -29,7 +29,8 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
             al., 2023); else each process holds a replica of everything (DDP, Li et al., 2020).
 
     Returns:
-        The module to call in training; for a single process, the network itself.
+        The module to call in training: the network itself, changed in place, if it is sharded, or
+        unchanged for a single process; else a `DistributedDataParallel` around it.
     """
     if rank_and_world_size()[1] == 1:
         return network
@@ -41,7 +42,9 @@ def wrap_model(network: nn.Module, sharded: bool) -> nn.Module:
 
 
 def no_sync(network: nn.Module) -> AbstractContextManager[None]:
-    """Context manager in which gradients accumulate without synchronization between processes.
+    """Return a context manager in which gradients of replicas accumulate without synchronization.
+
+    For a sharded network or a single process, it does nothing.
 
     Args:
         network: network that `wrap_model` returned.
@@ -60,14 +63,17 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
-    """Shard a full tensor like a weight of its shape; return it as it is if that has no shards."""
+    """Shard a full tensor like a weight of its shape; if the weight is not sharded, return it."""
     if not isinstance(weight, DTensor):
         return tensor
     return distribute_tensor(tensor, weight.device_mesh, weight.placements)
 
 
 def mean(tensor: Tensor) -> Tensor:
-    """Return a tensor's mean over all processes, in its shape; every process must call this."""
+    """Return a tensor's mean over all processes, in its shape; every process must call this.
+
+    With several processes, the tensor itself becomes the sum, in place.
+    """
     _, count = rank_and_world_size()
     if count > 1:
         dist.all_reduce(tensor)
@@ -78,6 +84,6 @@ def seed(number: int) -> None:
     """Seed PyTorch's random numbers, with another seed in every process.
 
     Args:
-        number: random seed, the same in all processes; the rank is added to it.
+        number: random seed, below 2³² and the same in all processes; 2³² · rank is added to it.
     """
     torch.manual_seed(number + (rank_and_world_size()[0] << 32))

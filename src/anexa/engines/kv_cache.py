@@ -1,4 +1,8 @@
-"""Key-value caches on NumPy arrays and PyTorch tensors."""
+"""Key-value caches on NumPy arrays and PyTorch tensors.
+
+Suffixes are the axes of an array: B sequences, H heads of keys and values, S or T tokens, D head
+width, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,10 @@ class LayerKVCache:
         self._concatenate = concatenate
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
-        """Append the keys and values of T tokens; return the keys and values of all tokens."""
+        """Append the keys and values of T tokens; return the keys and values of all tokens.
+
+        The results are views of the buffers, (B, H, `length`, D) each.
+        """
         end = self.length + k_BHTD.shape[-2]
         while end > self.keys_BHSD.shape[-2]:
             self.keys_BHSD, self.values_BHSD = (  # both, or neither if the memory is too small
@@ -63,7 +70,7 @@ class LayerKVCache:
         return keys, values
 
     def truncate(self, length: int) -> None:
-        """Remove all tokens after the first `length`."""
+        """Remove all tokens after the first `length`; the buffers keep their sizes."""
         self.length = length
 
 
@@ -86,7 +93,11 @@ class LayerDecodeCache:
         self.starts, self.attn_mask = starts, attn_mask
 
     def append(self, k_BHTD: Any, v_BHTD: Any) -> tuple[Any, Any]:
-        """Append one token to each sequence; return keys and values, (B, H, S, D) each."""
+        """Append one token to each sequence, in the buffers, where `starts` says.
+
+        Returns:
+            Views of the keys and values of all tokens, (B, H, S, D) each, S as in `attn_mask`.
+        """
         batch, end = len(k_BHTD), self.attn_mask.shape[-1]
         for buffer, new in zip(self._buffers, (k_BHTD, v_BHTD)):
             buffer[self._indices, :, self.starts] = new[:, :, 0]
@@ -99,7 +110,7 @@ AnyLayerCache: TypeAlias = LayerKVCache | LayerDecodeCache
 
 
 class ArrayDecoder(ABC):
-    """Base class of the engines on arrays: decoding with caches, which `BatchEngine` asks for.
+    """Base class of the engines on arrays: the methods of `BatchEngine`, which documents them.
 
     Attributes:
         config: architecture and sizes of the model.

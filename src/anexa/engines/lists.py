@@ -20,7 +20,10 @@ class ListsTape(Tape[Nested], operations=operations_of(operations)):
 
 
 class ListsEngine(PurePythonEngine):
-    """Engine on nested lists, with a tape of operations for each sequence."""
+    """Engine on nested lists, in float64, with a tape of operations for each sequence.
+
+    `Engine` documents its methods, and `PurePythonEngine` the arguments.
+    """
 
     name = "lists"
 
@@ -35,7 +38,7 @@ class ListsEngine(PurePythonEngine):
 
         Args:
             inputs: T token ids.
-            targets: T token ids that are to be predicted, `IGNORE_INDEX` for none.
+            targets: T token ids to predict; `IGNORE_INDEX` where there is none.
             loss_denominator: divisor of the sum of the losses of all tokens.
             recording: whether operations are recorded for `Tape.backward`; default: they are.
 

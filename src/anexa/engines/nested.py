@@ -10,7 +10,12 @@ from anexa.model.weights import Weight
 
 
 def nest(numbers: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    """Reshape a flat list of numbers to a vector or a matrix (a list of rows)."""
+    """Reshape a flat list of numbers, row by row, to a vector or a matrix (a list of rows).
+
+    Args:
+        numbers: the numbers, floats or `Value`s, as many as the shape has.
+        shape: (columns,) for a vector, or (rows, columns).
+    """
     if len(shape) == 1:
         return list(numbers)
     columns = shape[1]
@@ -42,13 +47,13 @@ class NestedLayerKVCache:
         self.values_SC: list[Any] = []
 
     def append(self, k_TC: list[Any], v_TC: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Append the keys and values of T tokens; return `keys_SC` and `values_SC`."""
+        """Append the keys and values of T tokens; return `keys_SC` and `values_SC` themselves."""
         self.keys_SC += k_TC
         self.values_SC += v_TC
         return self.keys_SC, self.values_SC
 
     def copy(self, start: int, end: int) -> tuple[list[Any], list[Any]]:
-        """Copy the keys and values of tokens `start` to `end` − 1; each has a row per token."""
+        """Copy the keys and the values of the tokens from `start` up to `end`, a row per token."""
         return self.keys_SC[start:end], self.values_SC[start:end]  # rows are never changed
 
     def truncate(self, length: int) -> None:

@@ -29,12 +29,13 @@ from anexa.model.weights import Weights
 class NumbaEngine:
     """Engine and batch engine on a program compiled by Numba, in float32 or float64.
 
-    The numbers of a sequence do not depend on the other sequences in the batch, because no loop
-    does: every sum is added up in the order in which its kernel is written.
+    The results for a sequence do not depend on the other sequences in the batch, because a kernel
+    adds up every sum in the same order for any batch. `Engine` and `BatchEngine` document the
+    methods. The first call that needs a program compiles it, or takes it from the cache.
 
     Args:
         config: architecture and sizes of the model.
-        weights: weights by name.
+        weights: weights by name, which are copied.
         optimizer: configuration of the optimizer.
         dtype: precision, "float32" or "float64".
     """

@@ -37,15 +37,18 @@ class ArrayTape(Tape[Array], operations=operations_of(operations)):
 
 
 class DecodeTape(ArrayTape, operations=operations_of(numpy_decode)):
-    """A tape for a decoding step, (B, 1, C), in which sequences do not influence each other."""
+    """A tape of batch-invariant operations, for a decoding step on activations (B, 1, C)."""
 
 
 class NumpyEngine(ArrayDecoder):
     """Engine and batch engine on NumPy arrays, in float32 or float64.
 
+    `Engine` and `BatchEngine` document the methods.
+
     Args:
         config: architecture and sizes of the model.
-        weights: weights by name.
+        weights: weights by name, which are copied; with more than `LARGE` parameters, only in the
+            first training step, or if their precision is another one.
         optimizer: configuration of the optimizer.
         dtype: precision, "float32" or "float64".
     """

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from anexa.engines.kv_cache import StartPosition
 from anexa.model.weights import Weight, Weights
 
-Array = npt.NDArray[np.floating[Any]]
-Tokens = npt.NDArray[np.int64]
+Array = npt.NDArray[np.floating[Any]]  # float32 or float64
+Tokens = npt.NDArray[np.int64]  # token ids, or their positions
 
 
 def flatten_batch(x: Array) -> Array:
@@ -24,7 +24,10 @@ def flatten_batch(x: Array) -> Array:
 
 @lru_cache
 def column(n: int, value: float, dtype: np.dtype[Any]) -> Array:
-    """Return a column with the same number in each row, shape (n, 1)."""
+    """Return a column with the same number in each row, shape (n, 1).
+
+    It is cached: callers must not change it.
+    """
     return np.full((n, 1), value, dtype)
 
 
@@ -43,8 +46,8 @@ def mean(x: Array) -> Array:
 def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | None = None) -> Array:
     """Build the additive attention mask of n new tokens after cached tokens, (n, num_cached + n).
 
-    Row t is 0 for the key at position num_cached + t and for the keys before it, with a window for
-    the last `window` of these; −∞ for the other keys.
+    Row t is 0 for the key at position num_cached + t and for the keys before it, −∞ for later keys.
+    With a window (a number of tokens), it is 0 only for the last `window` of these keys.
     """
     hidden = np.full((n, num_cached + n), -np.inf, dtype)
     later = np.triu(hidden, k=num_cached + 1)

@@ -10,8 +10,8 @@ from anexa.model.operations import Operations, Tensor
 class HeadlessOperations(Generic[Tensor]):
     """The operations of an engine without the product with the output head.
 
-    That product is the last operation of every forward function, so what is returned is the head's
-    input: the hidden states after the last norm, as the last of `hidden_states` in transformers.
+    That product is the last operation of every forward function, which so returns the head's input:
+    the hidden states after the last norm, (T, C), like `hidden_states[-1]` in transformers.
 
     Args:
         ops: operations of the engine.
@@ -30,7 +30,7 @@ class HeadlessOperations(Generic[Tensor]):
         return getattr(self._ops, name)
 
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None, /) -> Tensor:
-        """Compute x Wᵀ + b, (T, O), except for the output head, for which x is returned."""
+        """Compute x Wᵀ + b, (T, O); if the weight is that of the output head, return x instead."""
         if weight_OC is self._head_VC:
             return x_TC
         return self._ops.linear(x_TC, weight_OC, bias_O)

@@ -1,7 +1,7 @@
 """The operations on nested lists: every sum written out, all T tokens of a sequence at once.
 
-L is the loss, g the derivative of L in an operation's output, dx that in its input x. A matrix is
-a list of rows; `xs · ys` is the sum of their products.
+L is the loss, g = dL/dy its derivative in the output y of an operation, dx = dL/dx its derivative
+in an input x. A matrix is a list of rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Attention and rotary positions on nested lists.
 
-The letters are those of `anexa.engines.operations.lists`.
+The letters L, g and dx are those of `anexa.engines.operations.lists`.
 """
 
 from __future__ import annotations

@@ -113,8 +113,8 @@ def rotate(
 def causal_mask(n: int, num_cached: int = 0, window: int | None = None) -> Matrix:
     """Build the additive attention mask of n new tokens after cached tokens, (n, num_cached + n).
 
-    Row t is 0 for the key at position num_cached + t and the keys before it, −∞ for those after
-    it. With a window (a number of tokens), it is 0 only for the last `window` of these keys.
+    Row t is 0 for the key at position num_cached + t and for the keys before it, −∞ for later keys.
+    With a window (a number of tokens), it is 0 only for the last `window` of these keys.
     """
     mask_TS = []
     for t in range(n):

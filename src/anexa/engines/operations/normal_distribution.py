@@ -18,7 +18,7 @@ import numpy as np
 
 from anexa.engines.operations.arrays import Array
 
-# Coefficients of p, the highest power first.
+# Coefficients of p by dtype, the highest power first.
 COEFFICIENTS = {
     "float64": (
         1.9647389361567543e-08,
@@ -66,7 +66,7 @@ def normal_cdf(x: Array) -> Array:
 
     Φ(x) = (1 + erf(x / √2)) / 2.
     """
-    z = np.minimum(np.abs(x), 40)  # behind which Φ is 0 or 1; z² does not overflow
+    z = np.minimum(np.abs(x), 40)  # beyond 40, Φ is 0 or 1; z² does not overflow
     z *= sqrt(0.5)
     t: Array = 2.5 / (2.5 + z)
     u = 2 * t - 1

@@ -23,6 +23,8 @@ def rotary_cos_sin(
 ) -> tuple[Array, Array]:
     """Compute cosines and sines of the angles of rotary positions, α_ti = (start + t) f_i.
 
+    The results are cached: callers must not change them.
+
     Args:
         start: position of the first token; a tuple has the position for each of B sequences.
         n: number of tokens, T.

@@ -22,7 +22,16 @@ from anexa.engines.operations.arrays import Array, total
 
 
 def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
-    """Compute x Wᵀ for rows (B, 1, C), with one BLAS call per tile of `height` rows."""
+    """Compute x Wᵀ for rows (B, 1, C), with one BLAS call per tile; `height` must divide B.
+
+    Args:
+        x_TC: rows, one for each sequence.
+        weight_OC: weight of a linear layer.
+        height: number of rows in a tile.
+
+    Returns:
+        The products, (B, 1, O).
+    """
     y_TO: Array = x_TC.reshape(-1, height, x_TC.shape[-1]) @ weight_OC.T
     return y_TO.reshape(-1, 1, len(weight_OC))
 
@@ -32,6 +41,8 @@ def invariant_heights(
     n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool
 ) -> tuple[int, ...]:
     """Find the tile heights with which a linear layer does not depend on the batch.
+
+    They are tried out on this computer with random numbers, at the first call.
 
     Args:
         n_out: rows of the weight.
@@ -56,13 +67,16 @@ def invariant_heights(
 
 @lru_cache(maxsize=1024)
 def tile_height(batch: int, n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool) -> int:
-    """Choose the tile height for `batch` sequences and a weight of shape (n_out, n_in)."""
+    """Choose the tile height, in rows, for `batch` sequences and a weight (n_out, n_in)."""
     return tiles.choose_height(batch, invariant_heights(n_out, n_in, dtype, column_major))
 
 
 @lru_cache
 def padding(count: int, width: int, dtype: np.dtype[Any]) -> Array:
-    """Return rows of zeros that fill the last tile, (count, 1, width)."""
+    """Return rows of zeros that fill the last tile, (count, 1, width).
+
+    They are cached: callers must not change them.
+    """
     return np.zeros((count, 1, width), dtype)
 
 

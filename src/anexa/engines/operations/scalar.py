@@ -134,7 +134,10 @@ class ScalarOperations:
         scale: float | None = None,
         window: int | None = None,
     ) -> Matrix:
-        """Compute causal attention in each head: y = softmax(c Q Kᵀ) V, without later keys."""
+        """Compute causal attention in each head: y = softmax(c Q Kᵀ) V, without later keys.
+
+        c is `scale`, by default 1 / √D. With a `window`, only the last `window` keys are attended.
+        """
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
         head_dim = len(q_TC[0]) // n_head
@@ -196,7 +199,7 @@ class ScalarOperations:
 
         L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, where N is the loss denominator of the
         sequence, as in `Batch.loss_denominators`. `microgpt.py` computes −log softmax(z) instead,
-        which is the same up to rounding; but if a probability underflows, its logarithm has none.
+        which is the same up to rounding, but fails if a probability underflows to 0.
         """
         losses = []
         for logits, target in zip(logits_TV, targets_T):

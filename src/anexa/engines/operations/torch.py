@@ -28,7 +28,10 @@ def rotary_cos_sin(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """Compute cos and sin of the R rotary angles (start + t) f_i, each (T, 1, R)."""
+    """Compute cos and sin of the R rotary angles (start + t) f_i, each (T, 1, R).
+
+    For a batch, `start` is a tuple of B positions, and the results have the shape (B, T, 1, R).
+    """
     frequencies_R = torch.tensor(frequencies, dtype=torch.float64)
     angles_T1R = (positions_of(start, n)[..., None] * frequencies_R)[..., None, :]
     return angles_T1R.cos().to(device, dtype), angles_T1R.sin().to(device, dtype)
@@ -57,7 +60,8 @@ class TorchOperations:
     Activations have the shape (B, T, C).
 
     Attributes:
-        dropout_rate: fraction of activations that `dropout` and `attention` set to 0.
+        dropout_rate: fraction of activations that `dropout` and `attention` set to 0; 0 outside of
+            training.
     """
 
     def __init__(self, dropout_rate: float = 0.0) -> None:
@@ -133,7 +137,11 @@ class TorchOperations:
         scale: float | None = None,
         window: int | None = None,
     ) -> Tensor:
-        """Compute causal attention in each head: y = softmax(c Q Kᵀ + mask) V."""
+        """Compute causal attention in each head: y = softmax(c Q Kᵀ + mask) V.
+
+        c is `scale`, by default 1 / √D. With a `window`, only the last `window` keys are attended.
+        Dropout is applied to the softmax.
+        """
         batch, n, width = q_TC.shape
         q_HTD, k_HSD, v_HSD = (
             x.view(batch, n, -1, width // n_head).transpose(1, 2) for x in (q_TC, k_TC, v_TC)

@@ -124,6 +124,16 @@ def linear_heights(
 ) -> tuple[int, ...]:
     """Find the tile heights with which a linear layer does not depend on the batch.
 
+    They are tried out on this computer with random numbers, at the first call.
+
+    Args:
+        n_out: rows of the weight.
+        n_in: columns of the weight.
+        row_major: whether the weight is in row-major order.
+        has_bias: whether the layer has a bias.
+        dtype: precision.
+        num_threads: PyTorch's number of threads, on which the results may depend.
+
     Returns:
         The heights, ascending, as `anexa.engines.tiles.invariant_heights` finds them.
     """
@@ -170,7 +180,10 @@ def attend(
     mask_B11S: Tensor,
     scale: float | None = None,
 ) -> Tensor:
-    """Compute attention in each head, (B, H, T, D): y = softmax(c Q Kᵀ + mask) V."""
+    """Compute attention in each head, (B, H, T, D): y = softmax(c Q Kᵀ + mask) V.
+
+    c is `scale`, by default 1 / √D. Keys and values may have fewer heads than the queries.
+    """
     return F.scaled_dot_product_attention(
         q_BHTD,
         k_BHSD,
@@ -182,7 +195,16 @@ def attend(
 
 
 def attend_alone(inputs: Sequence[Tensor], length: int, scale: float | None = None) -> Tensor:
-    """Compute attention for one sequence, on its own `length` keys rounded up to whole blocks."""
+    """Compute attention for one sequence, on its own `length` keys rounded up to whole blocks.
+
+    Args:
+        inputs: queries, keys, values and mask, as the arguments of `attend`, with B = 1.
+        length: number of keys that are not masked.
+        scale: scale c of the scores; default: 1 / √D.
+
+    Returns:
+        The output y, (1, H, T, D).
+    """
     q_BHTD, k_BHSD, v_BHSD, mask_B11S = inputs
     end = round_up_to_block(length)
     return attend(q_BHTD, k_BHSD[:, :, :end], v_BHSD[:, :, :end], mask_B11S[..., :end], scale)

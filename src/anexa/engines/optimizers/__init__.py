@@ -16,9 +16,9 @@ from anexa.model.config import ModelConfig
 # about (0.7, 1.2): steep at 0, where speed is needed, and not exact at 1, where it is not.
 # The numbers are Keller Jordan's (https://kellerjordan.github.io/posts/muon/).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-NEWTON_SCHULZ_STEPS = 5
-NORM_EPS = 1e-7
-CLIP_EPS = 1e-6
+NEWTON_SCHULZ_STEPS = 5  # number of iterations of the polynomial
+NORM_EPS = 1e-7  # added to the norm of a matrix, by which it is divided before the iteration
+CLIP_EPS = 1e-6  # added to the gradient norm in clipping, as in `torch.nn.utils.clip_grad_norm_`
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ class OptimizerConfig:
 
         Args:
             norm: global norm of the gradients, over all weights together.
+
+        Returns:
+            The factor; 1 if `max_grad_norm` is 0.
         """
         return min(1.0, self.max_grad_norm / (norm + CLIP_EPS)) if self.max_grad_norm else 1.0
 
@@ -78,7 +81,8 @@ class OptimizerConfig:
         """List the weights that Muon updates.
 
         Returns:
-            The number of matrices that are fused in each weight, by the name of the weight.
+            The number of matrices that are fused side by side in each weight, by the name of the
+            weight; {} if the optimizer is not "muon".
         """
         if self.name != "muon":
             return {}
@@ -86,7 +90,7 @@ class OptimizerConfig:
         return {name: num_fused for name, num_fused in fused.items() if num_fused}
 
     def trainable(self, config: ModelConfig) -> dict[str, Parameter]:
-        """Return the weights that are trained, in the architecture's order.
+        """Return the weights that are trained, by name, in the architecture's order.
 
         The other weights are frozen: they keep their values, have no gradient, no moments and no
         weight decay, and do not count in the gradient norm. Of a model with adapters, only these
@@ -133,7 +137,7 @@ class PartialOptimizerConfig(OptimizerConfig):
         return cls(**{name: getattr(optimizer, name) for name in names}, frozen=frozen)
 
     def trainable(self, config: ModelConfig) -> dict[str, Parameter]:
-        """Return the weights that are not frozen."""
+        """Return the weights that are trained and not in `frozen`, in the architecture's order."""
         parameters = super().trainable(config)
         return {name: p for name, p in parameters.items() if name not in self.frozen}
 

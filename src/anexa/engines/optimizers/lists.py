@@ -20,7 +20,12 @@ Numbers = dict[str, list[float]]  # the numbers of each weight, row by row
 
 
 class ListsOptimizer:
-    """AdamW and Muon on nested lists, with their moments; the equations: `OptimizerConfig`."""
+    """AdamW and Muon on nested lists, with their moments; `OptimizerConfig` has the equations.
+
+    Args:
+        optimizer: configuration of the optimizer.
+        config: architecture and sizes of the model.
+    """
 
     def __init__(self, optimizer: OptimizerConfig, config: ModelConfig) -> None:
         self._optimizer = optimizer
@@ -32,7 +37,7 @@ class ListsOptimizer:
     def update(
         self, weights: Numbers, grads: Numbers, learning_rate: float
     ) -> tuple[Numbers, float]:
-        """Compute the weights after one step of the optimizer.
+        """Compute the weights after one step of the optimizer, which updates its moments.
 
         Args:
             weights: numbers of each weight by name.
@@ -40,7 +45,7 @@ class ListsOptimizer:
             learning_rate: learning rate of the step.
 
         Returns:
-            The new weights, and the global gradient norm before clipping.
+            The new weights, in a new dict, and the global gradient norm before clipping.
         """
         norm = sqrt(sum(g * g for grad in grads.values() for g in grad))  # of trainable weights
         factor = self._optimizer.clip_factor(norm)

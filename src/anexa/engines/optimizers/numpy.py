@@ -38,7 +38,15 @@ class NumpyOptimizer:
         self._m: dict[str, Array] = {}  # the moments are made at the first step
 
     def step(self, grads: dict[str, Array], learning_rate: float) -> float:
-        """Update the weights in place; return the global gradient norm before clipping."""
+        """Update the weights and moments in place; return the gradient norm before clipping.
+
+        Args:
+            grads: gradient of each trainable weight by name.
+            learning_rate: learning rate of the step.
+
+        Returns:
+            The global norm, over all trainable weights together.
+        """
         if not self._step:
             self._m = {name: np.zeros_like(self._weights[name]) for name in self._num_fused}
             self._adam_m = np.zeros_like(self._vector(self._weights))
@@ -58,7 +66,10 @@ class NumpyOptimizer:
         return norm
 
     def state(self) -> dict[str, Array]:
-        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step."""
+        """Return the moments, named as in `Engine.optimizer_state`; empty before the first step.
+
+        They are not copies: the next step changes them.
+        """
         if not self._step:
             return {}
         m = self._views(self._adam_m) | self._m
@@ -69,7 +80,7 @@ class NumpyOptimizer:
         """Restore the moments and the number of steps.
 
         Args:
-            state: moments that `state` returned.
+            state: moments that `state` returned; later steps may change these arrays.
             step: number of steps that the optimizer had taken.
         """
         self._step = step
@@ -124,7 +135,7 @@ def orthogonalize(x: Array) -> Array:
     """Return a matrix with the singular vectors of x, (m, n), and singular values of about 1.
 
     This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
-    A = X Xᵀ, with the coefficients of `lists.py`.
+    A = X Xᵀ, with the coefficients `NEWTON_SCHULZ`.
     """
     if x.shape[0] > x.shape[1]:
         return orthogonalize(x.T).T
