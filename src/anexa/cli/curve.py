@@ -69,7 +69,7 @@ def columns(values: Sequence[float], count: int) -> list[float]:
 
 
 def row(value: float, low: float, high: float, count: int) -> int:
-    """Return the row of dots of a value, from 0 at the top.
+    """Return the row of dots of a value, from 0 at the top to `count` − 1 at the bottom.
 
     Args:
         value: value from `low` to `high`.

@@ -21,7 +21,10 @@ class CodeLines(CodeBlock):
 
 
 class Document(Markdown):
-    """Markdown document; print it with `crop=False`."""
+    """Markdown document for `rich`, in whose code blocks no line is wrapped.
+
+    Print it with `crop=False`: else `rich` cuts the lines that are wider than the terminal.
+    """
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = Markdown.elements | {
         "fence": CodeLines,

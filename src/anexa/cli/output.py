@@ -49,9 +49,8 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
 def escape_controls(text: str) -> str:
     r"""Escape control characters in generated text as `\x1b`, if standard output is a terminal.
 
-    Tabs and ends of lines stay.
-
-    A terminal would obey them: clear the screen, or set the clipboard.
+    A terminal would obey these characters: clear the screen, or set the clipboard. Tabs and ends of
+    lines stay.
     """
     if sys.stdout is None or not sys.stdout.isatty():
         return text

@@ -57,7 +57,7 @@ def runs(
 
 
 def as_object(summary: Summary) -> dict[str, Any]:
-    """Convert a summary to a JSON object: its attributes, and `tokens_per_second`.
+    """Convert a summary to a dict for JSON: its attributes, and `tokens_per_second`.
 
     File names are encoded by `portable`; values that are unknown are None.
     """

@@ -41,5 +41,5 @@ def show_table(
 
 
 def figure(value: float | None, form: str = ",.0f") -> str:
-    """Format a number by a format specification; None, an unknown number, is `UNKNOWN`."""
+    """Format a number by a format specification, or return `UNKNOWN` for None."""
     return UNKNOWN if value is None else f"{value:{form}}"

@@ -45,7 +45,7 @@ class Conversations:
         name: name of the corpus or the file, for messages.
         format: name of the format, as `format_of` returns it.
         size: size of all messages in UTF-8, in bytes.
-        sha256: hash of the conversations, in hexadecimal.
+        sha256: SHA-256 of the conversations, in hexadecimal.
         has_thoughts: whether an answer has a thought: a reasoning before its content.
         question: the first message of a user with at most `MAX_QUESTION` characters, else the
             shortest; empty if there is none.

@@ -217,7 +217,7 @@ def cut(logits: Vector, top_k: int | None, top_p: float, *, mistake: str = "") -
         mistake: "sum" for no division by the sum, "without" for no token that reaches `top_p`,
             "all" for `top_p` before `top_k`, "ties" for more than `top_k` tokens if logits are
             equal, "higher" for the higher number of two equal logits, "smallest" for the least
-            likely, "size" for results in the order of size.
+            likely, "size" for results in the order of size; empty: none.
     """
     p = softmax(logits)
     order = sorted(range(len(p)), key=lambda i: p[i] if mistake == "smallest" else -p[i])

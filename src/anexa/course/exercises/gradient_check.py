@@ -121,7 +121,7 @@ _FROM_0 = "Weights are counted from 0, as in the text."
 
 
 def ask_operations(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, which is given functions for names of operations.
+    """Return the answer of the reader's file, which gets the functions of `OPERATIONS` for names.
 
     Raises:
         MissingName: if the file does not define a name that the question needs.

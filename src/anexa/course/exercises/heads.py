@@ -124,7 +124,8 @@ def _train(language: int) -> list[float]:
 def by_hand(rng: Random) -> tuple[str, Question]:
     """Draw a residual stream, as a text, and the question what the logit lens guesses from it.
 
-    The stream has two numbers, after the embeddings, after attention and after the neurons.
+    The stream has width 2. The lens looks at it after the embeddings, after attention, and after
+    the neurons.
     """
     letters = "".join(sorted(rng.sample("aeioudklmnrst", 3)))
     while True:

@@ -11,7 +11,7 @@ Vector = list[float]
 Matrix = list[list[float]]  # rows
 
 TOLERANCE = 1e-11  # Question.tolerance of most questions
-EPS = 1e-5  # added to the mean square, but not by hand
+EPS = 1e-5  # added to the mean square; by hand nothing is added
 # Magnitudes of vectors by hand, whose mean square is 25.
 ROUND = [[1, 1, 7, 7], [1, 5, 5, 7], [1, 3, 3, 9], [2, 4, 4, 8]]
 

@@ -63,7 +63,7 @@ def ask_rotary(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) ->
 
     Raises:
         MissingName: if the file does not define a name that the question needs.
-        TypeError: if its `turn` does not return a list.
+        TypeError: if its `turn` returns a number or nothing in one of the three questions.
     """
 
     def turned(x: Vector, position: int, base: float) -> Vector:
@@ -100,7 +100,7 @@ def score_differences(turn: Turn, q: Vector, k: Vector, base: float) -> Vector:
 
 
 def model_logits(turn: Turn) -> Vector:
-    """Compute the last logits of a small Llama in `lists`, with its rotary positions by `turn`."""
+    """Return the logits after the last token of `ANNA`, of a small Llama that rotates by `turn`."""
     from anexa.engines.lists import ListsTape
     from anexa.engines.nested import nest
     from anexa.engines.tape import Operation

@@ -76,7 +76,7 @@ def ask_operation(names: Mapping[str, Any], call: str, arguments: Sequence[Any])
 
 
 def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
-    """Compute a Llama of two layers on the tape of `lists`, with SwiGLU as two functions.
+    """Compute loss and gradients of a Llama of two layers in `lists`, with two functions as SwiGLU.
 
     Returns:
         The number "loss", in nats per token, and for each weight before SwiGLU "the gradient of
@@ -163,7 +163,7 @@ _WRONG_UP: list[tuple[str, Callable[[float, float], float]]] = [
 
 
 def wrong_gradients(a: Vector, b: Vector, g: Vector) -> list[tuple[str, Any]]:
-    """Return pairs of a sentence about a typical mistake, and the wrong gradients [da, db]."""
+    """Return pairs of a sentence about a typical mistake, and the gradients that it leads to."""
     da, db = backward(a, b, g)
     rows = [(ai, bi, gi, sigma(ai)) for ai, bi, gi in zip(a, b, g)]
     no_g = [list(one) for one in backward(a, b, [1.0] * len(g))]

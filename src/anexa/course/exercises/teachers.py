@@ -94,9 +94,10 @@ class Run(NamedTuple):
 
     Attributes:
         names: name that each step has read.
-        gradients: gradient that each step has used, a number for each weight.
-        slopes: for each step and weight, how much the loss of the text changes for each unit of m.
-        shares: share of each name in the change of the loss, as the glass box computes it.
+        gradients: gradient that each step has used, shape (steps, number of weights).
+        slopes: for each step and weight, how much the loss of the text changes for each unit of
+            Adam's m, same shape.
+        shares: share of each name in the change of the loss, in nats, as the glass box computes it.
     """
 
     names: list[str]
