@@ -38,9 +38,9 @@ from anexa.server.served_models import ServedModel, served_model, served_models
 from anexa.server.streaming import RequestStream, whole_outputs
 from anexa.server.submission import errors_of_field, submit
 
-NDJSON = "application/x-ndjson"
+NDJSON = "application/x-ndjson"  # media type of a stream: a JSON object on each line
 LATEST = ":latest"  # the tag that Ollama gives a model without one
-NANOSECONDS = 1_000_000_000
+NANOSECONDS = 1_000_000_000  # in a second: the unit of Ollama's durations
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     # Errors of the whole server, such as a wrong key, are those of OpenAI's API.
     status: {**description, "model": OllamaError | schemas.ErrorResponse}
@@ -151,7 +151,8 @@ def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
     """Return the model that answers a request; its name may have the tag `latest`.
 
     Raises:
-        APIError: if there are several models and none has this name, or while they are loaded.
+        APIError: if there are several models and none has this name, or while they are being
+            loaded.
     """
     if name is not None and name not in served_models(http_request):
         name = name.removesuffix(LATEST)
@@ -165,7 +166,7 @@ def supports_thinking(served: ServedModel) -> bool:
 
 
 def timestamp(seconds: float | None = None) -> str:
-    """Format a time as Ollama does, such as 2026-11-29T12:00:00.123456Z.
+    """Format a time in UTC as Ollama does, such as 2026-11-29T12:00:00.123456Z.
 
     Args:
         seconds: seconds since 1970; None means now.

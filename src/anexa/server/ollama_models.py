@@ -30,7 +30,8 @@ from anexa.server.ollama_schemas import (
 from anexa.server.served_models import ServedModel, served_models
 
 OLLAMA_VERSION = "0.12.0"  # whose API these routes follow; some programs ask for a minimum
-NUMBER_BYTES = {"float32": 4, "float64": 8}
+NUMBER_BYTES = {"float32": 4, "float64": 8}  # size of a parameter, by the dtype of the engine
+# Units of a number of parameters, as in "804.6K".
 UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
 
 router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPONSES)

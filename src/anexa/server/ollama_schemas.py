@@ -82,7 +82,7 @@ class AnswerRequest(ModelRequest):
 
     @property
     def thinking(self) -> bool:
-        """Whether the model may reason before it answers."""
+        """Whether the model may reason before it answers; true by default."""
         return self.think is not False
 
     @property
@@ -176,12 +176,13 @@ class OllamaError(schemas.ResponseModel):
 
 
 class AnswerResponse(schemas.ResponseModel):
-    """Fields of a whole response, and of a line of a stream; its last line has the counts.
+    """Fields of a whole response, and of a line of a stream.
 
+    Only a whole response and the last line of a stream have durations and numbers of tokens.
     Durations are in nanoseconds. `total_duration` is the time from the request to its last token,
     `prompt_eval_duration` the time to its first token, and `eval_duration` the time from the first
     token to the last. `load_duration` is 0: the model is loaded already. `prompt_eval_count` is the
-    number of tokens of the prompt, `eval_count` that of the generated tokens. The `done_reason`
+    number of tokens of the prompt, `eval_count` the number of generated tokens. The `done_reason`
     "load" answers a request without a prompt, with which Ollama's clients load a model.
     """
 
@@ -222,7 +223,10 @@ class ChatResponse(AnswerResponse):
 
 
 class Details(schemas.ResponseModel):
-    """Architecture, size and format of a model; `parameter_size` is a text such as "804.6K"."""
+    """Architecture, size and format of a model.
+
+    `parameter_size` is the number of parameters as a text, such as "804.6K".
+    """
 
     parent_model: Literal[""]
     format: Literal["safetensors"]

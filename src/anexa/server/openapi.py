@@ -68,7 +68,7 @@ def _describe(description: str, properties: dict[str, Any]) -> dict[int | str, d
 
 
 def chunk_schemas(*chunks: type[ResponseModel]) -> dict[str, Any]:
-    """Return the JSON schemas of chunks or events and of the objects in them, by name."""
+    """Return the JSON schemas of chunks or events and of the objects in them, by class name."""
     _, found = models_json_schema([(chunk, "serialization") for chunk in chunks], ref_template=_REF)
     schemas: dict[str, Any] = found["$defs"]
     return schemas

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+# Media types of the files of a page, by suffix; files with other suffixes are not served.
 MEDIA_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -19,14 +20,14 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str, prefix: str) -> dict[str, Path]:
-    """List the files of a page: paths by URL path.
+    """List the files of a page that have a suffix in `MEDIA_TYPES`.
 
     Args:
         package: package with a folder `page`, such as "anexa.server".
         prefix: prefix of the URL paths, such as "/page/".
 
     Returns:
-        The path of each file on the disk, by its URL path.
+        The path of each file on the disk, by its URL path, such as "/page/index.html".
     """
     folder = Path(str(importlib.resources.files(package) / "page"))
     return {f"{prefix}{path.name}": path for path in folder.iterdir() if path.suffix in MEDIA_TYPES}
@@ -35,7 +36,7 @@ def page_files(package: str, prefix: str) -> dict[str, Path]:
 def add_files(app: FastAPI, files: Mapping[str, Path]) -> None:
     """Add a route for each file of a page.
 
-    The files are read once, when the route is added, as a page has many small files.
+    The files are read when the routes are added and kept in memory: later changes have no effect.
 
     Args:
         app: application that gets the routes.

@@ -25,9 +25,11 @@ from anexa.server.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
 _log = logging.getLogger(__name__)
 
 BODY_TIMEOUT = 20  # seconds in which the whole body of a request has to arrive
-MAX_DISCARDED_BYTES = 20 * MAX_BODY_BYTES  # read and dropped of a body that is too large
+# Maximum number of bytes that are read and dropped of a body that is too large.
+MAX_DISCARDED_BYTES = 20 * MAX_BODY_BYTES
 BODY_TOO_LARGE = f"the body of a request has at most {MAX_BODY_BYTES:,} bytes"
 PUBLIC_PATHS = ("/health",)  # routes without a key, besides the files of the web pages
+# Headers of every response.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -49,14 +51,17 @@ SECURITY_HEADERS = {
 class Protection:
     """ASGI middleware that refuses requests, limits their size, and sets security headers.
 
+    The statuses of refused requests are 400 (host), 401 (API key), 403 (origin), 408 (the body
+    takes too long to arrive), 413 (body too large) and 431 (headers too large).
+
     Args:
         app: the application behind the middleware.
         hosts: host names and addresses that the `Host` header may name. Any other name may belong
             to an attacker who has made it point to this server (DNS rebinding).
         any_address: whether the `Host` header may also name any IP address, where no DNS is used.
         origins: origins of web pages of other sites that may call the API.
-        api_key: API key that clients must send; None if the server needs no key, which pages of
-            `LOCAL_ORIGIN` may then call too.
+        api_key: API key that clients must send; None if the server needs no key: then pages of
+            `LOCAL_ORIGIN` may call the API too.
         public_paths: paths that need no key: the files of the web pages.
     """
 
@@ -75,7 +80,11 @@ class Protection:
         self._public_paths = {*PUBLIC_PATHS, *public_paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request: pass it on to the application, or answer it with an error."""
+        """Check a request: pass it on to the application, or answer it with an error.
+
+        An unexpected exception of the application is logged, and answered with status 500 if its
+        response has not begun.
+        """
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -153,7 +162,9 @@ class Protection:
 
 
 class LimitedBody:
-    """Body of a request, limited in size and in the time it takes to arrive.
+    """Body of a request, limited to `MAX_BODY_BYTES`, which must arrive in `BODY_TIMEOUT` seconds.
+
+    The time counts from the creation of the object, which needs a running event loop.
 
     Args:
         receive: ASGI callable that receives the body.
@@ -171,7 +182,8 @@ class LimitedBody:
         """Receive an ASGI message; after the whole body, wait for the disconnect without a limit.
 
         Raises:
-            APIError: if the body is too large, or takes too long to arrive.
+            APIError: if the body is too large, or takes too long to arrive; it is also stored as
+                `refusal`.
         """
         if self._is_complete:
             return await self._receive()

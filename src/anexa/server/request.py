@@ -28,7 +28,7 @@ class RequestOutput:
             them.
         token_times: `time.monotonic()` of each sampled token, including one that ends the sequence.
         is_first: whether this is the first output of the request with text.
-        finish_reason: why the sequence ended; None if it continues or failed.
+        finish_reason: why the sequence ended, "stop" or "length"; None if it continues or failed.
         error: the error that made the request fail; None without an error.
     """
 
@@ -47,7 +47,7 @@ class RequestOutput:
         return self.finish_reason is not None or self.error is not None
 
     def merge(self, later: RequestOutput) -> None:
-        """Append the next part of the output to this one."""
+        """Append the next part of the output to this one, in place."""
         self.text += later.text
         self.reasoning += later.reasoning
         self.num_tokens += later.num_tokens
@@ -60,8 +60,9 @@ class RequestOutput:
 class Request:
     """A request for one sequence: a completion or a chat answer.
 
-    Iterating over a request in the event loop gives its outputs until it is finished. An output has
-    text, or it is the last one.
+    Iterating over a request in the event loop gives its outputs until it is finished; this is
+    possible once. An output has text, or it is the last one. A request that fails ends with an
+    output that has an `error`; the iteration raises none.
 
     Args:
         text: prompt, token limit and stop strings; collects the generated text.
@@ -74,8 +75,9 @@ class Request:
         is_ranked: whether to compute `mean_logprob`.
 
     Attributes:
+        answer: separates reasoning from content, as the text arrives; None unless `is_chat`.
         prompt_logprobs: log probabilities of the prompt's tokens but the first; empty before the
-            first output.
+            first output, and if `num_prompt_logprobs` is None.
         num_reasoning_tokens: number of generated tokens of the thought of a chat answer, with the
             tag that ends it.
         num_cached_tokens: number of prompt tokens whose keys and values were reused; 0 before the
@@ -113,7 +115,10 @@ class Request:
         self._published, self._is_published = RequestOutput(), asyncio.Event()
 
     def process(self, step: StepOutput, output: RequestOutput) -> None:
-        """Add the result of a scheduler step to an output; called in the worker's thread."""
+        """Add the result of a scheduler step to an output, in place, and to the text so far.
+
+        Called in the worker's thread. An error of the step becomes the error of the output.
+        """
         if step.error:
             status, code = 500, None
             if isinstance(step.error, OutOfMemoryError):

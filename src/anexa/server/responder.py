@@ -26,17 +26,19 @@ class Responder(ABC):
 
     Args:
         body: body of the HTTP request.
-        requests: one request for each choice, in the order of the choices.
+        requests: `body.sequences_per_prompt` requests for each prompt; those of the first prompt
+            come first. The `index` in the methods is the index of a request. In a stream each
+            request is a choice; a whole response has only the best `n` of each prompt.
         model: served model name.
         tokenizer: tokenizer of the model.
 
     Attributes:
         id_prefix: prefix of the response's `id`, such as "cmpl".
         response_model: model of a whole response.
-        response_object: its `object`, such as "text_completion".
+        response_object: field `object` of a whole response, such as "text_completion".
         choice_model: model of a choice of a whole response.
         chunk_model: model of a chunk of a stream.
-        chunk_object: its `object`.
+        chunk_object: field `object` of a chunk.
         chunk_choice_model: model of a choice of a chunk.
         last_part: fields of a choice in the chunk with its finish reason, which has no text.
         include_usage: whether the last chunk of a stream has the token usage.
@@ -82,7 +84,10 @@ class Responder(ABC):
 
     @abstractmethod
     def parts(self, index: int, output: RequestOutput) -> list[Fields]:
-        """Return the fields of the chunks for an output: a chunk for each kind of text in it."""
+        """Return the fields of the chunks for an output: a chunk for each kind of text in it.
+
+        The list is empty if the output has no text, or all of it is held back.
+        """
 
     def finish_reason(self, index: int, output: RequestOutput) -> str | None:  # noqa: ARG002
         """Return the reason why a choice ended; None while it is generated."""
@@ -102,7 +107,7 @@ class Responder(ABC):
         Its first item is None, as the first token of the prompt follows no other.
 
         Args:
-            index: index of the choice.
+            index: index of the request.
             num_top: number of most likely tokens to report at each position.
         """
         positions: schemas.PromptLogprobs = [None]
@@ -120,7 +125,10 @@ class Responder(ABC):
         return positions
 
     def response(self, outputs: Sequence[RequestOutput]) -> schemas.Completions:
-        """Build a whole response from the whole output of each request."""
+        """Build a whole response from the whole output of each request.
+
+        The choices are the `n` texts of each prompt with the highest mean log probability.
+        """
         choices = []
         for number, index in enumerate(self._chosen()):
             output = outputs[index]
@@ -150,7 +158,8 @@ class Responder(ABC):
     def chunks(self, index: int, output: RequestOutput) -> Iterator[schemas.Chunk]:
         """Build the chunks of an output: one for each kind of text, one with the finish reason.
 
-        Log probabilities of tokens whose text is held back are in the next chunk with text.
+        Log probabilities of tokens whose text is held back are in the next chunk with text, so this
+        method is called once for each output, in order.
         """
         parts = self.parts(index, output)
         unsent = self._held_logprobs[index] + output.logprobs

@@ -47,7 +47,7 @@ class OpenItem:
         index: index of the item in the output.
 
     Attributes:
-        text: text so far.
+        text: text so far, to which the caller appends.
         id: id of the item, a random string after the prefix of its kind.
     """
 
@@ -111,7 +111,10 @@ class ResponseBuilder:
         yield self._response_event("response.in_progress", "in_progress")
 
     def add(self, output: RequestOutput) -> Iterator[Event]:
-        """Build the events of an output."""
+        """Build the events of an output, in the order of the outputs.
+
+        If the output is the last one, its last event is a `ResponseEvent` with the response.
+        """
         if output.reasoning:
             yield from self._add_text("reasoning_text", output.reasoning)
         if output.text:

@@ -15,6 +15,7 @@ from anexa.server.schemas import Text, max_entries
 from anexa.server.unsupported import Neutral, Unsupported
 from anexa.server.unsupported_fields import EmptyList, False_, Null, One, UnsupportedSampling, Zero
 
+# Default of a field whose value is accepted and ignored.
 WITHOUT_EFFECT: Any = Field(None, description="without effect")
 
 
@@ -41,7 +42,7 @@ class InputMessage(schemas.RequestModel):
 
     @property
     def message(self) -> Message:
-        """The message as chat templates read it."""
+        """The message as chat templates read it: its role, and its content as one string."""
         content = self.content
         if isinstance(content, list):
             content = "".join(
@@ -91,7 +92,8 @@ class Reasoning(schemas.RequestModel):
 class FormatOptions(schemas.RequestModel):
     """Format of the text: any text, a JSON object, or JSON that matches a schema.
 
-    The text always matches the schema, whatever `strict` is.
+    For "json_schema", `name` and `schema` are required. The text always matches the schema,
+    whatever `strict` is.
     """
 
     type: Literal["text", "json_object", "json_schema"]
@@ -172,7 +174,7 @@ class ResponsesRequest(SamplingFields, UnsupportedSampling):
 
     @property
     def conversation_messages(self) -> Sequence[Message]:
-        """The instructions and the input as messages, without thoughts."""
+        """The instructions, as a system message, and the input as messages, without reasoning."""
         messages: list[Message] = []
         if self.instructions:
             messages.append({"role": "system", "content": self.instructions})

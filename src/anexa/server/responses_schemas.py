@@ -14,7 +14,7 @@ ResponseStatus: TypeAlias = Literal["in_progress", "completed", "incomplete", "f
 
 
 class OutputText(schemas.ResponseModel):
-    """The text of a message of the assistant."""
+    """The text of a message of the assistant; `annotations` and `logprobs` are empty."""
 
     type: Literal["output_text"]
     text: str
@@ -182,7 +182,10 @@ class PartEvent(ContentEvent):
 
 
 class DeltaEvent(ContentEvent):
-    """Event with the next piece of a text; the log probabilities of a message are left empty."""
+    """Event with the next piece of a text.
+
+    `logprobs` is an empty list in events of a message, and left out in events of reasoning.
+    """
 
     type: Literal["response.output_text.delta", "response.reasoning_text.delta"]
     delta: str
@@ -190,11 +193,12 @@ class DeltaEvent(ContentEvent):
 
 
 class TextEvent(ContentEvent):
-    """Event at the end of a text, with the whole text."""
+    """Event at the end of a text, with the whole text; `logprobs` is as in a `DeltaEvent`."""
 
     type: Literal["response.output_text.done", "response.reasoning_text.done"]
     text: str
     logprobs: list[None] | None = None
 
 
+# Models of all events of a stream.
 EVENTS = (ResponseEvent, ItemEvent, PartEvent, DeltaEvent, TextEvent)

@@ -16,13 +16,15 @@ from anexa.server.http_server import Server, address_of, bind_socket
 def run(
     config: ServerConfig, host: str, port: int, grace: float, show: Callable[[str], None] = print
 ) -> None:
-    """Run the server until SIGINT or SIGTERM, then let running requests finish.
+    """Run the server until SIGINT, SIGTERM or SIGHUP, then let running requests finish.
+
+    On Windows the signal is raised again then (see `Server`).
 
     Args:
         config: configuration of the server.
-        host: address to listen on.
-        port: port to listen on; 0 for any free port.
-        grace: seconds for running requests to finish.
+        host: name or address of this computer to listen on.
+        port: port to listen on, at most 65535; 0 for any free port.
+        grace: seconds for running requests to finish, at least 0; then they end with an error.
         show: function for a line to the user: the server's address when it is ready, and how long
             it waits when it shuts down.
 

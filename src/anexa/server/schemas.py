@@ -1,9 +1,9 @@
 """JSON objects of requests and responses that several routes share.
 
 The fields of the requests that generate text are in `generation_fields`, and the other models of
-the completion routes in `completions` and `chat_completions`. Models are named
-as in OpenAI's Python library. Unknown fields of a request are ignored, because many programs send
-fields of other servers; wrong values are refused by field name (`error_handlers`).
+the completion routes in `completions` and `chat_completions`. Models are named as in OpenAI's
+Python library. Unknown fields of a request are ignored, because many programs send fields of other
+servers; wrong values are refused by field name (`error_handlers`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     def to_json(self) -> bytes:
-        """Serialize the object as UTF-8."""
+        """Serialize the object as JSON, in UTF-8."""
         return self.model_dump_json(exclude_unset=True).encode()
 
 
@@ -105,7 +105,8 @@ def max_entries(count: int, entry_type: type = object) -> BeforeValidator:
 
     Args:
         count: maximum number of entries.
-        entry_type: type of the first entry of the lists to check; other lists are accepted.
+        entry_type: only lists whose first entry is of this type are limited; default: all lists.
+            In a union of list types, each has its own limit.
     """
 
     def check(value: object) -> object:
@@ -122,6 +123,7 @@ def examples(*bodies: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
+# A prompt, or a text of a message.
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
 
 
@@ -163,11 +165,12 @@ class ErrorObject(ResponseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """Body of every response with an error status, but for `GET /health`."""
+    """Body of a response with an error status; `GET /health` and Ollama's routes have others."""
 
     error: ErrorObject
 
 
+# Argument `responses` of the routes: the error responses in the OpenAPI description.
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorResponse, "description": "The request is wrong or not allowed."},
     "5XX": {"model": ErrorResponse, "description": "The server cannot answer."},
@@ -277,7 +280,10 @@ class ChunkChoice(ResponseModel):
 
 
 class CheckedFact(ResponseModel):
-    """Result of checking a fact: an equation about one or two digits, such as B:8+6+0=14."""
+    """Result of checking a fact: an equation about one or two digits, such as B:8+6+0=14.
+
+    `true` says whether the equation holds.
+    """
 
     text: str
     true: bool
@@ -285,7 +291,10 @@ class CheckedFact(ResponseModel):
 
 
 class CheckedLine(ResponseModel):
-    """Result of checking one line of a thought."""
+    """Result of checking one line of a thought.
+
+    `true` says whether the facts, the value and the calculation that remains are all right.
+    """
 
     text: str
     true: bool
@@ -297,6 +306,7 @@ class CheckedLine(ResponseModel):
 class CheckedThought(ResponseModel):
     """Response of `POST /check`: the result for each line of the thought.
 
+    `all_true` says whether all lines are true, and lead from the question to the answer.
     `first_error` is the first mistake, as a sentence; null if there is none.
     """
 

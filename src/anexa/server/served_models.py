@@ -64,7 +64,7 @@ class ServedModel:
 
 
 def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
-    """Return all served models by name, in the order of the command line.
+    """Return all served models by name, at least one, in the order of the command line.
 
     Raises:
         APIError: while the models are being loaded.
@@ -83,7 +83,8 @@ def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel
     without a name.
 
     Raises:
-        APIError: if there are several models and none has this name, or while they are loaded.
+        APIError: if there are several models and none has this name, or while they are being
+            loaded.
     """
     served = served_models(http_request)
     if name is None or len(served) == 1:

@@ -20,13 +20,15 @@ from anexa.server.worker import Worker
 
 Result = TypeVar("Result")
 
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM = "text/event-stream"  # media type of server-sent events
 
 
 async def whole_response(
     http_request: fastapi.Request, worker: Worker, responder: Responder
 ) -> Response:
-    """Wait until all requests are finished, and return them as one JSON response.
+    """Wait until all requests are finished, and return their outputs as one JSON response.
+
+    If a request fails or the client disconnects, all requests are canceled.
 
     Raises:
         APIError: if a request fails, or the client disconnects.
@@ -61,15 +63,17 @@ async def unless_disconnected(
 ) -> Result:
     """Await a result, which is canceled if the client disconnects.
 
+    Exceptions of the awaitable are passed on.
+
     Args:
-        http_request: request of the client.
+        http_request: request of the client, whose body has been read.
         awaitable: what to wait for.
 
     Returns:
         The result.
 
     Raises:
-        APIError: if the client disconnects.
+        APIError: if the client disconnects; with status 499.
     """
 
     async def disconnected() -> None:
@@ -120,7 +124,10 @@ class RequestStream(StreamingResponse):
 
 
 async def events(responder: Responder) -> AsyncGenerator[bytes]:
-    """Yield server-sent events with the outputs of all requests, as they are generated."""
+    """Yield server-sent events with the outputs of all requests, as they are generated.
+
+    The last event is `[DONE]`; or, if a request fails, its error.
+    """
     outputs: asyncio.Queue[tuple[int, RequestOutput]] = asyncio.Queue(maxsize=1)
 
     async def collect(index: int) -> None:

@@ -21,14 +21,14 @@ from anexa.server.streaming import unless_disconnected
 from anexa.server.submission import errors_of_field
 from anexa.server.unsupported import Neutral, Unsupported
 
-JSON_OBJECT = {"type": "object"}
+JSON_OBJECT = {"type": "object"}  # JSON schema of any object
 
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 Choice = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 Choices = Annotated[
     list[Choice], Field(min_length=1, fail_fast=True), max_entries(MAX_GRAMMAR_CHOICES)
 ]
-Schema = dict[str, Any]
+Schema = dict[str, Any]  # a JSON schema
 
 
 class JSONSchemaFormat(RequestModel):
@@ -81,7 +81,8 @@ def requested_grammar(body: StructuredFields) -> Grammar | None:
     """Return the grammar that a request asks for; None if every text is allowed.
 
     Raises:
-        APIError: if the body has several grammars, or a grammar that is not valid.
+        APIError: if the body has several grammars, a grammar that is not valid, or
+            `structured_outputs` or a format "json_schema" without a grammar.
     """
     requested = [*_grammars(body)]
     if len(requested) > 1:
@@ -168,7 +169,8 @@ async def compile_grammar(
         The constraint at the beginning of the text; None without a grammar.
 
     Raises:
-        APIError: if the grammar is not valid, or the model cannot generate a text of it.
+        APIError: if the grammar is not valid, the model cannot generate a text of it, the request
+            has `ignore_eos` too, or the client disconnects.
     """
     if grammar is None:
         return None

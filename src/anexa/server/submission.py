@@ -31,7 +31,7 @@ def errors_of_field(field: str) -> Iterator[None]:
         field: name of the field.
 
     Raises:
-        APIError: if the block raises an `AnexaError`; with its message.
+        APIError: if the block raises an `AnexaError`; with its message and status 400.
     """
     try:
         yield
@@ -41,7 +41,10 @@ def errors_of_field(field: str) -> Iterator[None]:
 
 
 def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams:
-    """Create the sampling parameters of a request; the seed is random if the body has none.
+    """Create the sampling parameters of a request.
+
+    By default, the temperature is that of the model, the seed is random, and any token may be
+    sampled.
 
     Args:
         served: model that generates the text.
@@ -80,7 +83,7 @@ def sampling_params(served: ServedModel, body: SamplingFields) -> SamplingParams
 def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
     """Check that a body does not ask for `prompt_logprobs` in a stream.
 
-    Chunks have no field for them, in vLLM neither.
+    Chunks have no field for them; neither do vLLM's.
 
     Raises:
         APIError: if the body has `stream` and `prompt_logprobs`.
@@ -92,10 +95,14 @@ def refuse_streamed_prompt_logprobs(body: GenerationRequest) -> None:
 
 
 def submit(http_request: fastapi.Request, worker: Worker, requests: Sequence[Request]) -> None:
-    """Queue the requests of an HTTP request, and log their prompts if the server is asked to.
+    """Queue the requests of an HTTP request.
+
+    With `ServerConfig.log_prompts`, their prompts are written to standard error, each as a line of
+    JSON.
 
     Raises:
-        APIError: if there are more than the server can queue, or at the moment too many.
+        APIError: if there are more requests than the server can queue, or at the moment too many,
+            or the model has failed.
     """
     if len(requests) > worker.max_requests:
         raise APIError(
@@ -118,8 +125,9 @@ async def respond(
         A whole response, or a stream of chunks.
 
     Raises:
-        APIError: if there are more requests than the server can queue, or at the moment too many;
-            or, if the response is not a stream, if a request fails or the client disconnects.
+        APIError: if there are more requests than the server can queue, or at the moment too many,
+            or the model has failed; or, if the response is not a stream, if a request fails or the
+            client disconnects.
     """
     submit(http_request, worker, responder.requests)
     if stream:

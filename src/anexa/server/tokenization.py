@@ -26,7 +26,7 @@ Messages = Annotated[list[ChatMessage], Field(min_length=1), max_entries(limits.
 
 
 class TokenizeRequest(TemplateFields):
-    """Body of `POST /tokenize`: a text, or a conversation to render as a prompt."""
+    """Body of `POST /tokenize`: either a text, or a conversation to render as a prompt."""
 
     model_config = schemas.examples(
         {"prompt": "12+34=", "return_token_strs": True},
@@ -49,7 +49,10 @@ class TokenizeRequest(TemplateFields):
 
 
 class TokenizeResponse(schemas.ResponseModel):
-    """The ids of the tokens of a text, and the tokens themselves if the request asks for them."""
+    """The ids of the tokens of a text, and the tokens themselves if the request asks for them.
+
+    `count` is the number of tokens, which may be greater than `max_model_len`.
+    """
 
     count: int
     max_model_len: int = Field(description="context length in tokens")
