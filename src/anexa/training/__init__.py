@@ -47,6 +47,7 @@ __all__ = [
     "resume_trainer",
 ]
 
+# Modules that define the public names, in the order in which they are searched.
 MODULES = ("config", "checkpoint", "distributed", "trainer", "callbacks", "build", "resume")
 
 

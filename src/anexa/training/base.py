@@ -22,16 +22,17 @@ CHUNK = 2**20  # bytes that are hashed at once
 
 
 def model_config_of(config: TrainConfig) -> ModelConfig:
-    """Return the configuration of the model of a new run.
+    """Return the configuration of the model of a new run, before its tokenizer is made.
 
-    The vocabulary has the size of that of the model to start from; without such a model it has 1
-    token, as its size is not known before the tokenizer is made.
+    If the run starts from a model, it is that model's. Otherwise it has the sizes of the run's
+    options, and a vocabulary of 1 token, as the vocabulary size is not known yet.
 
     Args:
         config: configuration of the run.
 
     Raises:
-        AnexaError: if there is no model to start from, or no model can have the sizes.
+        AnexaError: if the model to start from is missing or damaged, or no model can have the
+            sizes.
     """
     base = config.finetune.from_
     return config.model.to_config(1) if base is None else open_model(Path(base)).config
@@ -41,14 +42,14 @@ def load_base(path: Path) -> Model:
     """Load the model that a run starts from.
 
     Args:
-        path: model folder or JSON file.
+        path: model folder, or JSON or GGUF file.
 
     Returns:
         The model in memory.
 
     Raises:
-        AnexaError: if the model is damaged, has numbers that cannot be trained, or no token that
-            ends a text.
+        AnexaError: if the model is missing or damaged, has infinite or NaN weights, or has no
+            end-of-text token.
     """
     model = load_model(path)
     try:
@@ -68,7 +69,7 @@ def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
     """Describe the model that a run starts from: its name, and a hash of its weight files.
 
     Args:
-        path: model folder or JSON file.
+        path: model folder, or JSON or GGUF file.
         general: text on which forgetting is measured; None: there is none.
 
     Raises:

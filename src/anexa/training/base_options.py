@@ -12,9 +12,9 @@ from anexa.model.config import ModelConfig
 from anexa.names import flag
 from anexa.training.presets import FINETUNE, STOPPING, finetune_rate
 
-MAX_LENGTH = 512  # default limit of the tokens in a training sequence
+MAX_LENGTH = 512  # maximum of the default --block-size, in tokens
 BATCH_TOKENS = 2048  # default number of tokens in an optimizer step
-EPOCHS = 3.0
+EPOCHS = 3.0  # default length of a run, in passes over its corpus
 ENDLESS_STEPS = 1000  # default length of a run on an endless corpus, in steps
 
 # Options that a model fixes, besides its context.
@@ -28,11 +28,12 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
         options: values by option name.
 
     Returns:
-        The options by name; those of a run that starts from no model are unchanged.
+        A copy of the options, with the path of the model (`from_`) made absolute; if the run starts
+        from no model, they are unchanged.
 
     Raises:
-        AnexaError: if there is no such model.
-        UsageError: if an option contradicts the model.
+        AnexaError: if the model is missing or damaged.
+        UsageError: if an option contradicts the model, or the path of the model is empty.
     """
     if options.get("from_") is None:
         return dict(options)
@@ -78,7 +79,7 @@ def base_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def base_sizes(model: ModelConfig) -> dict[str, Any]:
-    """Return the options that set the sizes of a model, by name, without its context."""
+    """Return the options that set the sizes of a model, by name, without its context length."""
     inner = 0 if model.n_inner == 4 * model.n_embd else model.n_inner
     return {
         "model_type": model.model_type,

@@ -75,7 +75,7 @@ class RunOptions:
     timer: Callable[[], float] = time.perf_counter
 
 
-DEFAULT_OPTIONS = RunOptions()
+DEFAULT_OPTIONS = RunOptions()  # one process, and no progress callbacks
 
 
 def build_trainer(
@@ -83,10 +83,13 @@ def build_trainer(
 ) -> Trainer:
     """Build a new run, and write its folder: initial weights, first checkpoint and card.
 
+    It downloads and encodes the corpus, and evaluates the initial weights. In a distributed run,
+    every process must call it; only the main process writes the folder.
+
     Args:
         config: configuration of the run.
-        folder: path of the new model folder; default: `default_folder`, with a number if it exists
-            when the run is built.
+        folder: path of the new model folder, which must not exist; default: `default_folder`, with
+            a number if it exists when the run is built.
         options: options that do not change the results.
 
     Returns:
@@ -112,11 +115,12 @@ def build_trainer(
 def build_from_corpus(
     config: TrainConfig, folder: Path | None, corpus: Corpus, options: RunOptions = DEFAULT_OPTIONS
 ) -> Trainer:
-    """Build a new run on an opened corpus, and write its folder.
+    """Build a new run on an opened corpus, and write its folder, as `build_trainer` does.
 
     Args:
         config: configuration of the run.
-        folder: path of the new model folder; None: `default_folder`, with a number if it exists.
+        folder: path of the new model folder, which must not exist; None: `default_folder`, with a
+            number if it exists.
         corpus: corpus of the run.
         options: options that do not change the results.
 
@@ -185,7 +189,9 @@ def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
         corpus: corpus of the run, for which a tokenizer is made.
 
     Raises:
-        AnexaError: if the weights need more memory than the machine has.
+        AnexaError: if the tokenizer cannot be made, no model can have the sizes, or the weights
+            need more memory than the machine has.
+        UsageError: if the vocabulary size of the tokenizer is out of range.
     """
     tokenizer = corpus.tokenizer(config.data.tokenizer)
     model_config = config.model.to_config(tokenizer.vocab_size)
@@ -208,8 +214,9 @@ def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
 def default_folder(config: TrainConfig) -> Path:
     """Return the default path of the model folder of a new run.
 
-    It is models/CORPUS, or models/CORPUS-PRESET with another preset; models/MODEL-CORPUS if the run
-    starts from a model. With several corpora, it has the names of the first two.
+    It is models/CORPUS, or models/CORPUS-PRESET if the preset is not the usual one of the corpus;
+    models/MODEL-CORPUS if the run starts from a model. With several corpora, CORPUS has the names
+    of the first two, with a hyphen between them.
 
     Raises:
         UsageError: if the corpora are not valid: see `parse_specs`.
@@ -234,6 +241,19 @@ def assemble_trainer(
     general: GeneralText | None,
 ) -> Trainer:
     """Build the trainer from its parts: choose the device, encode the corpus, open the engine.
+
+    Args:
+        config: configuration of the run.
+        folder: path of the model folder; nothing is written to it here.
+        corpus: corpus of the run.
+        model: configuration, tokenizer and current weights of the model, with its adapters.
+        state: progress and losses of the run so far; the trainer changes it in place.
+        options: options that do not change the results.
+        base: record of the model that the run started from; None: it started from random weights.
+        general: text on which forgetting is measured; None: none.
+
+    Returns:
+        The trainer, whose optimizer has no moments yet.
 
     Raises:
         AnexaError: if the corpus cannot be encoded or split.

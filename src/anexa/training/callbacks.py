@@ -22,12 +22,14 @@ from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
 from anexa.training.sources import losses_by_corpus, source_records
 from anexa.training.trainer import Callback, StepResult, Trainer
 
-SAMPLE_TOKENS = 100  # maximum length of a sample; twice this after a prompt
+SAMPLE_TOKENS = 100  # maximum length of a sample, in tokens; twice as many after a prompt
 _peak_flops = cache(measure_peak_flops)  # measured once for all runs of a process
 
 
 class MetricsCallback(Callback):
     """Callback that writes `training/metrics.jsonl`, and optionally TensorBoard's events.
+
+    Only the main process writes.
 
     Args:
         tensorboard: whether to write events for TensorBoard.
@@ -60,7 +62,11 @@ class MetricsCallback(Callback):
             trainer.metrics = self._log
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-        """Write a metrics record, if one is due after this step."""
+        """Write a metrics record, if one is due after this step.
+
+        Raises:
+            AnexaError: if a file cannot be written.
+        """
         assert self._accumulator is not None
         if result.is_record_due:
             record = self._accumulator.next(
@@ -78,7 +84,8 @@ class MetricsCallback(Callback):
 class CheckpointCallback(Callback):
     """Callback that saves a checkpoint and the model card after each evaluation.
 
-    If the validation loss is the lowest so far, the model is saved too, and its adapters.
+    If the validation loss is the lowest so far, the model is saved too, and its adapters. Only the
+    main process writes.
 
     It must come after `MetricsCallback`, so that no checkpoint is ahead of the metrics.
     """
@@ -143,7 +150,13 @@ class SampleCallback(Callback):
     """
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Generate a text after an evaluation, and set `result.sample` to it; "" for no sample."""
+        """Generate a text after an evaluation, and set `result.sample` to it; "" for no sample.
+
+        Without an evaluation, and in other processes than the main one, it does nothing.
+
+        Raises:
+            AnexaError: if the metrics log cannot be written.
+        """
         if not (result.evaluation and trainer.context.is_main_process):
             return
         result.sample = self._generate(trainer)
@@ -173,7 +186,9 @@ class SampleCallback(Callback):
 class LossPlotCallback(Callback):
     """Callback that draws `training/loss.png` during the run, if matplotlib is installed.
 
-    Must come after `SampleCallback`, whose samples are marked in the plot.
+    Must come after `MetricsCallback`, whose records are plotted, and after `SampleCallback`, whose
+    samples are marked in the plot. `on_step` and `on_end` raise an `AnexaError` if the plot cannot
+    be written.
     """
 
     def __init__(self) -> None:
@@ -185,7 +200,7 @@ class LossPlotCallback(Callback):
             self._plot = LossPlot(trainer.folder)
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-        """Redraw the plot after an evaluation, unless it was drawn a few seconds before."""
+        """Redraw the plot after an evaluation, unless it was drawn less than 10 seconds before."""
         if self._plot and result.evaluation:
             self._plot.update()
 

@@ -15,7 +15,7 @@ from anexa.model.weights import Weights
 from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG, encode_toml
 
-CHECKPOINT = Path("training") / "state.safetensors"
+CHECKPOINT = Path("training") / "state.safetensors"  # in a model folder
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 FORMAT = "4"  # format of the metadata; a checkpoint of another format is refused
@@ -72,7 +72,7 @@ class TrainerState:
     earlier_lengths: list[float] = field(default_factory=list)
 
     def add_loss(self, loss: float, num_targets: int) -> None:
-        """Record the loss of a step and its number of predicted tokens."""
+        """Record the loss of a step, in nats per token, and its number of predicted tokens."""
         self.tokens += num_targets
         self.losses.append(loss)
         self.unrecorded.append(loss)
@@ -170,6 +170,10 @@ class BaseModel:
 def loss_changes(state: TrainerState, base: BaseModel | None) -> list[LossChange]:
     """Return the losses before and after a run that started from a model; empty for a new model.
 
+    Args:
+        state: state of the run, with the evaluation before its first step.
+        base: record of the model that the run started from; None: a new model.
+
     Returns:
         The loss on the user's validation text, then on the general text, if that was measured.
     """
@@ -213,8 +217,10 @@ class Checkpoint:
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a model folder, and `training/config.toml`.
 
+    The folder `training` must exist.
+
     Raises:
-        AnexaError: if the file cannot be written; the older checkpoint then remains.
+        AnexaError: if one of the files cannot be written; the older checkpoint then remains.
     """
     tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
     run = {
@@ -277,7 +283,10 @@ def is_of_launch(folder: Path, launch: str) -> bool:
 
     Args:
         folder: model folder of the run.
-        launch: id of the `torchrun` command.
+        launch: id of the `torchrun` command; "" for a process that it has not started.
+
+    Returns:
+        Whether the ids are the same; False without an id, or if the checkpoint cannot be read.
     """
     try:
         run = json.loads(read_metadata(_checkpoint_file(folder))["run"])
@@ -294,7 +303,7 @@ def check_current(folder: Path, step: int) -> None:
         step: step of the checkpoint that was read.
 
     Raises:
-        AnexaError: if the folder has another checkpoint now.
+        AnexaError: if the folder has another checkpoint now, or none that can be read.
     """
     path = _checkpoint_file(folder)
     state = parse_run(path, read_metadata(path)).get("state")

@@ -41,7 +41,7 @@ def check_possible(
         tensorboard: whether to write events for TensorBoard.
 
     Raises:
-        AnexaError: if a package or a device is missing, or no model can have these sizes.
+        AnexaError: if a package or a device is missing, or the rank of the adapters is too high.
         UsageError: if options do not fit each other or the engine.
     """
     check_effects(config.options())
@@ -62,6 +62,11 @@ def check_possible(
 
 def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
     """Check that the tokenizer of a model folder has the hash that is in its checkpoint.
+
+    Args:
+        checkpoint: content of the checkpoint.
+        tokenizer: tokenizer of the model folder.
+        folder: model folder of the run, for the error message.
 
     Raises:
         AnexaError: if the tokenizer differs.

@@ -2,7 +2,7 @@
 
 The options of `anexa train` are generated from the fields, and their help texts from `Attributes`:
 a new field is also an option, a key of `--config` files, and an entry of the checkpoint. The
-sections are in `sections`, and what holds for their fields in `option_table`.
+sections are in `sections`; the types, choices and ranges of their fields are in `option_table`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class TrainConfig:
         run: batch size and seed.
 
     Raises:
-        UsageError: if a value is out of range, or not exactly one of `STOPPING` is given.
+        UsageError: if a value is out of range or contradicts another one, or not exactly one of
+            `STOPPING` is given.
     """
 
     preset: str = "anexa"
@@ -89,8 +90,9 @@ class TrainConfig:
                 number of tokens in an optimizer step, may replace `batch_size`.
 
         Raises:
-            AnexaError: if there is no model to start from (`from_`).
-            UsageError: if there is no such option or preset, or a value is out of range.
+            AnexaError: if the model to start from (`from_`) is missing or damaged.
+            UsageError: if there is no such option or preset, a value is out of range, or options
+                contradict each other.
         """
         if "corpus" in overrides:
             check_values({"corpus": overrides["corpus"]})
@@ -128,11 +130,13 @@ class TrainConfig:
         """Return the configuration of the resumed run, with new values of `CHANGEABLE` options.
 
         Args:
-            overrides: options that the user has given again.
-            lengthen: whether the run is finished, so that `overrides` may have a greater length.
+            overrides: options that the user has given again, by name; each may be "auto".
+            lengthen: whether the run is finished, so that `overrides` may have another length. The
+                caller must check that it is greater.
 
         Raises:
-            UsageError: if another option differs from the run's.
+            KeyError: if there is no such option.
+            UsageError: if another option differs from the run's, or a new value is out of range.
         """
         options = self.options()
         changeable = (*CHANGEABLE, self.length[0]) if lengthen else CHANGEABLE
@@ -190,7 +194,7 @@ class TrainConfig:
         """Create a configuration from the nested dictionaries that `to_json` returned.
 
         Raises:
-            KeyError, TypeError, UsageError: if `value` is not a configuration.
+            AttributeError, KeyError, TypeError, UsageError: if `value` is not a configuration.
         """
         sections = {}
         for name, kind in SECTIONS.items():
@@ -200,7 +204,7 @@ class TrainConfig:
         return cls(value["preset"], **sections)
 
     def command(self) -> str:
-        """Return the command line that repeats the run."""
+        """Return the command line that repeats the run; it leaves the choice of a device open."""
         usual = preset_config(self.preset).options()
         always = ["preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed"]
         left_out = ["corpus", "device"]

@@ -57,15 +57,16 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
 
     Args:
         path: path of the file; each of its keys is optional.
-        overrides: values by option name.
+        overrides: values by option name; a length (one of `STOPPING`) or a batch size replaces the
+            file's, even if it has another unit.
 
     Returns:
         Values by option name, as `TrainConfig.from_options` takes them.
 
     Raises:
         AnexaError: if the file cannot be read.
-        UsageError: if the file is not TOML, or has a table, key or value that is unknown to
-            `TrainConfig`.
+        UsageError: if the file is not TOML, has a table, key or value that is unknown to
+            `TrainConfig`, or has several lengths.
     """
     try:
         value = tomllib.loads(path.read_bytes().decode())

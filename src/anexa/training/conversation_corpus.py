@@ -20,7 +20,8 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.names import shown
 from anexa.training.tokenizers import make_tokenizer
 
-CHAT_TEMPERATURE = 0.3  # a small model stays closer to its data than with the usual 0.8
+# Recommended sampling temperature: a small model stays closer to its data than with the usual 0.8.
+CHAT_TEMPERATURE = 0.3
 
 
 class ConversationTexts:
@@ -88,7 +89,7 @@ class ConversationCorpus:
             spec: specification of the tokenizer, as in `make_tokenizer`.
 
         Raises:
-            AnexaError: if the file does not exist.
+            AnexaError: if the file does not exist, is no tokenizer, or has no end-of-text token.
             UsageError: if the vocabulary size is out of range.
         """
         return make_tokenizer(spec, self.documents, self.special_tokens)
@@ -104,7 +105,8 @@ class ConversationCorpus:
             chat_template: chat template of the model; None if it has none.
 
         Raises:
-            AnexaError: if the tokenizer lacks a character of the template.
+            AnexaError: if the tokenizer lacks a character of the template, or the template is
+                invalid.
         """
         corpus = copy(self)
         corpus._bos_eos = tokenizer.bos_eos

@@ -170,7 +170,8 @@ def make_datasets(
 def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> tuple[str, ...]:
     """Return notes for the user about the tokenizer of a corpus.
 
-    They are about unknown characters, the sample that BPE is trained on, and its size.
+    They are about unknown characters, which are counted in the whole corpus; the sample that BPE is
+    trained on; and its vocabulary size. If there is nothing to say, the tuple is empty.
 
     Raises:
         AnexaError: if more than `MAX_UNKNOWN` of the characters are unknown, and this is not
@@ -204,7 +205,7 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
         A tuple of one sentence; empty if all characters are known.
 
     Raises:
-        AnexaError: if more are unknown, and this is not allowed.
+        AnexaError: if more than the fraction `MAX_UNKNOWN` are unknown, and this is not allowed.
     """
     unknown, total = corpus.unknown(tokenizer)
     count = sum(unknown.values())

@@ -26,9 +26,9 @@ from anexa.process import announced
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
-MEETING_TIMEOUT = 300.0  # seconds for all processes to come
+MEETING_TIMEOUT = 300.0  # seconds to wait until all processes have connected
 STORE_TIMEOUT = 10.0  # seconds for PyTorch to open the store of a process that can be reached
-PAUSE = 0.05  # seconds between two looks
+PAUSE = 0.05  # seconds between two attempts to reach the main process, or to count the others
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DistributedContext:
         world_size: number of processes.
         launch: unique id of the `torchrun` command, the same in all processes and after a restart;
             "" without `torchrun`.
-        device: device of this process; "" for a single process.
+        device: device of this process, such as "cuda:0" or "cpu"; "" for a single process.
     """
 
     rank: int = 0
@@ -60,7 +60,7 @@ class DistributedContext:
         are returned as they are.
 
         Returns:
-            The numbers that the main process passed.
+            The numbers that the main process passed, as float64 if there are several processes.
         """
         if self.world_size == 1:
             return numbers
@@ -82,18 +82,22 @@ def init_distributed(
 ) -> DistributedContext:
     """Initialize PyTorch's process group, if `torchrun` has started several processes.
 
+    On GPUs, it also makes the process's own GPU the current one. Call `destroy_distributed` at the
+    end if `world_size` is above 1.
+
     Args:
         engine: requested engine.
         device: requested device; with "auto" or "cuda" each process takes its own GPU.
         timeout: seconds to wait for the other processes to connect.
 
     Returns:
-        Rank, world size and device of this process.
+        Rank, world size and device of this process; the default context without `torchrun`.
 
     Raises:
         UsageError: if the engine or the device does not support several processes, or a variable
             of the environment that `torchrun` sets is missing or malformed.
-        AnexaError: if there are fewer GPUs than processes, or the other processes do not come.
+        AnexaError: if PyTorch is not installed, there are fewer GPUs than processes, or the other
+            processes do not connect in time.
     """
     size = _variable("WORLD_SIZE", 1, default=1)
     # torchrun keeps one store for all attempts, so that its entries survive a restart.

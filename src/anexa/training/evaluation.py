@@ -1,4 +1,4 @@
-"""Validation loss."""
+"""Computation of the validation loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anexa.data.batches import Dataset, LabeledSequence
 from anexa.data.mixture import Mixture
 from anexa.engines import Batch, Engine
 
-EVALUATION_SEQUENCES = 128  # validation sequences of an evaluation
+EVALUATION_SEQUENCES = 128  # maximum number of validation sequences of an evaluation
 
 
 def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
@@ -17,7 +17,7 @@ def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
 
 
 def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
-    """Compute the mean loss over sequences that are spread evenly over a dataset.
+    """Compute the mean loss over at most `EVALUATION_SEQUENCES`, spread evenly over a dataset.
 
     Args:
         engine: engine with the weights.
@@ -33,7 +33,7 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
 def mean_losses(
     engine: Engine, dataset: Dataset, batch_size: int
 ) -> tuple[float, list[float | None]]:
-    """Compute the mean loss over a dataset, and, of a mixture, over each of its datasets.
+    """Compute the mean loss as `mean_loss` does, and, of a mixture, that of each of its datasets.
 
     Args:
         engine: engine with the weights.

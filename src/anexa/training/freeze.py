@@ -52,7 +52,7 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
 
 
 def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
-    """Return the optimizer configuration of a run, which leaves its frozen weights as they are.
+    """Return the optimizer configuration of a run: one that leaves its frozen weights as they are.
 
     Args:
         config: configuration of the run.

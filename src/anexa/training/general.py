@@ -20,12 +20,12 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import BaseModel
 from anexa.training.evaluation import EVALUATION_SEQUENCES
 
-PROSE, ARITHMETIC = "python-docs", "arithmetic"
-PROSE_CHARACTERS = 64 * 2**10  # at the start of the corpus
-PROSE_SEQUENCES = 32
+PROSE, ARITHMETIC = "python-docs", "arithmetic"  # names of the corpora that the text is from
+PROSE_CHARACTERS = 64 * 2**10  # length of the passage of prose, from the start of its corpus
+PROSE_SEQUENCES = 32  # maximum number of sequences of the prose, spread evenly over the passage
 MAX_LEFT_OUT = 0.2  # fraction of unknown characters above which the prose does not suit a model
-MIN_BLOCK_SIZE = 64  # of problems of arithmetic
-SEED = 0
+MIN_BLOCK_SIZE = 64  # minimum length of sequences for problems of arithmetic, in tokens
+SEED = 0  # random seed of the datasets, the same for all runs
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class GeneralText:
 
     Attributes:
         name: name of the corpus that the text is from.
-        dataset: sequences of the text, at most `EVALUATION_SEQUENCES`.
+        dataset: dataset of the text, of which at most `EVALUATION_SEQUENCES` are used.
     """
 
     name: str
@@ -66,7 +66,7 @@ def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> Ge
 
 
 def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralText | None:
-    """Choose the general text of a resumed run; None if this machine does not have the same.
+    """Choose the general text of a resumed run, if this machine has the same text.
 
     Args:
         base: record of the model that the run started from, with the hash of its general text.
