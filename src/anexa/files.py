@@ -68,7 +68,8 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
         Path of the temporary file, which is empty.
 
     Raises:
-        AnexaError: if `check_output` refuses the path, or writing fails.
+        AnexaError: if `check_output` refuses the path, writing fails, or an `OSError` occurs in the
+            body of the `with` statement.
         BrokenPipeError: if the reader of the standard output has closed the pipe.
     """
     check_output(path, replace=replace)
@@ -210,7 +211,10 @@ def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
     Args:
         folder: folder in which to look, without its subfolders.
         min_age: minimum age in seconds; a younger temporary file is kept, since it may belong to a
-            running process.
+            running process. 0 means that all are removed.
+
+    Raises:
+        OSError: if a file cannot be removed; a folder that cannot be removed is left.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(FileNotFoundError):  # its writer has just renamed it

@@ -14,8 +14,10 @@ from typing import Any
 
 from anexa.errors import one_line
 
+# Advice in several clauses.
 PANDOC = "save it as a text file first, such as with pandoc -t plain"
-# Clause by first bytes of a file. "GGUF" alone is not enough: a text may begin with this word.
+# Clause by regular expression of the first bytes of a file; the first one that matches counts.
+# "GGUF" alone is not enough: a text may begin with this word.
 MAGIC = {
     rb"GGUF[\1-\x0f]\0\0\0": "it is a GGUF file, made from a model folder: give that folder",
     rb"\x1f\x8b\x08[\0-\x1f]": "it is compressed: unpack it first, with gunzip or tar",
@@ -72,7 +74,7 @@ def recognize(argument: str | Path, what: str = "") -> str | None:
 
 
 def recognize_bytes(head: bytes) -> str | None:
-    """Return a clause about the format of a file by its first bytes; None if it may be text."""
+    """Return a clause about the format of a file by its first 512 bytes; None if it may be text."""
     if b"\0" in head[:8] and SAFETENSORS.match(head):
         return "it has the weights of a model: give the folder that it belongs to"
     if not ANY_MAGIC.match(head):
@@ -81,14 +83,14 @@ def recognize_bytes(head: bytes) -> str | None:
 
 
 def recognize_markup(head: str, suffix: str = "") -> str | None:
-    """Return the format of a text with markup: HTML, JSON or a table; None for plain text.
+    """Recognize the format of a text with markup: HTML, JSON or a table.
 
     Args:
         head: the text, or its first lines.
         suffix: ending of the file's name, such as ".csv".
 
     Returns:
-        Name of the format for a message; None for plain text.
+        Name of the format for a message, "HTML or XML", "JSON" or "a table"; None for plain text.
     """
     lines = [line for line in head.split("\n") if line.strip()][:NUM_LINES]
     suffix = suffix.lower()

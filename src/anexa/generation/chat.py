@@ -31,13 +31,13 @@ class ChatAnswer:
 
     Args:
         text: stream of the answer's text, `<think>` and `</think>` included; nothing is generated
-            yet.
+            yet. Its `stop` is replaced, so that the reasoning is not searched.
 
     Attributes:
         reasoning: reasoning so far, the text between `<think>` and `</think>`; None if there is no
             `<think>`.
         content: content so far, the text outside of these tags.
-        num_think_tags: number of `<think>` tags so far, that of the prompt included.
+        num_think_tags: number of `<think>` tags so far, and 1 more if the prompt ends in a thought.
         is_thinking: whether a `<think>` is not closed yet.
     """
 
@@ -81,7 +81,11 @@ class ChatAnswer:
         return None if self.content or self.finish_reason is None else "the answer is empty"
 
     def finish(self) -> ChatAnswer:
-        """Generate the rest of the answer; returns the answer itself."""
+        """Generate the rest of the answer; returns the answer itself.
+
+        Raises:
+            AnexaError: if the model cannot be computed.
+        """
         for _ in self:
             pass
         return self
@@ -94,6 +98,8 @@ class ChatAnswer:
 
     def add(self, piece: str) -> Iterator[AnswerPiece]:
         """Parse the next piece of text; an incomplete tag is held back until it is complete.
+
+        The attributes are updated while the result is iterated over.
 
         Args:
             piece: new text; "" at the end of the text, to flush what was held back.

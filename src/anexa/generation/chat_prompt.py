@@ -56,9 +56,10 @@ def render_chat_prompt(
         The text of the prompt, not tokenized.
 
     Raises:
-        AnexaError: if a message is malformed, there is no message, a message or a tool contains a
-            special token of the template, or a message is about a tool call and the template does
-            not know tools.
+        AnexaError: if a message is malformed, there is no message, a tool or a message that is not
+            the assistant's contains a special token of the template, or a message is about a tool
+            call and the template does not know tools.
+        QuestionTooLongError: if, for `CHAT_TEMPLATE`, a user's message is too long.
         PromptTooLongError: if the messages have so many characters that their tokens cannot fit
             into `block_size`, whatever the tokens are.
         UsageError: if the last message is blank and not the assistant's.

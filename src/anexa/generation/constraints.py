@@ -18,9 +18,10 @@ from anexa.model.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import llguidance
 
-Mask = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]  # (V,): True for an allowed token
 
-# CPU time for all tokens of a request, which the other sequences in the batch wait for.
+# Limit on the CPU time of a request: so many seconds, and so many more for each of its tokens. The
+# other sequences in the batch wait meanwhile.
 WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.0005
 TOO_COMPLEX = "the grammar is too complex for this text: make it simpler"
 
@@ -119,7 +120,9 @@ class GrammarConstraint:
         )
 
     def mask(self) -> Mask:
-        """Return the mask of allowed next tokens, shape (V,); EOS if the text may end.
+        """Return the mask of allowed next tokens, shape (V,), with EOS if the text may end.
+
+        The caller must not change the mask: that of a thought is shared.
 
         Raises:
             ConstraintError: if no token is allowed, or the computation takes too much work.

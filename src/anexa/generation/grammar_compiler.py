@@ -45,7 +45,7 @@ _LIMITS = {
     "max_grammar_size": 100_000,
     "verbose_errors": False,
 }
-MAX_MASK_SECONDS = 0.05  # CPU time of the first mask
+MAX_MASK_SECONDS = 0.05  # limit on the CPU time of the first mask
 # llguidance compiles rules and references by recursion. The longest chain of them that fits into
 # `MAX_GRAMMAR_CHARS` needs less than half of this, of which memory is used only as far as needed.
 _STACK_BYTES = 2**27
@@ -75,7 +75,8 @@ class GrammarCompiler:
             grammar: set of the texts that may be generated.
             thinking: whether the text may begin with a thought: reasoning between think tags, which
                 the grammar does not restrict.
-            in_thought: whether the prompt ends within a thought, which the model continues.
+            in_thought: whether the prompt ends within a thought, which the model continues. Both
+                have no effect if the think tags are not single tokens: see `Vocabulary`.
 
         Returns:
             The constraint at the beginning of the text.

@@ -10,10 +10,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from anexa.errors import UsageError, short_repr
 
-MAX_GRAMMAR_CHARS = 2**16  # of an expression, of rules, of a schema as JSON, of all choices
-MAX_GRAMMAR_CHOICES = 1000
-MAX_SCHEMA_DEPTH = 64  # levels of lists and objects
+# Maximum length of a regular expression, of rules, of a schema as JSON, or of all choices together.
+MAX_GRAMMAR_CHARS = 2**16
+MAX_GRAMMAR_CHOICES = 1000  # maximum number of choices
+MAX_SCHEMA_DEPTH = 64  # maximum number of nested lists and objects
 
+# Form in which a set of texts is given; see `Grammar.text`.
 GrammarKind: TypeAlias = Literal["regex", "choice", "json_schema", "grammar"]
 GRAMMAR_KINDS: tuple[GrammarKind, ...] = get_args(GrammarKind)
 
@@ -38,7 +40,8 @@ class Grammar:
         name: name of the grammar in messages, such as a field of a request.
         text: regular expression of "regex" and "choice", schema as JSON of "json_schema", rules of
             "grammar".
-        characters: characters without which a vocabulary cannot express the texts.
+        characters: characters without which a vocabulary cannot express the texts; empty for
+            "regex" and "grammar".
     """
 
     kind: GrammarKind
@@ -55,7 +58,7 @@ class Grammar:
             name: name of the grammar in messages, such as the field of a request.
 
         Raises:
-            UsageError: if the expression is not a string, or too long.
+            UsageError: if the expression is not a string, too long, or has an unpaired surrogate.
         """
         return cls("regex", name, _checked(name, pattern))
 
@@ -68,7 +71,8 @@ class Grammar:
             name: name of the grammar in messages, such as the field of a request.
 
         Raises:
-            UsageError: if there are no choices or too many, or a choice is empty or not a string.
+            UsageError: if there are no choices or too many, they are too long together, or a choice
+                is empty, not a string, or has an unpaired surrogate.
         """
         if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
             raise UsageError(f"{name} must be a list of strings, not {short_repr(choices)}")
@@ -91,7 +95,7 @@ class Grammar:
             name: name of the grammar in messages, such as the field of a request.
 
         Raises:
-            UsageError: if the schema is not an object, too long, or nested too deep.
+            UsageError: if the schema is not JSON or not an object, too long, or nested too deep.
         """
         if isinstance(schema, str):
             try:
@@ -125,7 +129,7 @@ class Grammar:
             name: name of the grammar in messages, such as the field of a request.
 
         Raises:
-            UsageError: if the grammar is not a string, or too long.
+            UsageError: if the grammar is not a string, too long, or has an unpaired surrogate.
         """
         return cls("grammar", name, _checked(name, text))
 
@@ -138,6 +142,8 @@ def grammar_of(
     grammar: str | None = None,
 ) -> Grammar | None:
     """Return the grammar that one of the arguments gives; None if all are None.
+
+    It is not compiled, so some errors in it come later.
 
     Args:
         regex: regular expression that the whole text matches.

@@ -57,8 +57,9 @@ class LanguageModel:
         engine: engine with the model's weights.
         tokenizer: tokenizer of the model.
         chat_template: Jinja template of a chat model; None if the model only continues texts.
-        temperature: default sampling temperature, from `generation_config.json`.
-        max_new_tokens: number of tokens that a conversation must leave free for the answer.
+        temperature: default sampling temperature, recommended by the model.
+        max_new_tokens: number of tokens that a conversation must leave free for the answer: the
+            model's recommended limit on an answer, else a quarter of the context.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:
@@ -76,14 +77,15 @@ class LanguageModel:
 
     @classmethod
     def open(cls, folder: Path | None = None, engine: str = "auto") -> LanguageModel:
-        """Load a model folder, a JSON file of `anexa export`, or the bundled model.
+        """Load a model folder, a JSON or GGUF file, or the bundled model.
 
         Args:
-            folder: folder or JSON file; None means the bundled model.
+            folder: folder or file; None means the bundled model.
             engine: name of the engine, or "auto", as in `anexa.load`.
 
         Raises:
-            AnexaError: if the folder is not a model folder, or is damaged.
+            AnexaError: if the folder is not a model folder, or is damaged, or the library of the
+                engine is not installed.
             UsageError: if there is no engine of that name.
         """
         model = load_model(BUNDLED if folder is None else folder)
@@ -107,8 +109,10 @@ class LanguageModel:
             The new text, without the prompt.
 
         Raises:
-            AnexaError: if the prompt is too long, or has characters that the model does not know.
-            UsageError: if a sampling parameter is unknown or out of range.
+            AnexaError: if the prompt is too long, has characters that the model does not know, or
+                the model cannot be computed.
+            UsageError: if a sampling parameter, a grammar or `max_tokens` is unknown, not valid or
+                out of range, or a stop string is empty.
         """
         return "".join(self.stream(prompt, max_tokens=max_tokens, **sampling))
 
@@ -122,8 +126,8 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Generate the text that continues a prompt, and yield it in pieces as it is generated.
 
-        The arguments and errors are those of `generate`; `stop` is a string that ends the text, or
-        several.
+        The arguments and errors are those of `generate`. Invalid arguments are refused at once,
+        before the first piece.
 
         Yields:
             Pieces of the new text.
@@ -214,14 +218,16 @@ class LanguageModel:
         return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
     def answer_tokens(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
-        """Return the maximum number of tokens of an answer: `max_tokens`, or the room for it.
+        """Return the maximum number of tokens of an answer, at least 1.
+
+        It is `max_tokens`, but at most the room that the conversation leaves in the context.
 
         Args:
             num_prompt_tokens: number of tokens of the conversation.
             max_tokens: number of tokens that the user allows; None means no limit.
 
         Raises:
-            UsageError: if max_tokens is out of range.
+            UsageError: if `max_tokens` is out of range.
         """
         room = max(1, self.engine.config.block_size - num_prompt_tokens)
         if max_tokens is None:
@@ -264,8 +270,8 @@ class LanguageModel:
 
         Args:
             messages: messages so far, each with a "role" and a "content".
-            max_tokens: number of tokens to leave free for the answer, at most `max_new_tokens`;
-                None means `max_new_tokens`.
+            max_tokens: number of tokens to leave free for the answer; None, 0 and numbers above
+                `max_new_tokens` mean `max_new_tokens`.
             thinking: whether the model may reason.
             end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
             tools: functions that the model may call, in OpenAI's format.
@@ -315,8 +321,10 @@ class LanguageModel:
 
         Raises:
             AnexaError: if the model has no chat template, a message is malformed, there is no
-                message, a message or a tool contains a special token of the template, or a message
-                is about a tool call and the template does not know tools.
+                message, a tool or a message that is not the assistant's contains a special token of
+                the template, or a message is about a tool call and the template does not know
+                tools.
+            QuestionTooLongError: if a user's message to one of Anexa's own models is too long.
             PromptTooLongError: if the messages have so many characters that their tokens cannot
                 fit into the context.
             UsageError: if the last message is blank and not the assistant's.

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]  # logits or probabilities
 
 
 def add_bias(z_V: Floats, logit_bias: Mapping[int, float]) -> None:
@@ -28,7 +28,7 @@ def penalize_repetition(z_V: Floats, tokens: Collection[int], penalty: float) ->
     """Divide positive logits by a penalty, and multiply negative ones, as CTRL does.
 
     Args:
-        z_V: logits, shape (V,).
+        z_V: logits, shape (V,), changed in place.
         tokens: tokens of the prompt and the generated tokens; each counts once.
         penalty: number above 0; above 1, the tokens become less likely.
     """
@@ -42,7 +42,7 @@ def penalize_frequency(
     """Lower the logits of generated tokens, by how often they occur.
 
     Args:
-        z_V: logits, shape (V,).
+        z_V: logits, shape (V,), changed in place.
         generated: generated tokens, without the prompt.
         frequency: number that is subtracted for each occurrence of a token.
         presence: number that is subtracted once from each token that occurs.
@@ -57,7 +57,7 @@ def allow_only(
     """Set the logits of tokens that are not allowed to −∞.
 
     Args:
-        z_V: logits, shape (V,).
+        z_V: logits, shape (V,), changed in place.
         mask_V: whether each token is allowed, shape (V,); at least one is. None: all are.
         forbidden: tokens that are not allowed, unless there are no others.
     """

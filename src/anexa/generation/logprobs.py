@@ -38,8 +38,8 @@ def token_logprob(
     Args:
         logits: logits of the position that the token stands at, shape (V,).
         token: id of the token at the position.
-        num_top: number of most likely tokens; of equally likely tokens, those with lower ids are
-            chosen, and come first.
+        num_top: number of most likely tokens, 0 for none; of equally likely tokens, the ones with
+            lower ids are chosen, and come first.
         offset: index, in the text, of the character that the token begins in.
 
     Returns:
@@ -61,8 +61,8 @@ def prompt_logprobs(
 
     Args:
         logits_TV: logits of the next token after each of T tokens.
-        next_tokens: ids of the T next tokens, or T − 1 if the prompt ends with the last of the T.
-        num_top: number of most likely tokens at each position.
+        next_tokens: ids of the token after each of the T tokens; T − 1 ids at the end of a prompt.
+        num_top: number of most likely tokens at each position, 0 for none.
 
     Returns:
         A result for each of the next tokens.

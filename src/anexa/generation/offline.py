@@ -17,6 +17,8 @@ MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is n
 def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler) -> Iterator[int]:
     """Yield the tokens that continue a prompt, without end: the caller stops the iteration.
 
+    EOS does not end it either, and when the context is full, its window slides: `window_start`.
+
     Args:
         engine: engine with the model's weights.
         prompt_ids: token ids of the prompt, at least one.
@@ -48,9 +50,10 @@ def generate_batch(
         prompts: token ids of the prompts, at least one token each. The completion of a prompt that
             is longer than the context is empty.
         eos_token: id of the end-of-sequence token, which the completions do not include.
-        params: sampling parameters, one per prompt; None means greedy decoding.
-        max_tokens: maximum number of tokens in a completion; None means no limit. A completion also
-            ends when the context is full.
+        params: sampling parameters, one per prompt; None means greedy decoding. Only `eos_token`
+            ends a completion: `ignore_eos` and `stop_token_ids` do not change that.
+        max_tokens: maximum number of tokens in a completion, at least 1; None means no limit. A
+            completion also ends when the context is full.
 
     Returns:
         Token ids of the completions, in the order of the prompts.

@@ -29,7 +29,7 @@ class Constraint(Protocol):
         """Return the mask of allowed next tokens, shape (V,); at least one is allowed."""
 
     def advance(self, token: int) -> None:
-        """Append a generated token to the sequence, so that the next mask is that after it."""
+        """Append a generated token to the sequence; `mask` is then about the token after it."""
 
 
 class TokenHistory(Protocol):
@@ -85,7 +85,7 @@ class Sampler:
     def sample(
         self, logits_V: Sequence[float], tokens: Sequence[int] = (), num_prompt_tokens: int = 0
     ) -> int:
-        """Sample the next token of the sequence.
+        """Sample the next token of the sequence; advances the random state and the constraint.
 
         Args:
             logits_V: logits of the next token, V numbers.
@@ -96,7 +96,7 @@ class Sampler:
             Id of the token.
 
         Raises:
-            AnexaError: if a logit is infinite or not a number.
+            AnexaError: if a logit is infinite or not a number, or the constraint fails.
         """
         sequence = SequenceTokens(tokens, num_prompt_tokens)
         (token,) = sample_batch(np.asarray(logits_V)[None], [self], [sequence])
@@ -112,7 +112,10 @@ class Sampler:
             sequence: tokens so far.
 
         Returns:
-            Logits, shape (V,); −∞ for a token that is not allowed.
+            New logits, shape (V,); −∞ for a token that is not allowed.
+
+        Raises:
+            AnexaError: if the constraint fails.
         """
         params, z_V = self.params, logits_V.copy()
         generated = sequence.tokens[sequence.num_prompt_tokens :]
@@ -142,7 +145,8 @@ def sample_batch(
 ) -> list[int | AnexaError]:
     """Choose the next token of each of B sequences, and append it to their constraints.
 
-    A token depends on the logits, the tokens and the random state of its own sequence alone.
+    The random states of the samplers advance; the tokens are not appended to `sequences`. A token
+    depends on the logits, the tokens and the random state of its own sequence alone.
 
     Args:
         logits_BV: logits, shape (B, V).

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from anexa.errors import UsageError, short_repr
 from anexa.ranges import Range
 
-MAX_COUNT = 10**9  # of tokens, more than any model generates or has
+MAX_COUNT = 10**9  # limit on numbers of tokens: more than any model generates or has
+# Ranges of the fields of `SamplingParams`, and of the maximum number of tokens and the number of
+# answers (`n`) of a request.
 RANGES = {
     "temperature": Range(float, ge=0),
     "top_k": Range(int, ge=1, le=MAX_COUNT),
@@ -22,8 +24,8 @@ RANGES = {
     "max_tokens": Range(int, ge=1, le=MAX_COUNT),
     "n": Range(int, ge=1),
 }
-BIAS = Range(float, ge=-100, le=100)  # as in OpenAI's API
-TOKEN_ID = Range(int, ge=0)
+BIAS = Range(float, ge=-100, le=100)  # of a bias in `logit_bias`, as in OpenAI's API
+TOKEN_ID = Range(int, ge=0)  # of a token id; `check_token_ids` checks the vocabulary
 
 
 @dataclass(frozen=True)
@@ -128,4 +130,4 @@ class SamplingParams:
         )
 
 
-GREEDY = SamplingParams(temperature=0.0)
+GREEDY = SamplingParams(temperature=0.0)  # greedy decoding

@@ -37,7 +37,8 @@ class Sequence:
         num_prompt_tokens: number of tokens in the prompt.
         sampler: sampling parameters and random state.
         num_prompt_logprobs: number of most likely tokens to report at each position of the prompt.
-        prompt_logprobs: log probabilities of the prompt's tokens but the first, after prefill.
+        prompt_logprobs: log probabilities of the prompt's tokens but the first, after prefill;
+            empty if none were asked for, or the prompt exceeds the context.
         num_cached_tokens: number of prompt tokens whose keys and values were reused.
         window_start: index of the first token in the sliding window; 0 while the sequence fits into
             the context.
@@ -71,8 +72,9 @@ class StepOutput(NamedTuple):
     Attributes:
         sequence: sequence that the step computed.
         token: id of the new token; -1 if there is an error.
-        logits: logits that the token was sampled from, shape (V,); empty if there is an error.
-        error: the error that ended the sequence; None if the step succeeded.
+        logits: logits of the model for the token, shape (V,), before the sampler changes them;
+            empty if there is an error.
+        error: the error that ended the sequence, which was removed; None if the step succeeded.
     """
 
     sequence: Sequence
@@ -158,7 +160,8 @@ class BatchScheduler:
     def step(self) -> list[StepOutput]:
         """Decode one token for each decoding sequence, then prefill up to `MAX_PREFILL_TOKENS`.
 
-        A sequence whose prefill ends generates its first token in the same step.
+        A sequence whose prefill ends generates its first token in the same step. New tokens are
+        appended to `Sequence.tokens`.
 
         Returns:
             A token or an error for each sequence that was decoded or whose prefill ended.

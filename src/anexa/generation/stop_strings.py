@@ -50,7 +50,7 @@ class StopStrings:
         return min((at for at in map(text.find, self.strings) if at >= 0), default=None)
 
     def num_held(self, text: str) -> int:
-        """Return the length of the longest suffix of a text that is a prefix of a stop string."""
+        """Return the length of the longest suffix of a text that begins a longer stop string."""
         return stop_prefix_length(text, self.strings)
 
     def release(self, text: str) -> None:
@@ -101,7 +101,7 @@ class AnswerStopStrings(StopStrings):
 
 
 def stop_prefix_length(text: str, stop: Sequence[str]) -> int:
-    """Return the length of the longest suffix of a text that is a prefix of a stop string."""
+    """Return the length of the longest suffix of a text that begins a longer stop string."""
     longest = 0
     for word in stop:
         at = text.find(word[0], max(0, len(text) - len(word) + 1))

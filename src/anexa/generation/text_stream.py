@@ -14,7 +14,7 @@ from anexa.generation.stop_strings import StopStrings
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer import Tokenizer
 
-FinishReason: TypeAlias = Literal["stop", "length"]
+FinishReason: TypeAlias = Literal["stop", "length"]  # see `TextStream.finish_reason`
 
 
 class PromptTooLongError(AnexaError):
@@ -35,8 +35,8 @@ class Prompt:
         in_thought: whether the prompt of a chat answer ends within a thought.
 
     Raises:
-        AnexaError: if the text has characters that the model does not know, or an id is not in the
-            vocabulary.
+        AnexaError: if the text has characters that the model does not know, there are no ids, an id
+            is not in the vocabulary, or the text is empty and no token begins or ends texts.
         PromptTooLongError: if there are more tokens than `block_size`.
     """
 
@@ -122,7 +122,7 @@ class TextStream:
             (max_tokens), or None while the text is unfinished.
 
     Raises:
-        UsageError: if max_tokens is below `min_tokens`, or a stop string is empty.
+        UsageError: if `max_tokens` is below `min_tokens`, or a stop string is empty.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ def stream_text(
 
     Raises:
         AnexaError: if the prompt is too long, or has characters that the model does not know.
-        UsageError: if max_tokens is out of range or a stop string is empty.
+        UsageError: if max_tokens is out of range or below `min_tokens`, or a stop string is empty.
     """
     RANGES["max_tokens"].check("max_tokens", max_tokens)
     checked = Prompt(tokenizer, engine.config.block_size, prompt)

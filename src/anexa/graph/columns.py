@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from anexa.graph.grid import Grid
 
-SIDE_GAP = 26.0  # smallest gap between two boxes in a row
+SIDE_GAP = 26.0  # smallest gap between two boxes in a row, in the unit of `Grid.widths`
 SWEEPS = 24  # passes over all columns
 
 
@@ -21,7 +21,8 @@ def straighten(grid: Grid) -> list[float]:
     the whole group become shorter. Slots never overlap.
 
     Returns:
-        The x coordinate of each slot's center, in the unit of `grid.widths`.
+        The x coordinate of each slot's center, in the unit of `grid.widths`, from the left edge of
+        the leftmost slot.
     """
     columns = columns_of(grid)
     column_of = {slot: i for i, column in enumerate(columns) for slot in column}

@@ -12,8 +12,8 @@ from typing import Literal
 from anexa.errors import AnexaError
 
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-MAX_NODES = 150
-MAX_EDGES = 400
+MAX_NODES = 150  # maximum number of nodes that a page holds
+MAX_EDGES = 400  # maximum number of arrows
 
 NodeKind = Literal["input", "constant", "operation", "weighted", "output"]
 """Role of a node in the computation: a named input, a constant, an operation without or with
@@ -37,6 +37,7 @@ class NodeColors:
     dark_stroke: str
 
 
+# Colors of a node's box by the role of the node.
 NODE_COLORS: dict[NodeKind, NodeColors] = {
     "input": NodeColors("#ddf4ff", "#54aeff", "#0c2d57", "#388bfd"),
     "constant": NodeColors("#f6f8fa", "#d0d7de", "#161b22", "#484f58"),
@@ -148,7 +149,10 @@ def printable(text: str) -> str:
 
 
 def to_mermaid(graph: Graph) -> str:
-    """Return the source of a Mermaid flowchart, which GitHub, GitLab and many editors render."""
+    """Return the source of a Mermaid flowchart, which GitHub, GitLab and many editors render.
+
+    The note of the graph becomes a comment, which is not drawn.
+    """
     title = json.dumps(printable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
     if graph.note:
