@@ -25,7 +25,7 @@ CHARACTER = 0.615  # width of a character / font size
 
 
 def text_width(text: str, size: float) -> float:
-    """Estimate the width of a line of text, in SVG units.
+    """Estimate the width of a line of text at a font size, both in SVG units.
 
     Chinese, Japanese and Korean characters count twice.
     """

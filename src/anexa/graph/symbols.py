@@ -37,7 +37,8 @@ class RecordedOperation:
 
     Attributes:
         title: name of the operation.
-        inputs: for each input the index of the operation that computes it, and its label.
+        inputs: for each input that is not a weight, the index of the operation that computes it,
+            and a label, "" for none.
         weights: for each weight its name, and its shape as text with a remark, such as ", used
             again".
         notes: other lines to show.

@@ -110,7 +110,7 @@ def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str
             `base_model_name_or_path`.
 
     Raises:
-        AnexaError: if a file cannot be written.
+        AnexaError: if a file cannot be written, or an adapter is not finite as float32.
     """
     its = architecture(config)
     adapters = {

@@ -28,7 +28,7 @@ from anexa.errors import AnexaError, short_repr
 
 MAX_TEMPLATE = 2**17  # characters; templates of chat models have a few thousand
 MAX_VALUE = 2**22  # characters or items of a value that a filter, method or operator makes
-MAX_WORK = 2**19  # units of work, about a second; the size of the arguments is added
+MAX_WORK = 2**19  # units of `_count_work`, about a second; the size of the arguments is added
 
 _work_left: ContextVar[int] = ContextVar("_work_left")
 

@@ -4,6 +4,8 @@
      "weights": {"model.embed_tokens.weight": [[0.0123, …], …], …}}
 
 The first three are `config.json`, `generation_config.json` and `tokenizer.json` of a model folder.
+`chat_template` is null for a base model, and `card`, the model card, may be empty. A matrix is a
+list of its rows, a vector a list of numbers.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
         for no limit.
 
     Raises:
-        AnexaError: if a value is not a number in its range.
+        AnexaError: if the temperature is not a number of at least 0, or `max_new_tokens` not a
+            whole number above 0.
     """
     temperature = json.get("temperature")
     if temperature is None:

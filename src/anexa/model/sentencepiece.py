@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from anexa.errors import AnexaError, short_repr
 
-MAX_BYTES = 1 << 21  # of the file; Llama 2's has 500 kB
+MAX_BYTES = 1 << 21  # bytes of the file; Llama 2's has 500 kB
 MAX_PIECE = 128  # characters of a piece; SentencePiece's default limit is 16
 SPACE = "▁"  # character that stands for a space in pieces
 

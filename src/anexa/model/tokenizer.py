@@ -136,7 +136,7 @@ class Tokenizer:
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
-        """Return a copy with another `adds_bos`, and the end-of-text token as BOS.
+        """Return a copy with another `adds_bos`, and with `eot_token` as BOS and as the only EOS.
 
         Raises:
             AnexaError: if no token ends a text.
@@ -297,7 +297,7 @@ class Tokenizer:
         """Encode a prompt, with BOS in front if `adds_bos`.
 
         A `RenderedPrompt` gets no BOS, as its chat template has written it. An empty prompt becomes
-        BOS, or EOS without BOS.
+        BOS, or EOS if there is no BOS token.
 
         Returns:
             The token ids, at least one.
