@@ -27,7 +27,7 @@ ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
 }
-# Roles of messages about tool calls, which are refused with the message `NO_TOOLS`.
+# Roles of messages about tool calls, and the error message for such messages.
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 NO_TOOLS = "is about a tool call, which cannot be trained on"
 

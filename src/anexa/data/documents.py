@@ -20,7 +20,7 @@ from anexa.data.tokens import Array
 
 COUNTED_DOCUMENTS = 2**20  # documents whose tokens are counted at once, which bounds the memory
 
-Subset = TypeVar("Subset", bound="DocumentSubset")
+Subset = TypeVar("Subset", bound="DocumentSubset")  # class of a dataset and its copies
 
 
 class DocumentSubset(TextDataset):

@@ -1,9 +1,9 @@
 """Deduplication of the validation data against the training data (contamination check).
 
-Duplicates are removed from the validation data only, if enough of it is left, so that a few
-duplicates do not change the training batches. A duplicate is a document with the same tokens as a
-training document; and a window of running text or a packed document that shares more than half of
-its n-grams with the training text (`ngrams.py`).
+Duplicates are removed from the validation data only, so that a few duplicates do not change the
+training batches; `deduplicate` says what happens if too little of it is left. A duplicate is a
+document with the same tokens as a training document, or a window of running text or a packed
+document that shares more than half of its n-grams with the training text (`ngrams.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HASHED_DOCUMENTS = 2**16  # documents that are hashed at once
 # Up to this many documents, repeated ones are counted exactly; of more, a sample is counted.
 MAX_COUNTED = 2**22
 
-Subset = TypeVar("Subset", bound=DocumentSubset)
+Subset = TypeVar("Subset", bound=DocumentSubset)  # class of a dataset and its copies
 
 
 def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:

@@ -130,7 +130,7 @@ def parse_row(line: str) -> dict[str, Any]:
 
     Raises:
         BadRowError: if the line is not JSON or not an object, repeats a key, is nested too deeply,
-            or has a number or a character that JSON, Python or Unicode does not have.
+            or has NaN, Infinity, a number of thousands of digits, or half of a UTF-16 pair.
     """
     try:
         value = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)

@@ -26,7 +26,7 @@ KNOWN = (
     "known by heart"
 )
 
-Hashes = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]  # hashes of n-grams or documents, shape (N,)
 
 
 def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> TokenWindows:

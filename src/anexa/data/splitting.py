@@ -110,7 +110,8 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
     """Return sentences for the user about the split, and the notes of both datasets.
 
     They say how much is held out for validation (layout "documents"), how many documents of both
-    datasets are longer than the context ("lines"), and the share of each corpus in a mixture.
+    datasets are longer than the context ("lines"), and the share of each corpus in a mixture. The
+    result is empty if there is nothing to say.
     """
     if isinstance(training, Mixture) and isinstance(validation, Mixture):
         return _mixture_notes(training, validation)

@@ -56,7 +56,7 @@ class TokenWindows(TextDataset):
 
     @property
     def per_epoch(self) -> int:
-        """Number of training sequences in one epoch: text length / `length`, rounded down, ≥ 1."""
+        """Number of training sequences in one epoch: len(tokens) / `length`, rounded down, ≥ 1."""
         return max(1, len(self.tokens) // self.length)
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:

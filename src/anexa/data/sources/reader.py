@@ -34,8 +34,8 @@ class ReadOptions:
     Attributes:
         field: name of the field or column with the documents; "" for "text".
         include: patterns of the files that are read from a folder or archive, as in `accept_names`;
-            without patterns, the files of prose and source code, or if there are none, the files
-            with rows.
+            without patterns, the files of prose and source code, or if there are none or a field is
+            named, the files with rows.
         skip_bad: whether bad rows and files are left out and counted.
     """
 
@@ -86,7 +86,7 @@ class DocumentSource:
 
     Attributes:
         documents: function that yields the documents, and counts what it leaves out. It raises an
-            AnexaError for what cannot be read, unless `options.skip_bad`.
+            AnexaError for a bad row or file, unless `options.skip_bad`.
         options: options for reading.
     """
 

@@ -11,7 +11,7 @@ from operator import mul
 from typing import Any
 
 Vector = list[float]
-Matrix = list[Vector]
+Matrix = list[Vector]  # its rows
 Nested = Any  # a Vector or a Matrix
 
 

@@ -17,7 +17,7 @@ from anexa.engines.protocol import IGNORE_INDEX
 from microgpt import Value, dot, softmax
 
 Vector = list[Value]
-Matrix = list[Vector]
+Matrix = list[Vector]  # its rows
 Nested = Any  # a Vector or a Matrix, or a single Value
 
 
