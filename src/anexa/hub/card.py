@@ -42,7 +42,7 @@ def published_card(
         license_name: the Hub's identifier of a license, such as mit; None: as in the card.
 
     Returns:
-        The card with the metadata as its YAML header, and with \n at the ends of lines.
+        The card with the metadata as its YAML header; lines end in line feeds only.
 
     Raises:
         AnexaError: if the metadata in the card's header cannot be read.

@@ -40,7 +40,7 @@ MODEL_FILES = {
 WEIGHT_FILE = re.compile(
     r"model\.safetensors(\.index\.json)?|\w[\w.-]*-\d+-of-\d+\.safetensors", re.A
 )
-TOKEN = re.compile(r"[!-~]+")  # a token of a user, which an HTTP header can hold
+TOKEN = re.compile(r"[!-~]+")  # a user's token for the Hub: what an HTTP header can hold
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
     """Select the files of a model folder to publish, apart from the card.
 
     Returns:
-        The paths of the files by name; and the names of what is not published, with "/" after that
-        of a folder.
+        The paths of the files by name; and the names of the other files and folders in it, which
+        are not published. Names of folders end in "/".
 
     Raises:
         AnexaError: if a file is damaged or unreadable, not a file, or a link out of the folder.

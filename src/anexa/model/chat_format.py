@@ -90,8 +90,8 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
     The content of an assistant's message may be None, which means an empty text; its "reasoning" is
     another name of "reasoning_content". The role "developer" becomes "system".
 
-    For `CHAT_TEMPLATE`, contents are also normalized by `normalize_question`, after the assistant's
-    have lost the thought that they may begin with. Only if the last message is the assistant's, its
+    For `CHAT_TEMPLATE`, thoughts in the contents of the assistant's messages are removed, and all
+    contents are normalized by `normalize_question`. If the last message is the assistant's, its
     content stays as it is, as the model may have to continue it.
 
     Args:

@@ -14,7 +14,7 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 
-TEMPERATURE = 0.8  # sampling temperature of a model that recommends none
+TEMPERATURE = 0.8  # default sampling temperature of a `Model`, also if a GGUF file has none
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ class Tokenizer:
     In Anexa's own tokenizers, `END_OF_TEXT` does both: it stands between documents.
 
     Args:
-        backend: tokenizer of the `tokenizers` library. If these two arguments name tokens that are
-            not special in it, they become special in it, in place.
+        backend: tokenizer of the `tokenizers` library. BOS and EOS ids that are not those
+            of added tokens become special tokens of it, in place.
         bos_token_id: id of the token that begins a text; None: that of `END_OF_TEXT`, if present.
         eos_token_ids: ids of the tokens that end a text; empty: that of `END_OF_TEXT`, if present.
 
@@ -131,7 +131,8 @@ class Tokenizer:
     ) -> Tokenizer:
         """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`.
 
-        The copy shares its backend with this tokenizer: the tokens become special in both.
+        The copy shares its backend with this tokenizer: BOS and EOS ids that are not those of added
+        tokens become special tokens of both.
         """
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 

@@ -29,9 +29,9 @@ def parameters(config: ModelConfig) -> dict[str, Parameter]:
 
     The 2 x n_layer output projections of attention and MLP each add their variance to the residual
     stream, so they are initialized with a variance that is divided by 2 x n_layer (section 2.3 of
-    the paper). Inside the
-    blocks matrices have the shape (in, out), as in Hugging Face's Conv1D, and `forward` transposes
-    them. `c_attn` is the projections to queries, keys and values side by side.
+    the paper). Inside the blocks matrices have the shape (in, out), as in Hugging Face's Conv1D,
+    and `forward` transposes them. `c_attn` is the projections to queries, keys and values side by
+    side.
     """
     width, residual_std = config.n_embd, 0.02 / (2 * config.n_layer) ** 0.5
 

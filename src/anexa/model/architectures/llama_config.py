@@ -23,7 +23,7 @@ KEYS = {
     "n_kv_head": "num_key_value_heads",
 }
 
-BIASES = ("attention_bias", "mlp_bias")  # false where a format does not have them
+BIASES = ("attention_bias", "mlp_bias")  # must be false where a format does not read them
 
 
 @dataclass(frozen=True)
