@@ -30,13 +30,13 @@ class CallPart(NamedTuple):
 
 
 class ToolCallParser(ABC):
-    """Parser of the content of one answer, which arrives in pieces.
+    """Parser of the content of one answer, which arrives in pieces; each answer needs its own.
 
     Args:
         allows_several: whether calls after the first are reported; otherwise they are left out.
 
     Attributes:
-        num_calls: number of calls so far.
+        num_calls: number of reported calls so far.
     """
 
     def __init__(self, *, allows_several: bool = True) -> None:
@@ -82,7 +82,7 @@ class NamedCallParser(ToolCallParser):
 class JSONCallParser(ToolCallParser):
     """Parser of an answer that is a call as JSON, or several with `;` between, as in Llama 3.
 
-    An answer that does not begin as JSON is content.
+    An answer that does not begin as JSON, or is not a call in the end, is content.
     """
 
     _text: str | None = ""  # what was held back; None: the answer is content
@@ -108,13 +108,16 @@ class JSONCallParser(ToolCallParser):
 class TaggedCallParser(ToolCallParser):
     """Parser of an answer with calls between `<tool_call>` and `</tool_call>`, as in Qwen.
 
-    What stands between the tags and is no call is content.
+    If there is no call between two tags, they and the text between them are content.
     """
 
     _held = ""
 
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
-        """Yield calls that are complete, and content that cannot be the beginning of a call."""
+        """Yield calls that are complete, and content that cannot be the beginning of a call.
+
+        White space between and after calls is dropped.
+        """
         rest = self._held + text
         while rest:
             at = rest.find(TOOL_CALL)
@@ -152,7 +155,8 @@ def parse_calls(text: str) -> list[tuple[str, str]]:
         text: one object, or several with `;` between them.
 
     Returns:
-        Name and arguments (as JSON) of each call; [] if the text is anything else.
+        Name and arguments (as JSON; "{}" if there are none) of each call; [] if the text is
+        anything else.
     """
     decoder, calls, rest = json.JSONDecoder(), [], text.strip()
     while rest:
@@ -206,13 +210,13 @@ class DeltaToolCall(schemas.ResponseModel):
 
 
 def message_call(part: CallPart) -> MessageToolCall:
-    """Convert a whole tool call to an object of a message."""
+    """Convert a whole tool call to an object of a message, with a random id."""
     function = MessageFunctionCall(name=part.name or "", arguments=part.arguments)
     return MessageToolCall(id=_new_id(), type="function", function=function)
 
 
 def delta_call(part: CallPart) -> DeltaToolCall:
-    """Convert a part of a tool call to an object of a chunk."""
+    """Convert a part of a tool call to an object of a chunk; the first part has a random id."""
     if part.name is None:
         return DeltaToolCall(
             index=part.number, function=DeltaFunctionCall(arguments=part.arguments)

@@ -26,13 +26,17 @@ from anexa.server.tool_calls import (
     ToolCallParser,
 )
 
+# JSON schema of the arguments of a function that takes none.
 NO_ARGUMENTS: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 
 FunctionName = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARS)]
 
 
 class FunctionDefinition(RequestModel):
-    """A function that the model may call; without `parameters`, it takes no arguments."""
+    """A function that the model may call.
+
+    `parameters` is the JSON schema of its arguments; without it, the function takes none.
+    """
 
     name: FunctionName
     description: Text | None = None
@@ -79,7 +83,7 @@ class ToolCall(RequestModel):
 
 
 class ToolFields(RequestModel):
-    """Request fields about tools; without `tools`, the others have no effect."""
+    """Request fields about tools; without `tools`, a call cannot be required by `tool_choice`."""
 
     tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
@@ -108,8 +112,9 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
     """Return the effect of a request's tools: in the prompt, on sampling, and on parsing.
 
     Raises:
-        APIError: if `tool_choice` names no tool, two tools have the same name, or the parameters
-            of a tool are not valid.
+        APIError: if `tool_choice` requires a call without `tools`, or of a tool that is not among
+            them; two tools have the same name; or, if a call is required, the parameters of a tool
+            are not a valid JSON schema.
     """
     tools, choice = body.tools or [], body.tool_choice or "auto"
     _check_names(tools)
@@ -135,7 +140,7 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
 
 
 def rendered_tools(tools: Sequence[FunctionTool], model: LanguageModel) -> Sequence[dict[str, Any]]:
-    """Return the tools that the chat template shows to the model, in OpenAI's format."""
+    """Return the tools as the chat template reads them; [] if it does not know tools."""
     return [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
 
 
@@ -146,7 +151,8 @@ def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
         The grammar; None if the answer may be any text.
 
     Raises:
-        APIError: if the request requires a tool call and has a grammar too.
+        APIError: if the request requires a tool call and has a grammar too, or its grammar is not
+            valid (see `requested_grammar`).
     """
     grammar = requested_grammar(body)
     if grammar and use.grammar:
@@ -242,6 +248,8 @@ def _with_references(schema: Schema, path: str) -> Schema:
 
 def with_parsed_arguments(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Parse the arguments of all tool calls in messages: chat templates read them as objects.
+
+    Empty arguments become {}. The given messages are not changed.
 
     Raises:
         APIError: if the arguments of a call are not a JSON object.

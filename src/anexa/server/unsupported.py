@@ -14,7 +14,8 @@ class Neutral:
     Values that ask for nothing are accepted.
 
     Args:
-        values: values besides null that ask for nothing, such as False or an empty list.
+        values: values besides null that ask for nothing, such as False or an empty list. A value of
+            another type is not the same: if False is accepted, 0 is not.
 
     Attributes:
         values: values that ask for nothing, null included.

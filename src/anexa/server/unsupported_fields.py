@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from anexa.server.unsupported import Neutral, Unsupported
 
+# Types of fields, named after the value that is accepted besides null.
 Null = Annotated[Unsupported, Neutral()]
 False_ = Annotated[Unsupported, Neutral(False)]
 True_ = Annotated[Unsupported, Neutral(True)]
@@ -20,7 +21,10 @@ EmptyList = Annotated[Unsupported, Neutral([])]
 
 
 class UnsupportedSampling(BaseModel):
-    """Unsupported fields of both completion routes, from vLLM, llama.cpp and transformers."""
+    """Unsupported fields of OpenAI's routes that generate text.
+
+    They are from vLLM, llama.cpp and transformers.
+    """
 
     allowed_token_ids: Null = None
     bad_words: EmptyList = None

@@ -34,7 +34,8 @@ PUBLISH_INTERVAL = 0.025
 class Worker:
     """Thread that runs the scheduler of a model, and passes outputs to the event loop.
 
-    Public methods must be called in the event loop that was running when the worker was created.
+    Creating a worker starts the thread. A worker is created in the event loop, and its public
+    methods must be called there.
 
     Args:
         engine: engine that computes the model.
@@ -100,7 +101,7 @@ class Worker:
             self.cancel([task])
 
     def submit(self, requests: Sequence[Request | WorkerTask[Any]]) -> None:
-        """Queue requests; if an error is raised, none of them is queued.
+        """Queue requests, and start their timeouts; if an error is raised, none of them is queued.
 
         Raises:
             APIError: if the queue has too little room, or the thread has ended because of an error.
@@ -128,13 +129,13 @@ class Worker:
                 self._commands.put((request, False))
 
     def shut_down(self) -> None:
-        """End all unfinished requests with an error."""
+        """End all unfinished requests with an error; the thread continues."""
         message = "the server is shutting down: try again later"
         for request in [*self._open]:
             self._abort(request, APIError(message, status=503, code="shutting_down"))
 
     async def stop(self) -> None:
-        """End the thread after its current step, for which it waits at most `STOP_TIMEOUT`."""
+        """End the thread after its current step; wait for that at most `STOP_TIMEOUT` seconds."""
         self._commands.put(None)
         await asyncio.to_thread(self._thread.join, STOP_TIMEOUT)
 

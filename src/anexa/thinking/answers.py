@@ -5,7 +5,8 @@ from __future__ import annotations
 from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate
 from anexa.thinking.thoughts import ThoughtStep
 
-EQUAL = "They are equal."
+EQUAL = "They are equal."  # answer to a comparison
+# Refusals of calculations: a division by 0, or a remainder (`thoughts.is_inexact`).
 BY_ZERO = "Nothing can be divided by 0."
 INEXACT = "I can only go on with a division that leaves no remainder."
 
@@ -39,7 +40,7 @@ def solve(calculation: Calculation, ones_letter: int = 0) -> tuple[list[ThoughtS
         ones_letter: index of the letter of the ones, 0 for A.
 
     Returns:
-        The steps of the thought, and the answer.
+        The steps of the thought, [] if there is none, and the answer.
     """
     try:
         steps = evaluate(calculation, ones_letter)

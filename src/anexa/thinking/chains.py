@@ -11,7 +11,7 @@ from anexa.thinking.thoughts import ThoughtStep
 
 MAX_CHAIN_DIGITS = 4  # maximum number of digits of a number in the calculation
 MAX_VALUE_DIGITS = 16  # maximum number of digits of the result of an operation
-MAX_FACTS = 81  # maximum number of facts of all products together
+MAX_FACTS = 81  # maximum number of facts (products of two digits) of all products together
 
 # Operands of a division are usually adjusted until it leaves no remainder. KEPT_OPERANDS is the
 # probability that they are not, by (`exact`, whether the division is the last operation).
@@ -28,7 +28,7 @@ def draw_chain(
     """Draw a calculation with several operations, such as 3*(4-2).
 
     Args:
-        operations: number of operations.
+        operations: number of operations, at least 1.
         rng: random generator.
         split: split that the numbers of the calculation belong to.
         exact: True for a calculation that can be worked out: only its last operation may leave a

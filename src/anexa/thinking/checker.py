@@ -263,7 +263,7 @@ def _line(number: int, text: str, sources: Sources) -> Line:
 
 
 def parse_value(text: str) -> tuple[int, int]:
-    """Parse the value of a line, such as `B2A6 R 30` or `<`.
+    """Parse the well-formed value of a line, such as `B2A6 R 30` or `<`.
 
     Returns:
         Value and remainder, as from `compute`: (26, 30), or (-1, 0) for `<`.

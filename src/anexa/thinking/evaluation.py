@@ -43,7 +43,10 @@ class Proportion:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the fraction, (low, high) (Wilson, 1927)."""
+        """The 95 % confidence interval of the fraction, (low, high) (Wilson, 1927).
+
+        If the count is 0, it is (0.0, 1.0).
+        """
         n, z = self.count, 1.96
         if not n:
             return 0.0, 1.0
@@ -88,20 +91,25 @@ def evaluate_tasks(
     names: Sequence[str] = (),
     processes: int | None = 1,
 ) -> Iterator[TaskResult]:
-    """Evaluate a chat model on all tasks and hard test sets.
+    """Evaluate a chat model on tasks and hard test sets, with greedy decoding.
+
+    The arguments are checked at once; the evaluation begins when the first result is asked for.
+    Several processes inherit OMP_NUM_THREADS and OPENBLAS_NUM_THREADS: these environment variables
+    are set to 1 in this process too, unless they are set already.
 
     Args:
         model: a chat model; with several processes, each opens the model's folder.
-        problems: maximum number of problems per task, all different and held out.
+        problems: maximum number of problems per task, at least 1; all are different and held out.
         seed: random seed of the problems.
-        names: names of the tasks; empty for all.
-        processes: number of tasks that are evaluated in parallel; None: one for each core.
+        names: names of the tasks; empty for all but `tasks.MENTAL`.
+        processes: number of tasks that are evaluated in parallel, at least 1; None: one for each
+            core.
 
-    Yields:
-        The result of each task, in order.
+    Returns:
+        An iterator over the result of each task, in order.
 
     Raises:
-        AnexaError: if the model has no chat template, or a process was killed.
+        AnexaError: if the model has no chat template; in the iteration, if a process was killed.
         UsageError: if a task name is unknown, or a number is out of range.
     """
     processes = available_cpus() if processes is None else processes
@@ -153,7 +161,7 @@ def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> 
 
     Args:
         model: a chat model.
-        name: name of the task.
+        name: name of the task, as from `task_names`.
         problems: maximum number of problems, all different.
         seed: random seed of the problems.
 
@@ -213,7 +221,12 @@ def _prompt(model: LanguageModel, problem: Problem, *, thinking: bool = True) ->
 
 
 def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
-    """Generate the greedy continuation of each prompt; returns texts with special tokens."""
+    """Generate the greedy continuation of each prompt, up to the end of the answer or the context.
+
+    Returns:
+        The texts, in the order of the prompts. They contain special tokens, such as `</think>`, but
+        not the token that ends an answer; "" for a prompt that is longer than the context.
+    """
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]
     texts = generate_batch(model.engine, ids, tokenizer.eot_token)
@@ -230,8 +243,10 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
         rng: source of the choices of line, digit and replacement.
 
     Returns:
-        The thought up to and including the changed value, and the answer that results if the
-        rest of the thought is computed from it; None if no change leads to another answer.
+        The thought up to and including the changed value, followed by `</think>`, or by ":=" if it
+        is not the last value; and the answer that results if the rest of the thought is computed
+        from it. None if no change leads to another answer, the question must be refused, or it asks
+        for another number of steps than the thought has.
     """
     asked = analyze(problem.question)
     texts = problem.thought.split("\n")

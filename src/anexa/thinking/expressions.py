@@ -18,6 +18,8 @@ _TOKEN = re.compile(r" ?([0-9]+|[-+*/()])")
 class Calculation:
     """An operation on two numbers or calculations: a node of the syntax tree.
 
+    `str(calculation)` is its text, with brackets only where they are needed, such as `3*(4-2)`.
+
     Attributes:
         operation: "+", "-", "*" or "/".
         left: the first operand.
@@ -66,7 +68,8 @@ def parse_expression(
         has_negatives: whether a number may be negative, in brackets: (-7)+3.
 
     Returns:
-        The calculation; None for any other text, or if it has more than `MAX_NUMBERS_READ` numbers.
+        The calculation; None for any other text, such as a single number, or if it has more than
+        `MAX_NUMBERS_READ` numbers.
     """
     tokens: list[str] = []
     position = 0
@@ -97,8 +100,8 @@ def evaluate(calculation: Calculation, ones_letter: int = 0) -> list[ThoughtStep
         The steps, in order. The line of each but the last ends with the calculation that remains.
 
     Raises:
-        RefusedDivision: if a division `is_inexact` or a divisor is 0; it has no steps if the 0 is a
-            number of the calculation.
+        RefusedDivision: if a division `is_inexact` or a divisor is 0. Its `steps` are empty if the
+            calculation contains "/0".
     """
     if _divides_by_zero(calculation):
         raise RefusedDivision([], by_zero=True)

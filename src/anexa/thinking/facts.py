@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from anexa.thinking.thoughts import relation
 
-MAX_DIGITS_WRITTEN = 80  # of an operand of a line; int() takes quadratic time
+# Maximum number of digits of an operand of a line, as `int` takes quadratic time.
+MAX_DIGITS_WRITTEN = 80
 
 _NUMBER = f"([0-9]{{1,{MAX_DIGITS_WRITTEN + 2}}})"
-# In a division, digits are compared and subtracted without the letters of their places.
+# Facts of several operations: two digits are compared (C:3<7), or subtracted (B:13-8-1=4: the digit
+# 3 with a borrowed ten, less the digit 8, less the ten that the place before has borrowed). Facts
+# of a division: a multiple of the divisor (37*4=148), and the next digit brought down
+# (B:10*3+5=35). Its digits are compared and subtracted without the letters of their places.
 COMPARISON = re.compile("(?:[A-Z]:)?([0-9])([<=>])([0-9])")
 DIFFERENCE = re.compile("(?:[A-Z]:)?([01])([0-9])-([0-9])-([01])=([0-9])")
 MULTIPLE = re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}")
@@ -69,7 +73,7 @@ def check_facts(text: str, expression: str, operation: str, expected: Iterator[s
         text: the facts, separated by commas.
         expression: the expression of the line, for error messages.
         operation: "+", "-", "*", "/" or "?".
-        expected: the facts that belong there, as written by `write_facts`.
+        expected: the facts that belong there, as written by `write_facts`; it is consumed.
     """
     facts, errors = [], []
     spelled = _Spelled(operation)
@@ -198,7 +202,10 @@ class _Spelled:
 
 
 def excerpt(text: str) -> str:
-    """Shorten a text to at most 40 printable characters, for error messages."""
+    """Shorten a text of more than 40 characters to 40 and "…", for error messages.
+
+    Characters that are not printable become "?".
+    """
     short = text if len(text) <= 40 else text[:40] + "…"
     if short.isprintable():
         return short
