@@ -82,7 +82,7 @@ class Number:
             terms, by symbol; empty for others.
         rebuilt: the number, recomputed from all terms; None if it has no terms.
         dtype: precision in which the number was computed: "float32" or "float64".
-        code: lines of code that compute the number; None if it is not explained, or a difference.
+        code: lines of code that compute the number; None without such, as for a difference.
         uses: links to the first numbers that are computed from it directly; at most `MAX_TERMS`.
         num_uses: number of all numbers that are computed from it directly.
         curve: curve of the activation function whose output the number is; None for others.

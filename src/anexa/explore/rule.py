@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.floating[Any]]
+Array: TypeAlias = npt.NDArray[np.floating[Any]]  # float32 or float64
 Indices: TypeAlias = npt.NDArray[np.intp]  # such as the indices of N elements, (N, axes)
 Index: TypeAlias = tuple[int, ...]  # of one element: an integer for each axis
 

@@ -26,6 +26,7 @@ from anexa.model.loading import load_model, model_name
 from anexa.model.weights import Weights
 
 CACHE_BYTES = 300_000_000  # limit on kept traces; one of 512 tokens of the bundled model has 200 MB
+# `OpenFolder.no_steps_reason` of the bundled model.
 NOT_KEPT = "the steps of the bundled model were not kept: train a model to see its steps"
 MAX_WAIT = 0.5  # seconds of replay that a request waits for
 

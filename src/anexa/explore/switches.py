@@ -24,7 +24,7 @@ FORMS = {  # by kind of edit: the text after "KIND:"
     "position": re.compile(rf"({NUMBER})"),
     "set": re.compile(rf"([\w.]+)\[({NUMBER}(?:,{NUMBER})*)\]=([-+.\w]+)"),
 }
-EditKind: TypeAlias = Literal["head", "neuron", "position", "set"]
+EditKind: TypeAlias = Literal["head", "neuron", "position", "set"]  # see `Edit.kind`
 FLOAT32_MAX = float(np.finfo(np.float32).max)  # largest number that a weight can have
 
 

@@ -23,6 +23,7 @@ Mask = npt.NDArray[np.bool_]  # (V,): True for an allowed token
 # Limit on the CPU time of a request: so many seconds, and so many more for each of its tokens. The
 # other sequences in the batch wait meanwhile.
 WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.0005
+# Message of a `ConstraintError` that is too complex.
 TOO_COMPLEX = "the grammar is too complex for this text: make it simpler"
 
 

@@ -17,6 +17,7 @@ MAX_SCHEMA_DEPTH = 64  # maximum number of nested lists and objects
 
 # Form in which a set of texts is given; see `Grammar.text`.
 GrammarKind: TypeAlias = Literal["regex", "choice", "json_schema", "grammar"]
+# All kinds, which are also the names of the arguments of `grammar_of`.
 GRAMMAR_KINDS: tuple[GrammarKind, ...] = get_args(GrammarKind)
 
 # White space in JSON is bounded, as a model that is at a loss writes blanks without end.

@@ -188,8 +188,11 @@ class LanguageModel:
             The finished answer: its `content`, and the `reasoning` before it.
 
         Raises:
-            AnexaError: if the model has no chat template or cannot read the messages.
-            UsageError: if a sampling parameter is unknown or out of range.
+            AnexaError: if the model has no chat template, cannot read the messages, or cannot be
+                computed.
+            UsageError: if a sampling parameter, a grammar or `max_tokens` is unknown, not valid or
+                out of range, a stop string is empty, or the last message is blank and not the
+                assistant's.
         """
         in_thought = self.render_prompt(messages, thinking=thinking).in_thought
         sampler = self._sampler_of(sampling, thinking, in_thought)

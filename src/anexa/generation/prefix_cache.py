@@ -40,6 +40,12 @@ class PrefixCache:
     def restore(self, tokens: Sequence[int], kv_cache: KVCache) -> None:
         """Append the longest cached prefix of a prompt to its empty KV cache.
 
+        If there is none, the KV cache stays empty.
+
+        Args:
+            tokens: token ids of the prompt.
+            kv_cache: KV cache of the prompt, which is extended in place.
+
         Raises:
             MemoryError: if the memory is too small.
         """

@@ -11,6 +11,7 @@ from typing import Literal
 
 from anexa.errors import AnexaError
 
+# Signs in the labels of graphs.
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 MAX_NODES = 150  # maximum number of nodes that a page holds
 MAX_EDGES = 400  # maximum number of arrows
