@@ -21,8 +21,8 @@ from anexa.model.weights import Weights
 from anexa.names import shell_path
 from anexa.training.checkpoint import CHECKPOINT
 
-HISTORY = Path("training") / "history"
-RECORDS = "steps.jsonl"
+HISTORY = Path("training") / "history"  # folder of the history, in a model folder
+RECORDS = "steps.jsonl"  # file of the step records in it, one JSON object a line
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Frame:
 
 
 def read_budget(folder: Path) -> int | None:
-    """Read the budget of the history in a model folder; None if there is no history.
+    """Read the budget of the history in a model folder; None if there is no key frame.
 
     The budget is the maximum size of all key frames, in bytes.
 
@@ -81,7 +81,7 @@ def read_budget(folder: Path) -> int | None:
 
 
 def hash_weights(weights: Weights) -> str:
-    """Hash the names and values of all weights to 16 hexadecimal digits."""
+    """Hash the values of all weights, in the order of their names, to 16 hexadecimal digits."""
     # Not for security. Most processors have instructions for SHA-1: others take twice as long.
     found = hashlib.sha1(usedforsecurity=False)
     for name in sorted(weights):
@@ -101,7 +101,7 @@ def frame_steps(folder: Path) -> list[int]:
 
 
 def read_frame(folder: Path, step: int) -> Frame:
-    """Read the key frame after a step, and verify the hash of its weights.
+    """Read the key frame after a step, and verify the hash of its weights and moments.
 
     Raises:
         AnexaError: if the file is missing or damaged.
@@ -143,7 +143,8 @@ def read_records(folder: Path) -> list[StepRecord]:
     An incomplete last line, which a running training may be writing, is skipped.
 
     Raises:
-        AnexaError: if the file is damaged.
+        AnexaError: if the file is damaged or cannot be read, or a step is missing between two
+            others.
     """
     path = folder / HISTORY / RECORDS
     if not path.exists():
@@ -201,7 +202,7 @@ def read_history(folder: Path) -> tuple[list[StepRecord], int]:
 
 
 def encode_record(record: StepRecord) -> bytes:
-    """Convert a record to its line in the file of records."""
+    """Convert a record to its line in the file of records: JSON with a line break at the end."""
     # As `json.dumps` writes it, in a fifth of the time: all numbers are finite.
     return (
         f'{{"step": {record.step}, "learning_rate": {record.learning_rate!r}, '

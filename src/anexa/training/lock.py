@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from anexa.errors import AnexaError
 
-LOCK = Path("training") / "lock"
+LOCK = Path("training") / "lock"  # in a model folder; the file is empty, and is never removed
 TRIES = 10  # attempts to acquire the lock, which `is_running` holds for a moment
 PAUSE = 0.01  # seconds between two attempts
 
@@ -22,7 +22,7 @@ if sys.platform == "win32":
     def _lock(file: BinaryIO, shared: bool) -> None:  # noqa: ARG001  # there is one kind
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
-    HELD = (PermissionError,)
+    HELD = (PermissionError,)  # errors of an attempt to lock a file that another process has locked
 else:
     import fcntl
 
@@ -36,9 +36,8 @@ else:
 class Lock:
     """Lock on a model folder, held by the process that trains in it.
 
-    Use it as a context manager, or call `acquire` and `release`.
-
-    The operating system releases it when the process ends.
+    Use it as a context manager, or call `acquire` and `release`. The operating system releases it
+    when the process ends. On a file system without locks, several processes can acquire it.
 
     Args:
         folder: model folder, with the folder `training` in it.
@@ -83,7 +82,10 @@ class Lock:
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether a training in a model folder is running now, on this machine."""
+    """Return whether a training in a model folder is running now, on this machine.
+
+    It is False if the file of the lock cannot be opened, or the file system has no locks.
+    """
     try:
         with (folder / LOCK).open("rb") as file:
             return not _free(file, shared=True)

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PICTURE = Path("training") / "loss.png"
-SUFFIXES = (".png", ".svg", ".pdf")
+PICTURE = Path("training") / "loss.png"  # in a model folder
+SUFFIXES = (".png", ".svg", ".pdf")  # formats of plots
 MIN_INTERVAL = 10.0  # seconds between two plots of a run: each takes about half a second
 # The palette of Okabe and Ito (2008), which people with color blindness can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-INK, GRAY, PALE = "#333333", "#777777", "#dddddd"
+INK, GRAY, PALE = "#333333", "#777777", "#dddddd"  # colors of text, of marks, and of the grid
+# Settings of matplotlib (rcParams).
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "text.color": INK,
@@ -40,6 +41,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a folder may be named $x$
     "svg.fonttype": "none",  # text stays text
 }
+# Markers of validation losses and of samples, as arguments of matplotlib's `plot`.
 VALIDATION: dict[str, Any] = {
     "marker": "o",
     "markersize": 5,
@@ -47,8 +49,9 @@ VALIDATION: dict[str, Any] = {
     "linestyle": "none",
 }
 SAMPLE: dict[str, Any] = {"marker": "^", "markersize": 5, "linestyle": "none"}
-SMOOTH_POINTS = 40  # length of a run / length of the smoothing window
+SMOOTH_POINTS = 40  # number of records of a run / number of them in the smoothing window
 
+# Name, metrics records and samples of a run.
 PlottedRun = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
 
@@ -69,10 +72,16 @@ class LossPlot:
         self._last_drawn = time.monotonic()
 
     def update(self, *, final: bool = False) -> None:
-        """Draw the metrics recorded so far, unless the last plot is recent and this is not final.
+        """Draw the metrics recorded so far, at most once in `MIN_INTERVAL` seconds.
+
+        The first interval begins when this object is created. Without a metrics log nothing is
+        drawn.
+
+        Args:
+            final: whether to draw at any time.
 
         Raises:
-            AnexaError: if the file cannot be written.
+            AnexaError: if the file cannot be written, or the metrics are damaged.
         """
         due = final or time.monotonic() - self._last_drawn >= MIN_INTERVAL
         if due and can_draw() and (self._folder / METRICS).exists():
@@ -106,7 +115,7 @@ def draw_losses(runs: Sequence[PlottedRun], path: Path) -> None:
 
     Args:
         runs: name, metrics records and samples of each run.
-        path: file to write: .png, .svg or .pdf.
+        path: file to write, .png, .svg or .pdf; an existing file is replaced.
 
     Raises:
         UsageError: if the file has another suffix.

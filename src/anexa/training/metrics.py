@@ -16,26 +16,28 @@ from anexa.training.checkpoint import Evaluation, TrainerState
 from anexa.training.schedule import Clock
 from anexa.training.tensorboard import EventFile
 
-METRICS = Path("training") / "metrics.jsonl"
+METRICS = Path("training") / "metrics.jsonl"  # in a model folder
 OPTIONAL = ("validation_loss", "general_loss", "mfu")  # fields that may be null
 
 
 @dataclass(frozen=True)
 class MetricsRecord:
-    """Metrics at one point of a run. Infinite and NaN values are written as null.
+    """Metrics at one point of a run.
+
+    Infinite and NaN values are written as null, which is read as None for the fields that may be
+    None, and as NaN for the others.
 
     Attributes:
         step: number of completed steps.
         tokens: number of predicted tokens.
         seconds: training time.
-        loss: mean training loss since the previous record, in nats per token; NaN if there was no
-            step.
+        loss: mean training loss since the previous record, in nats per token.
         validation_loss: validation loss, in nats per token; None without an evaluation.
-        general_loss: loss on the general text; None without an evaluation, or if the run measures
-            none.
+        general_loss: loss on the general text, in nats per token; None without an evaluation, or if
+            the run measures none.
         learning_rate: learning rate of the last step.
         gradient_norm: global gradient norm of the last step, before clipping.
-        tokens_per_second: speed since the previous record.
+        tokens_per_second: speed of the steps since the previous record, without evaluations.
         mfu: model FLOPs utilization, relative to the measured peak of matrix products, from 0 to 1
             (Chowdhery et al., 2022); None if unknown.
     """
@@ -219,7 +221,9 @@ class MetricsAccumulator:
     def next(
         self, learning_rate: float, gradient_norm: float, evaluation: Evaluation | None
     ) -> MetricsRecord:
-        """Return a record of the steps since the previous one.
+        """Return a record of the steps since the previous record, and clear `state.unrecorded`.
+
+        There must have been at least one step since then.
 
         Args:
             learning_rate: learning rate of the last step.

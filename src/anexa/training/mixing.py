@@ -62,14 +62,18 @@ class JoinedDocuments:
 class MixedCorpus:
     """Several corpora at once, with the share of each; implements `Corpus`.
 
+    Chat template, prompt, temperature and `max_new_tokens` are those of the first corpus of
+    conversations, or else of the first corpus.
+
     Args:
-        specs: corpora as they are given, with weights; without, each has the share of its size.
+        specs: sources and weights of the corpora; without weights, each corpus is drawn from in
+            proportion to the number of its sequences.
         corpora: the opened corpora, in the same order.
 
     Attributes:
-        names: names of the corpora, all different.
+        names: names of the corpora; a corpus whose name is not unique has its path instead.
         corpora: the opened corpora.
-        weights: weights of the corpora as they are given; empty: none.
+        weights: weight of each corpus as it was given, a decimal number; "" if none was given.
     """
 
     def __init__(self, specs: Sequence[CorpusSpec], corpora: Sequence[Corpus]) -> None:
@@ -119,8 +123,8 @@ class MixedCorpus:
             spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
 
         Raises:
-            AnexaError: if a corpus has a tokenizer of its own, or two corpora have different chat
-                templates.
+            AnexaError: if a corpus has a tokenizer of its own, two corpora have different chat
+                templates, or the specification is not valid.
         """
         self._check_templates()
         texts: list[Texts] = []
@@ -136,7 +140,12 @@ class MixedCorpus:
         return make_tokenizer(spec, JoinedDocuments(texts), tuple(tokens))
 
     def for_model(self, tokenizer: Tokenizer, chat_template: str | None) -> MixedCorpus:
-        """Return a mixture of the corpora for a model that exists."""
+        """Return a mixture of the corpora for a model that exists, with its chat template, if any.
+
+        Raises:
+            AnexaError: if the model cannot be trained on one of the corpora, or two of them have
+                different chat templates.
+        """
         corpora = [each.for_model(tokenizer, chat_template) for each in self.corpora]
         mixed = MixedCorpus(self._specs, corpora)
         mixed._check_templates()
@@ -159,7 +168,14 @@ class MixedCorpus:
     def datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
-        """Encode all corpora, and mix their training datasets and their validation datasets."""
+        """Encode all corpora, and mix their training datasets and their validation datasets.
+
+        Duplicates of the training data of any corpus are removed from the validation data: see
+        `separate`.
+
+        Raises:
+            AnexaError: if a corpus cannot be encoded, or is too short to be split.
+        """
         pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
         training, held_out = zip(*pairs)
         validation = [

@@ -83,6 +83,8 @@ def open_corpus(
 ) -> Corpus:
     """Open a corpus of texts or conversations, and read it once to validate it.
 
+    It warns (`AnexaWarning`) if a named corpus hides a file or folder of the same name.
+
     Args:
         spec: a name from `CORPORA`, a path, or "-" for standard input.
         layout: "lines" (each line is a document), "text" (running text), or "auto": guessed from
@@ -178,7 +180,11 @@ def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> Data
 
     Args:
         data: data options of the run.
-        given: names or paths that the user has given; None for those of the run. The weights stay.
+        given: names or paths that the user has given; None for those of the run. The weights of the
+            run stay if as many corpora are given, and none of them with a weight.
+
+    Returns:
+        The copy, with absolute paths; `data` itself if nothing is given.
 
     Raises:
         UsageError: if the corpora are not valid: see `parse_specs`.
@@ -193,9 +199,11 @@ def replace_corpora(data: DataConfig, given: str | Sequence[str] | None) -> Data
 
 
 def resume_command(folder: Path, corpora: Sequence[str]) -> str:
-    """Return the command line that resumes a run on corpora.
+    """Return the command line that resumes a run; in it, FILE stands for a text from a pipe.
 
-    In it, FILE stands for a text that came from a pipe.
+    Args:
+        folder: model folder of the run.
+        corpora: corpora of the run, each as `SOURCE` or `SOURCE:WEIGHT`.
     """
     text = "" if can_reopen(corpora) else "FILE "
     return f"anexa train {text}--resume {shell_path(folder)}"

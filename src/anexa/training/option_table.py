@@ -179,7 +179,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
 
 
 def check_effects(options: Mapping[str, Any]) -> None:
-    """Check that each option that is given has an effect in combination with the others.
+    """Check that each option whose value is not the default has an effect, given the other options.
 
     Args:
         options: values of all options by name, with the defaults of those that are not given.

@@ -100,6 +100,7 @@ _FINETUNE = {
     "evaluations": 4,
 }
 
+# Options by name, for each preset; all other options have the defaults of `TrainConfig`.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "microgpt": _MICROGPT,
@@ -131,10 +132,10 @@ LORA_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
 
 
 def finetune_rate(n_embd: int, lora: int = 0) -> float:
-    """Return AdamW's learning rate for training a model further, from sweeps over its width.
+    """Return AdamW's peak learning rate for training a model further, to one significant digit.
 
-    It is inversely proportional to the width, as in μP (Yang et al., 2022), where the update of
-    a matrix is summed over its columns.
+    It comes from sweeps over the width, and is inversely proportional to it, as in μP (Yang et al.,
+    2022), where the update of a matrix is summed over its columns.
 
     Args:
         n_embd: width of the model.

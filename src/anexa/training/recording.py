@@ -30,7 +30,7 @@ from anexa.training.trainer import Callback, StepResult, Trainer
 
 SMALL_MODEL = 10_000  # parameters up to which every run keeps a history
 SMALL_BUDGET = 16_000_000  # bytes of its key frames
-MIN_FRAMES = 2
+MIN_FRAMES = 2  # key frames for which a budget must suffice
 MIN_INTERVAL = 64  # steps between key frames: 0.2 s of a small model, with PyTorch
 HELD_SIZE = 1_000_000  # bytes of weights that wait for their hash
 HEADER = 128  # bytes of a tensor in the header of a file, about
@@ -66,7 +66,11 @@ class HistoryCallback(Callback):
         self._max_held = 1
 
     def on_start(self, trainer: Trainer) -> None:
-        """Remove the history of steps that a resumed run repeats, or write the first key frame."""
+        """Remove the history of steps that a resumed run repeats, or write the first key frame.
+
+        If the history does not reach the checkpoint, or lacks its key frames, this method warns
+        (`AnexaWarning`), and begins the history again.
+        """
         self._folder, done = trainer.folder, trainer.state.step
         first = _rewind(trainer.folder, done) if trainer.context.is_main_process else None
         # Hashed together, which takes half as long as one by one, each after a step.

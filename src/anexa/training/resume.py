@@ -37,7 +37,7 @@ def resume_trainer(
     overrides: Mapping[str, Any] | None = None,
     options: RunOptions = DEFAULT_OPTIONS,
 ) -> Trainer:
-    """Resume a run from its last checkpoint.
+    """Resume a run from its last checkpoint. Nothing is written to its folder yet.
 
     Args:
         folder: model folder of the run.
@@ -126,6 +126,8 @@ def build_or_restart(
 ) -> Trainer:
     """Build a new run, or resume it if `torchrun` has restarted its processes.
 
+    Every process of the run must call it.
+
     Args:
         config: configuration of the run.
         out: path of the new model folder; None: `default_folder`, with a number if it exists.
@@ -135,7 +137,8 @@ def build_or_restart(
         The trainer of the run, before its next step.
 
     Raises:
-        AnexaError: if the corpus, the tokenizer or the folder cannot be used.
+        AnexaError: if the corpus, the tokenizer or the folder cannot be used, or the run cannot be
+            resumed: see `resume_trainer`.
         UsageError: if the configuration cannot be used on this machine.
     """
     launch = options.context.launch

@@ -91,7 +91,15 @@ class Clock:
         compiles: bool,
         timer: Callable[[], float],
     ) -> Clock:
-        """Create the clock of a resumed run, from the times that `save` has put into its state."""
+        """Create the clock of a new or resumed run, with the times that `save` puts into a state.
+
+        Args:
+            state: state of the run.
+            steps: planned number of steps; None for a run that is measured in minutes.
+            minutes: planned time; None for a run that is measured in steps.
+            compiles: whether the first step compiles the model.
+            timer: function that returns the time in seconds, from any origin.
+        """
         return cls(
             steps,
             minutes,
@@ -109,11 +117,14 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Training time so far, including the time before a resume."""
+        """Training time so far, in seconds: since the clock was created, and before a resume."""
         return self._timer() - self._began
 
     def end_step(self) -> None:
-        """Add the time since the last step or pause to the training time."""
+        """Add the time since the last step or pause to `busy`, and update the time of a step.
+
+        If the first step compiles the model, `compile_seconds` grows by the time up to its end.
+        """
         now = self._timer()
         step_seconds = now - self._last_step
         self._last_step = now
@@ -143,7 +154,12 @@ class Clock:
         return min(1.0, max(0.0, 1 - left / max(end - self.compile_seconds, 1e-9)))
 
     def step_fraction(self, step: int, progress: float) -> float:
-        """Return the fraction of the run that one step makes up, after `step` steps."""
+        """Return the fraction of the run that one step makes up.
+
+        Args:
+            step: number of completed steps.
+            progress: fraction of the run that is done after them.
+        """
         if self.steps is not None:
             return 1 / self.steps
         return progress / step if step and progress else FIRST_STEP
@@ -162,7 +178,7 @@ class Clock:
         return int(after * count) > int(before * count)
 
     def seconds_left(self, step: int) -> float:
-        """Estimate the time to the end of the run."""
+        """Estimate the time to the end of the run, in seconds, after `step` steps."""
         if self._budget is not None:
             return max(0.0, self._budget - self.seconds)
         assert self.steps is not None

@@ -33,7 +33,7 @@ class CorpusSpec:
 
     @property
     def stem(self) -> str:
-        """Name of the corpus, of which the default name of the model folder is made."""
+        """Name of the corpus in the default name of the model folder; "stdin" for "-"."""
         return "stdin" if self.source == "-" else corpus_stem(self.source)
 
     def __str__(self) -> str:

@@ -39,8 +39,8 @@ class Summary:
         best_loss: lowest finite validation loss after the first step, in nats per token; None if
             there was no such evaluation.
         best_step: step of the evaluation with `best_loss`; the folder has the weights of this step.
-        last_loss: finite validation loss of the latest evaluation after the first step, in nats
-            per token.
+        last_loss: latest finite validation loss after the first step, in nats per token; None if
+            there was no such evaluation.
         config: training configuration of the run.
     """
 
@@ -68,7 +68,7 @@ class Summary:
 
 
 def summarize(folder: Path) -> Summary:
-    """Read the summary of a model folder; the weights are not loaded.
+    """Read the summary of a model folder and of its training run; the weights are not loaded.
 
     Args:
         folder: path of a model folder, by Anexa or in Hugging Face's format.

@@ -59,12 +59,12 @@ class EventFile:
         self._write(0, session_log=start)
 
     def scalars(self, values: Mapping[str, float | None], step: int, seconds: float) -> None:
-        """Write the finite values of a step.
+        """Write the finite values of a step, and set the time of the texts that follow.
 
         Args:
             values: values by name; None is left out.
             step: number of completed steps.
-            seconds: training time so far.
+            seconds: training time so far, of which the events get their wall-clock time.
         """
         self._now = self._began + seconds
         for name, value in values.items():

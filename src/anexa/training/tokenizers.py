@@ -128,7 +128,7 @@ def check_tokenizer_spec(spec: str) -> None:
 
 
 def tokenizer_source(spec: str) -> str:
-    """Return a tokenizer specification that is valid in any working directory.
+    """Return a specification as in `make_tokenizer` that is valid in any working directory.
 
     A path is made absolute; "char" and "bpe:4096" stay as they are.
 

@@ -52,11 +52,12 @@ class StepResult:
         gradient_norm: global gradient norm, before clipping.
         learning_rate: learning rate of the step.
         progress: fraction of the run that is done, from 0 to 1.
-        tokens_per_second: mean speed of all steps so far.
+        tokens_per_second: mean speed of the run so far, including evaluations.
         seconds_left: estimated time to the end of the run.
         is_record_due: whether a metrics record is due after this step.
         evaluation: losses that were measured after this step; None if there was no evaluation.
-        sample: text that the model generated after this step; None if it generated none.
+        sample: text that `SampleCallback` generated after this step; "" if it could not; None if it
+            did not try.
     """
 
     number: int
@@ -74,7 +75,8 @@ class StepResult:
 class Callback:
     """Observer of a training run; base class, whose methods do nothing.
 
-    The callbacks of a run are called in order, in every process of the run.
+    The callbacks of a run are called in order, in every process of the run. An error that a
+    callback raises ends the run.
     """
 
     def on_start(self, trainer: Trainer) -> None:
@@ -84,16 +86,16 @@ class Callback:
         """React to a finished training step."""
 
     def on_end(self, trainer: Trainer) -> None:
-        """React to the end of the run: all steps are done, or it was stopped."""
+        """React to the end of the run: all steps are done, or it was stopped, without an error."""
 
     def close(self) -> None:
-        """Release resources, also after an error."""
+        """Release resources, also after an error; the last callback is closed first."""
 
 
 class Trainer:
     """A training run. Iterating over it, or `fit`, executes the remaining training steps.
 
-    Use `build_trainer` or `resume_trainer` to make one.
+    Use `build_trainer` or `resume_trainer` to make one. All arguments are attributes, too.
 
     Args:
         config: resolved configuration of the run.
@@ -189,7 +191,10 @@ class Trainer:
             pass
 
     def __iter__(self) -> Iterator[StepResult]:
-        """Execute the remaining steps one by one, as `fit` does."""
+        """Execute the remaining steps one by one, as `fit` does, and yield their results.
+
+        If the iteration is abandoned, the callbacks are closed, but `on_end` is not called.
+        """
         return self._execute(self.callbacks)
 
     def _execute(self, callbacks: Sequence[Callback]) -> Iterator[StepResult]:
@@ -251,7 +256,10 @@ class Trainer:
         )
 
     def evaluate(self) -> Evaluation:
-        """Measure the losses, add them to the state of the run, and return them."""
+        """Measure the losses, add them to the state of the run, and return them.
+
+        All processes must call this method. It also updates `clock.final_eval_seconds`.
+        """
         began = self.clock.seconds
         batch_size = self.config.run.batch_size
         loss, by_corpus = mean_losses(self.engine, self.validation, batch_size)
@@ -294,9 +302,10 @@ class Trainer:
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Return the state of the run as a checkpoint.
+        """Return the state of the run as a checkpoint, after adding the times of the clock to it.
 
-        All processes must call this method, as each may have a part of the weights.
+        The state is not copied. All processes must call this method, as each may have a part of the
+        weights.
         """
         self.clock.save(self.state)
         return Checkpoint(
