@@ -20,7 +20,10 @@ class UsageError(AnexaError):
 
 
 def short_repr(value: object) -> str:
-    """Return the `repr` of a value, or the message of an exception, cut to `MAX_LENGTH`."""
+    """Return the `repr` of a value, or the message of an exception, as `one_line` cuts it.
+
+    A value whose `repr` fails, such as a very large integer, is described by its type: "a int".
+    """
     try:
         return one_line(str(value) if isinstance(value, BaseException) else repr(value))
     except (ValueError, RecursionError):  # a number of thousands of digits, or deeply nested lists
@@ -28,7 +31,11 @@ def short_repr(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text as one line of at most `MAX_LENGTH` printable characters, for a message."""
+    """Return text as one line of at most `MAX_LENGTH` printable characters, for a message.
+
+    White space becomes single spaces, other unprintable characters are escaped, and text that is
+    cut ends with "…".
+    """
     text = " ".join(text[: 2 * MAX_LENGTH].split())
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"

@@ -114,7 +114,8 @@ class KVCache:
     """The keys and values of one sequence, so that its tokens are computed only once.
 
     Attributes:
-        layers: cache of each layer, of the engine's own type.
+        layers: cache of each layer, of the engine's own type; in the numba engine a single
+            `SequenceCache`, which has all layers.
         length: number of tokens in the cache.
     """
 
@@ -133,7 +134,8 @@ class KVBlock:
     """A copy of the keys and values of some tokens of one sequence.
 
     Attributes:
-        layers: keys and values of each layer, as arrays of the engine.
+        layers: keys and values of each layer, as arrays of the engine; in the numba engine a single
+            pair, which has all layers.
         length: number of tokens.
         num_bytes: memory that the block takes, in bytes; approximate in plain Python.
     """
@@ -149,9 +151,10 @@ class BatchKVCache:
 
     Attributes:
         layers: for each layer its buffers of keys and of values, shape (B, H, S, D), as arrays of
-            the engine; B is the maximum number of sequences. In a `SequentialEngine` instead: one
-            `KVCache` per sequence.
-        lengths: number of tokens of each sequence; sequence i is row i of the buffers.
+            the engine; B is the maximum number of sequences. Instead, a `SequentialEngine` has one
+            `KVCache` per sequence, and the numba engine one `SequenceCache` per sequence.
+        lengths: number of tokens of each sequence; sequence i is row i of the buffers, or entry i
+            of `layers`.
     """
 
     layers: list[Any]
@@ -189,7 +192,7 @@ class Engine(Protocol):
     config: ModelConfig
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """Compute the logits of the token after each of T tokens, (T, V), without a cache."""
+        """Compute the logits of the token after each of T ≥ 1 tokens, (T, V), without a cache."""
 
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
         """Compute the last hidden states of T ≥ 1 tokens, (T, C), without a cache.
@@ -209,6 +212,9 @@ class Engine(Protocol):
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         """Compute the loss of a batch and its derivative with respect to every trainable weight.
+
+        Returns:
+            The loss, in nats per token, and a copy of the gradients, by the name of the weight.
 
         Raises:
             AnexaError: if the memory is too small for one sequence.
@@ -269,7 +275,7 @@ class Engine(Protocol):
         """Restore the state of the optimizer.
 
         Args:
-            state: moments that `optimizer_state` returned.
+            state: moments that `optimizer_state` returned, of the same trainable weights.
             step: number of steps that the optimizer had taken.
         """
 
@@ -312,7 +318,11 @@ class BatchEngine(Protocol):
         """
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
-        """Copy the cache of a prefilled sequence into the batch cache, as its last sequence."""
+        """Append a prefilled sequence to a batch cache that is not full; its cache is copied.
+
+        Raises:
+            MemoryError: if the memory is too small.
+        """
 
     def remove_sequence(self, batch_cache: BatchKVCache, index: int) -> None:
         """Remove a sequence; the last sequence of the batch cache moves to its index."""

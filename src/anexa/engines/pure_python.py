@@ -14,15 +14,17 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
-NUMBER_BYTES = 104  # memory of a `Value` in a list; a float takes a third of that
+NUMBER_BYTES = 104  # bytes of a `Value` in a list, for `KVBlock.num_bytes`; a float takes a third
 
 
 class PurePythonEngine(ABC):
     """Base class of the engines in pure Python: float64, one sequence at a time.
 
+    `Engine` documents its methods and attributes.
+
     Args:
         config: architecture and sizes of the model.
-        weights: weights by name.
+        weights: weights by name, which are copied.
         optimizer: configuration of the optimizer.
     """
 

@@ -15,7 +15,7 @@ from microgpt import Value, gradients
 
 
 class ScalarEngine(PurePythonEngine):
-    """Engine on a graph of `Value` scalars."""
+    """Engine on a graph of `Value` scalars; `Engine` documents its methods."""
 
     name = "scalar"
 
@@ -25,6 +25,9 @@ class ScalarEngine(PurePythonEngine):
         Args:
             batch: token sequences and targets.
             recording: whether the graph is recorded, for gradients; default: True.
+
+        Returns:
+            The loss. Without a recording it has no graph, and no gradients can be computed from it.
         """
         ops, losses = ScalarOperations(recording), []
         for inputs, targets, loss_denominator in batch.sequences():

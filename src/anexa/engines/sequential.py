@@ -17,6 +17,10 @@ class SequentialEngine:
 
     Args:
         engine: any engine or batch engine.
+
+    Attributes:
+        name: name of that engine.
+        config: architecture and sizes of the model.
     """
 
     def __init__(self, engine: Engine | BatchEngine) -> None:
@@ -44,7 +48,10 @@ class SequentialEngine:
         self._engine.append_block(cache, block)
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:  # noqa: ARG002 (it grows as needed)
-        """Create an empty batch cache, whose `layers` will hold one `KVCache` per sequence."""
+        """Create an empty batch cache, whose `layers` will hold one `KVCache` per sequence.
+
+        It grows as needed: `max_num_seqs` is ignored.
+        """
         return BatchKVCache([])
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:

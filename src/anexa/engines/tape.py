@@ -51,7 +51,7 @@ class Operation(Generic[Tensor]):
         """
 
 
-AnyOperation: TypeAlias = type[Operation[Any]]
+AnyOperation: TypeAlias = type[Operation[Any]]  # class of an operation on tensors of any type
 
 
 def operations_of(module: ModuleType) -> list[AnyOperation]:
@@ -118,6 +118,8 @@ class Tape(Generic[Tensor]):
     def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:
         """Compute the gradients of all tensors, from the last record to the first.
 
+        The tape and its records stay as they are.
+
         Args:
             loss: the output on this tape to differentiate; every output on the tape must lead to
                 it.
@@ -126,6 +128,9 @@ class Tape(Generic[Tensor]):
         Returns:
             dL/dt for every tensor t on the tape, by `id(t)`. The tape keeps its tensors alive, so
             no other object gets one of these ids.
+
+        Raises:
+            KeyError: if an output on the tape does not lead to the loss.
         """
         grads = {id(loss): one}
         for record in reversed(self.records):

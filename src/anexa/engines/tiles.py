@@ -76,18 +76,28 @@ def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int
 
 
 def num_sample_rows(num_elements: int) -> int:
-    """Return how many rows to compare for a weight, within `CHECK_BUDGET`; at least one."""
+    """Return how many rows to compare for a weight: at least 1, at most `MAX_SAMPLE_ROWS`.
+
+    Args:
+        num_elements: number of elements of the weight; with more than one row, the work stays
+            within `CHECK_BUDGET`.
+    """
     return max(1, min(MAX_SAMPLE_ROWS, CHECK_BUDGET // num_elements))
 
 
 def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Draw a weight of a shape for the check; a large one repeats the same 65,537 numbers."""
+    """Draw a weight of a shape for the check, from the same seed each time.
+
+    A large weight repeats the same 65,537 numbers.
+    """
     size = min(shape[0] * shape[1], 65_537)  # a prime number, so that no two rows are equal
     return np.resize(np.random.default_rng(1).standard_normal(size).astype(dtype), shape)
 
 
 def choose_height(batch: int, heights: Sequence[int]) -> int:
     """Choose the tile height with the lowest estimated cost for a batch.
+
+    The cost is the number of tiles times (height + `TILE_OVERHEAD`).
 
     Args:
         batch: number of sequences.

@@ -44,7 +44,7 @@ class Network(nn.Module):
 
     Args:
         config: architecture and sizes of the model.
-        weights: tensors by the name of the weight.
+        weights: tensors by the name of the weight, which the parameters share.
     """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
@@ -75,14 +75,16 @@ class Network(nn.Module):
         Args:
             tokens_BT: token ids.
             targets_BT: ids of the tokens to predict; `IGNORE_INDEX` for a token without a loss.
+                None: compute the logits.
             loss_denominator: divisor of the summed loss: a number, or one per sequence, (B, 1).
-            dropout: fraction of activations that are set to 0; default: 0.
+            dropout: fraction of activations that are set to 0; default: 0. Ignored with `ops`.
             start: position of the first token; a tuple has that of each sequence. Default: 0.
-            kv_cache: KV cache of each layer; None: no cache.
+            kv_cache: KV cache of each layer, to which the tokens are appended; None: no cache.
             ops: implementation of the operations; default: `TorchOperations`.
 
         Returns:
-            Logits (B, T, V), or the loss, a scalar.
+            Logits, (B, T, V), or the loss, a scalar: the sum over the targets, divided by
+            `loss_denominator`.
         """
         ops, weights = ops or TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
@@ -95,7 +97,9 @@ class Network(nn.Module):
 
 
 class TorchEngine(ArrayDecoder):
-    """Engine and batch engine on PyTorch tensors.
+    """Engine and batch engine on PyTorch tensors; `Engine` and `BatchEngine` document its methods.
+
+    Creating an engine sets PyTorch's number of threads for the process: see `set_num_threads`.
 
     If `torch.distributed` is initialized, training is data-parallel: every process receives the
     whole batch, computes the gradients of its share of the sequences, and gets the sum over all
@@ -103,7 +107,8 @@ class TorchEngine(ArrayDecoder):
 
     Args:
         config: architecture and sizes of the model.
-        weights: weights by name.
+        weights: weights by name, which are copied; those of a mapped file may be shared until the
+            first training step.
         optimizer: configuration of the optimizer.
         device_config: device and precision.
         seed: random seed of dropout.

@@ -15,10 +15,11 @@ from anexa.model.weights import Weight, Weights, initial_weights
 
 # Largest allowed differences between computations of different summation order, relative to the
 # largest number. Ten steps of Adam in float32 amplify rounding: Adam divides by the size of the
-# gradient, so the rounding error of a gradient near 0 counts in full.
+# gradient, so the rounding error of a gradient near 0 counts in full. By the engine's precision.
 BOUNDS = {"float64": 1e-9, "float32": 1e-5}
 WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
 STEPS = 10  # training steps after which weights are compared
+# Optimizers that train in the comparison of weights.
 OPTIMIZERS = (
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, name="muon"),
@@ -68,10 +69,12 @@ class Comparison:
 
 
 def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
-    """Create a small model and a batch; its gains and biases are random, not 1 and 0.
+    """Create a small model and a batch, the same ones each time.
+
+    The gains and biases of the model are random, not 1 and 0.
 
     Args:
-        model_type: name of the architecture.
+        model_type: name of the architecture, one of `ARCHITECTURES`.
 
     Returns:
         The configuration, the weights and the batch.
@@ -88,7 +91,8 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
 def verify(steps: int = STEPS) -> Iterator[Comparison]:
     """Compare each engine whose library is installed with `scalar`, for each architecture.
 
-    The engines `scalar` and `lists` compute in float64 only, the others in float32 too.
+    The engines `scalar` and `lists` compute in float64 only, the others in float32 too. The kernels
+    of the numba engine are first compiled into the cache.
 
     Args:
         steps: number of training steps after which weights are compared; default: `STEPS`.
@@ -168,7 +172,11 @@ def relative_difference(actual: Sequence[float], expected: Sequence[float]) -> f
 
     Args:
         actual: numbers to compare.
-        expected: numbers to compare with, as many.
+        expected: numbers to compare with, as many; at least one, and not all 0.
+
+    Raises:
+        ValueError: if `actual` and `expected` have different lengths.
+        ZeroDivisionError: if all expected numbers are 0.
     """
     differences = [abs(a - b) for a, b in zip(actual, expected, strict=True)]
     return _max_or_nan(differences) / max(map(abs, expected))
