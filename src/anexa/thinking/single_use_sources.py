@@ -44,8 +44,9 @@ class SingleUseSources(Sources):
     ) -> tuple[Operand, Operand]:
         """Find the step that a line computes, and return its sources as operands.
 
-        Of several steps that the expression may be, as in (1+1)*(1+1), it is the one after which
-        `calculation` remains. The first line that computes none is recorded as `wrong_line`.
+        The arguments are those of `Sources.find`. Of several steps that the expression may be, as
+        in (1+1)*(1+1), it is the one after which `calculation` remains. The first line that
+        computes none is recorded as `wrong_line`.
         """
         values = self._values_of_steps()
         matches: dict[int, list[Reference]] = {}

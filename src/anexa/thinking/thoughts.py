@@ -105,7 +105,7 @@ def split_remaining(line: str) -> tuple[str, str]:
 
 
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
-    """Compute the result of an operation; a divisor must not be 0.
+    """Compute the result of "+", "-", "*", "/" or "?" on two numbers; a divisor must not be 0.
 
     A division with a negative operand is one of the absolute values; only the quotient gets a sign.
 
@@ -158,7 +158,7 @@ def relation(a: int, b: int) -> str:
 
 
 def write_expression(operation: str, a: int, b: int, ones_letter: int = 0) -> str:
-    """Write an expression: two operands with the letters of their places, ones first.
+    """Write an expression: two operands from 0 on with the letters of their places, ones first.
 
     Operands that are added, subtracted or compared are padded with zeros to the same width.
     """

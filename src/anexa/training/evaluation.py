@@ -26,6 +26,9 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
 
     Returns:
         The loss in nats per token.
+
+    Raises:
+        AnexaError: if the memory is too small for one sequence.
     """
     return mean_losses(engine, dataset, batch_size)[0]
 
@@ -43,6 +46,9 @@ def mean_losses(
     Returns:
         The loss in nats per token, and a list with the loss of each dataset of a `Mixture`: None
         for a dataset without a sequence in the sample. For any other dataset, the list is empty.
+
+    Raises:
+        AnexaError: if the memory is too small for one sequence.
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (

@@ -34,6 +34,7 @@ MIN_FRAMES = 2  # key frames for which a budget must suffice
 MIN_INTERVAL = 64  # steps between key frames: 0.2 s of a small model, with PyTorch
 HELD_SIZE = 1_000_000  # bytes of weights that wait for their hash
 HEADER = 128  # bytes of a tensor in the header of a file, about
+# Bytes of each unit of a size.
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # A size such as "1.5 GB": a number, and a unit of `UNITS`.
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")

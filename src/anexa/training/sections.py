@@ -50,6 +50,8 @@ class ModelSpec:
 class DataConfig:
     """Corpus and tokenizer of a run.
 
+    `corpus` and `include` may also be given as a string or a list; they become tuples.
+
     Attributes:
         corpus: name of a corpus (`anexa corpora` lists them); path of a text file, a folder, an
             archive, a table, or a .jsonl file of texts or of conversations; or - for standard
@@ -132,6 +134,8 @@ class TrainOptimizerConfig(OptimizerConfig):
 class ScheduleConfig:
     """Length of a run, learning rate schedule, and evaluations.
 
+    In a `TrainConfig`, exactly one of `steps`, `epochs` and `minutes` is not None.
+
     Attributes:
         steps: end after this many optimizer steps.
         epochs: end after this many passes over the corpus.
@@ -157,7 +161,8 @@ class ScheduleConfig:
 class TrainDeviceConfig(DeviceConfig):
     """Engine of a run, and its device and precision.
 
-    The other fields are those of `DeviceConfig`; `device` and `dtype` have other defaults here.
+    The other fields are those of `DeviceConfig`; `device` and `dtype` have other defaults here. The
+    engine "auto" is replaced by the chosen one when the configuration is created.
 
     Attributes:
         engine: engine to train with; auto: the first of torch, numba and numpy that is installed.

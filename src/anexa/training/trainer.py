@@ -185,7 +185,7 @@ class Trainer:
 
         Raises:
             AnexaError: if the loss or the gradient becomes infinite or NaN, a file cannot be
-                written, or another process trains in the same folder.
+                written, the memory is too small, or another process trains in the same folder.
         """
         for _ in self._execute([*self.callbacks, *callbacks]):
             pass
@@ -259,6 +259,9 @@ class Trainer:
         """Measure the losses, add them to the state of the run, and return them.
 
         All processes must call this method. It also updates `clock.final_eval_seconds`.
+
+        Raises:
+            AnexaError: if the memory is too small for one sequence.
         """
         began = self.clock.seconds
         batch_size = self.config.run.batch_size
