@@ -38,7 +38,11 @@ def portable(name: str) -> str:
 
 
 def native(text: str) -> str:
-    """Decode a name that `portable` has encoded, to a name that can be opened in this locale."""
+    """Decode a name that `portable` has encoded, to a name that can be opened in this locale.
+
+    Raises:
+        UnicodeEncodeError: if the text has a lone surrogate, which `portable` never writes.
+    """
     if text.startswith(PREFIX):
         return os.fsdecode(unquote_to_bytes(text.removeprefix(PREFIX)))
     return os.fsdecode(text.encode())

@@ -8,13 +8,13 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line, short_repr
 
-# Limits of a normalizer, a pre-tokenizer and a decoder: by which factor all of its steps together
-# may lengthen a text, and how many steps it may have. Forty steps that double the text would make a
-# terabyte of one letter. Llama's longest one has 4 steps.
+# Limits of a normalizer, a pre-tokenizer and a decoder: by which estimated factor all of its steps
+# may lengthen a text together, and how many steps it may have. Forty steps that double the text
+# would make a terabyte of one letter. Llama's longest one has 4 steps.
 MAX_GROWTH = 4096
 MAX_STEPS = 64
 
-# Factors by which steps lengthen a text, in bytes.
+# Factors by which steps lengthen a text, in bytes; `_check_growth` counts `Replace` in characters.
 _GROWTH = {"ByteLevel": 2, "Metaspace": 2, "Prepend": 2, "NFD": 2, "NFKD": 3, "NFKC": 3}
 
 

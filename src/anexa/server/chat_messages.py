@@ -32,6 +32,7 @@ class RefusalPart(schemas.RequestModel):
     refusal: Text
 
 
+# Content of a message as a list of parts.
 ContentPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 ContentParts = Annotated[list[ContentPart], Field(fail_fast=True), max_entries(limits.MAX_MESSAGES)]
 

@@ -18,6 +18,7 @@ from anexa.server.schemas import Text, max_entries
 from anexa.server.structured_outputs import StructuredFields
 from anexa.server.unsupported_fields import UnsupportedCompletion
 
+# The types of several prompts: texts, or lists of token ids; the token ids of one prompt.
 Texts = Annotated[list[Text], Field(fail_fast=True), max_entries(limits.MAX_CHOICES, str)]
 TokenIds = Annotated[list[int], Field(fail_fast=True), max_entries(limits.MAX_PROMPT_TOKENS, int)]
 SeveralTokenIds = Annotated[

@@ -28,6 +28,7 @@ from anexa.server.unsupported_fields import Null, True_
 
 router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 
+# The types of an input: a text, which is not empty, or several texts; or their token ids.
 EmbeddingText = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_CHARS)]
 EmbeddingTexts = Annotated[
     list[EmbeddingText], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, str)

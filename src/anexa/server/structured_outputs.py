@@ -23,6 +23,7 @@ from anexa.server.unsupported import Neutral, Unsupported
 
 JSON_OBJECT = {"type": "object"}  # JSON schema of any object
 
+# A grammar, regular expression or JSON schema as a string; a text to choose, and several of them.
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 Choice = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 Choices = Annotated[
