@@ -207,7 +207,8 @@ class Engine(Protocol):
         """Compute the mean of −log p(target) over the targets of a batch, in nats per token.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence.
+            AnexaError: if the memory is too small for one sequence, in the torch engine.
+            MemoryError: if the memory is too small for the batch, in the other engines.
         """
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -217,15 +218,16 @@ class Engine(Protocol):
             The loss, in nats per token, and a copy of the gradients, by the name of the weight.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence.
+            AnexaError, MemoryError: as in `loss`.
         """
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         """Update the weights by one step of the optimizer.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence, or for the optimizer; in the
-                first case the weights are unchanged.
+            AnexaError: if the memory is too small for one sequence, or for the optimizer, in the
+                torch engine; in the first case the weights are unchanged.
+            MemoryError: if the memory is too small, in the other engines.
         """
 
     def new_kv_cache(self) -> KVCache:

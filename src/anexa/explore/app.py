@@ -30,7 +30,7 @@ from anexa.server.errors import APIError
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import Protection
 
-MAX_WINDOW = 1024  # rows and columns of one window
+MAX_WINDOW = 1024  # maximum number of rows, and of columns, of one window of a tensor
 
 AddPages = Callable[[FastAPI], dict[str, Path]]
 """Function that adds the routes of further pages, and returns their files by URL path."""
@@ -45,7 +45,7 @@ def create_app(
         session: session of the page, with the open model folders.
         token: token that every request for data must carry.
         hosts: host names and addresses that the `Host` header may name.
-        add_pages: adds further pages, such as those of the course.
+        add_pages: adds further pages, such as those of the course; default: none.
     """
     app = FastAPI(
         title="Anexa", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
@@ -109,7 +109,7 @@ class Versus:
     versus_unedited: bool = False
 
     def scene(self, scene: Scene) -> Scene:
-        """Return the scene to compare a scene with."""
+        """Return the scene to compare a scene with: a copy of it, with these changes."""
         folder = scene.folder if self.versus_folder is None else self.versus_folder
         step = scene.step if self.versus_step is None else self.versus_step
         edits = () if self.versus_unedited else scene.edits
@@ -261,10 +261,11 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
 
 
 def parse_index(text: str) -> tuple[int, ...]:
-    """Parse the index of an element, such as 0,3,5; empty for a scalar.
+    """Parse the index of an element, such as "0,3,5"; an empty text gives (), that of a scalar.
 
     Raises:
-        UsageError: if the text is not a list of whole numbers, separated by commas.
+        UsageError: if the text is not a list of whole numbers of at most 9 digits, separated by
+            commas.
     """
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     if not all(part.isdecimal() and len(part) < 10 for part in parts):

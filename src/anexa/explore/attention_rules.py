@@ -25,12 +25,12 @@ from anexa.explore.rule import (
 class Rotary(Rule):
     """Rotary positions: a point (x[i], x[i + R]) of a head turned by the angle of its position.
 
-    The columns of a head from 2R on are not turned.
+    The columns of a head from 2R on are not turned. The input is x, (B, T, C).
 
     Args:
         cos: cos α, (T, R).
         sin: sin α, (T, R).
-        head_dim: width of a head.
+        head_dim: width of a head, D.
 
     Attributes:
         half: number of points that are turned, R.
@@ -48,15 +48,15 @@ class Rotary(Rule):
         self.equation = self.equation.replace("R", half)
 
     def turned(self, index: Index, direction: int) -> tuple[Indices, Array]:
-        """Return the elements that an element is a sum of, and their factors.
+        """Write an element of the turned tensor as a sum of elements of the other one.
 
         Args:
             index: index of the element.
             direction: 1 for the rotation by α, −1 for the rotation back.
 
         Returns:
-            The indices of N elements, shape (N, axes), and their factors, cos α or ± sin α, shape
-            (N,).
+            The indices of N elements, shape (N, axes), and their factors, cos α and ± sin α, shape
+            (N,). N is 2, or 1 with the factor 1 in a column that is not turned.
         """
         b, t, c = index
         i = c % self.head_dim
@@ -76,11 +76,14 @@ class Rotary(Rule):
 
 
 class Scores(Rule):
-    """Attention scores: the similarity of a query and a key in one head; −∞ for a later key.
+    """Attention scores: the similarity of a query and a key in one head; −∞ for a masked key.
+
+    The inputs are the queries, (B, T, C), and the keys, (B, S, width of all heads of keys); the
+    output is (B, H, T, S). Masked are the keys after the query, and the keys before its window.
 
     Args:
-        n_head: number of heads of queries; those of keys follow from the widths.
-        scale: factor of the products.
+        n_head: number of heads of queries; the number of heads of keys follows from the widths.
+        scale: factor of the products, such as 1/√D.
         window: number of last keys that a query attends to; None: all keys up to its own token.
 
     Attributes:
@@ -139,7 +142,7 @@ class Scores(Rule):
 
 
 class LogSumExp(Rule):
-    """Logarithm of the sum of the exponentials of a row, log Z."""
+    """Logarithm of the sum of the exponentials of a row: Z, without the last axis of the input."""
 
     equation = "Z = log Σ e^(x[v])"
 
@@ -153,7 +156,7 @@ class LogSumExp(Rule):
 class Softmax(Rule):
     """Softmax: the share of an element in the sum of the exponentials of its row.
 
-    The sum, Z, is an auxiliary: an intermediate result that the terms refer to.
+    The logarithm of the sum, Z, is an auxiliary: an intermediate result that the terms refer to.
     """
 
     equation = "P[s] = e^(S[s] − Z)"
@@ -176,7 +179,8 @@ class Softmax(Rule):
 class Mix(Rule):
     """Output of attention in one head: the values of earlier tokens, weighted by the pattern.
 
-    The inputs are the attention pattern P and the values v.
+    The inputs are the attention pattern P, (B, H, T, S), and the values v, (B, S, width of all
+    heads of values).
 
     Args:
         window: number of last keys that a query attends to; None: all keys up to its own token.

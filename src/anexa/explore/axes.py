@@ -15,6 +15,7 @@ from anexa.model.architectures import architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
+# Name of an axis; "input" and "output" are the features of a linear layer.
 Axis: TypeAlias = Literal[
     "sequence",
     "head",
@@ -28,6 +29,7 @@ Axis: TypeAlias = Literal[
     "output",
 ]
 
+# Axes of an activation, by their number; `axes_of` has the exceptions.
 ACTIVATIONS: dict[int, tuple[Axis, ...]] = {
     0: (),
     2: ("sequence", "token"),
@@ -37,12 +39,12 @@ ACTIVATIONS: dict[int, tuple[Axis, ...]] = {
 
 
 def axes_of(config: ModelConfig, trace: Trace, name: str) -> tuple[Axis, ...]:
-    """Return the name of each axis of a tensor in a trace.
+    """Return the name of each axis of a tensor in a trace; empty for a scalar.
 
     Args:
         config: configuration of the model.
         trace: computation with the tensor.
-        name: name of the tensor.
+        name: name of the tensor, a key of `trace.values`; that of a transposed weight ends in ".T".
     """
     num_axes = trace.values[name].ndim
     if name in trace.nodes and not name.endswith(".T"):
@@ -58,7 +60,13 @@ def axes_of(config: ModelConfig, trace: Trace, name: str) -> tuple[Axis, ...]:
 
 
 def weight_axes(config: ModelConfig, name: str, num_axes: int) -> tuple[Axis, ...]:
-    """Return the name of each axis of a weight with `num_axes` axes."""
+    """Return the name of each axis of a weight.
+
+    Args:
+        config: configuration of the model.
+        name: name of the weight.
+        num_axes: number of its axes, 1 or 2.
+    """
     own = architecture(config)
     if num_axes == 1:
         return ("channel",)
@@ -120,7 +128,7 @@ class IndexNames:
 
 
 def tokens_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[dict[str, object]]:
-    """Describe tokens for the page: id, text, and whether it is a special token."""
+    """Describe tokens for the page: "id", "text", and "special", whether it is a special token."""
     return [
         {"id": i, "text": token_text(tokenizer, i), "special": is_special(tokenizer, i)}
         for i in ids

@@ -23,7 +23,7 @@ class CodeLines:
     Attributes:
         file: path of its file, relative to the repository, with slashes.
         first_line: number of its first line, from 1.
-        text: its lines, not indented.
+        text: its lines, without common indentation.
     """
 
     file: str
@@ -31,6 +31,7 @@ class CodeLines:
     text: str
 
 
+# Operation that computes the output of a rule, for rules whose type determines it.
 OPERATIONS: dict[type[Rule], AnyOperation] = {
     rules.Embedding: operations.Embedding,
     rules.Positions: operations.Positions,

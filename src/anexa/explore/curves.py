@@ -37,7 +37,7 @@ class SampledCurve:
 
 
 def curve_of(rule: Rule, index: Index) -> SampledCurve | None:
-    """Sample the activation function whose output an element is.
+    """Sample the activation function that computes an element.
 
     For SwiGLU, y = b a σ(a), the curve is a function of the gate a, with the b of the element.
 
@@ -46,7 +46,8 @@ def curve_of(rule: Rule, index: Index) -> SampledCurve | None:
         index: index of the element of its output.
 
     Returns:
-        The curve; None if the rule is no activation function, or the output is not finite.
+        The curve; None if the rule is no activation function, or if the input or the output of the
+        element is not finite.
     """
     if isinstance(rule, rules.Curve):
         return _sample(rule, index, "x", lambda x: x * rule.factor(x))

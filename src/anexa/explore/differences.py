@@ -69,6 +69,7 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
 
     Raises:
         AnexaError: if one of the scenes cannot be computed.
+        ReplayNeeded: if repeating the step of a scene takes longer than a request should wait.
     """
     here, there = session.trace(scene), session.trace(versus)
     folder, other = session.folder(scene.folder), session.folder(versus.folder)
@@ -102,7 +103,7 @@ def subtract_tensors(here: Trace, there: Trace) -> dict[str, Array]:
         there: computation to subtract.
 
     Returns:
-        The differences by the name of the tensor.
+        The differences by the name of the tensor; tensors without a counterpart are left out.
     """
     return {
         name: subtract_tensor(tensor, there.values[name])
@@ -120,7 +121,14 @@ def _find_obstacle(name: str, here: Array, there: Array | None) -> str:
 
 
 def measure(name: str, kind: str, here: Array, there: Array) -> Difference:
-    """Measure the difference of two tensors of the same shape."""
+    """Measure the difference of two tensors of the same shape, with at least one element.
+
+    Args:
+        name: name of the tensors.
+        kind: "weight" or "activation".
+        here: tensor to subtract from.
+        there: tensor to subtract.
+    """
     difference = subtract_tensor(here, there)
     norm, base = float(np.linalg.norm(difference)), float(np.linalg.norm(there[np.isfinite(there)]))
     relative = norm / base if base else math.inf if norm else norm

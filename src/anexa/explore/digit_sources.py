@@ -56,7 +56,7 @@ class NumberDigits:
         return self.occurrences[0]
 
     def spans(self, power: int) -> tuple[Span, ...]:
-        """Return the span of the digit of 10^power wherever the number is written with it."""
+        """Return the span of the digit of 10^power in each occurrence that has it; () if none."""
         return locate_digits(
             digits[power] for digits in self.occurrences if 0 <= power < len(digits)
         )
@@ -67,10 +67,11 @@ class LineDigits:
     """The sources of the digits in a line with any operation but a division.
 
     Attributes:
-        operation: operation of the line, as the checker read it.
+        operation: operation of the line: "+", "-", "*", or "?" for a comparison.
         first: digits of the first operand.
         second: digits of the second operand.
-        matches: each fact, matched in the text by one of `FACTS`; None if it is malformed.
+        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACTS`; None if it
+            is malformed.
     """
 
     operation: str

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from anexa.explore.digit_sources import DigitSource, NumberDigits, locate_digits
 from anexa.thinking.facts import COMPARISON, MULTIPLE, NEXT_DIGIT
 
-NO_DIGITS = NumberDigits(())
+NO_DIGITS = NumberDigits(())  # digits of a number that has not occurred yet
 
 
 class DivisionDigits:
@@ -25,7 +25,8 @@ class DivisionDigits:
     Args:
         first: digits of the dividend.
         second: digits of the divisor.
-        matches: each fact, matched in the text by one of `FACTS`; None if it is malformed.
+        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACTS`; None if it
+            is malformed.
     """
 
     def __init__(

@@ -20,12 +20,14 @@ from anexa.explore.thoughts import read_thought
 from anexa.explore.trial_run import train_trial_run
 from anexa.generation import LanguageModel
 
-MAX_TEXTS = 20  # texts that are written at once
-MAX_TOKENS = 200  # of each of them
-MAX_ROWS = 50  # steps or documents of a ledger that are named, of each kind
-PREPARED = 0.5  # progress of a job when the steps up to its own are repeated
+MAX_TEXTS = 20  # maximum number of texts that one job generates
+MAX_TOKENS = 200  # maximum number of tokens of each of these texts
+MAX_ROWS = 50  # maximum length of each list of steps or documents in the result of `Teachers`
+PREPARED = 0.5  # progress of a job when the steps of the run up to `step` have been repeated
 
-JobRun = Generator[Any, None, Any]  # yields its progress, from 0 to 1; closing it cancels the job
+# Yields its progress, from 0 to 1, and returns the result as a JSON object; closing it cancels the
+# job.
+JobRun = Generator[Any, None, Any]
 
 
 class JobRequest(BaseModel):
@@ -38,7 +40,7 @@ class JobRequest(BaseModel):
         edit: switches, as `anexa.explore.switches.parse_edit` reads them.
     """
 
-    computes: ClassVar[bool] = True  # whether the session must be locked while the job runs
+    computes: ClassVar[bool] = True  # whether the session's lock must be held while the job runs
     folder: int = 0
     step: int | None = None
     edit: list[str] = []
@@ -53,6 +55,9 @@ class JobRequest(BaseModel):
         Yields:
             Progress of the job as a fraction, from 0 to 1; closing the generator cancels the job.
 
+        Returns:
+            The result, as values that JSON can express; None if the job has none.
+
         Raises:
             AnexaError: if the request is not valid for the model or its run.
         """
@@ -64,7 +69,10 @@ class JobRequest(BaseModel):
             The progress of the job.
 
         Returns:
-            The progress at which the work of the job itself begins.
+            The progress at which the work of the job itself begins: 0 or `PREPARED`.
+
+        Raises:
+            AnexaError: if there is no such folder or step, or the steps cannot be repeated.
         """
         if self.step is None:
             return 0.0
@@ -72,7 +80,15 @@ class JobRequest(BaseModel):
         return PREPARED
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
-        """Create a model that generates text, with the weights after `step` and with switches."""
+        """Create a model that generates text, with the weights after `step` and with switches.
+
+        Args:
+            session: session of the page; `prepare` has repeated the steps up to `step`.
+            edits: switches, as `anexa.explore.switches.parse_edit` reads them.
+
+        Raises:
+            AnexaError: if there is no such folder, step or switch.
+        """
         scene = Scene(self.folder, self.step, edits=tuple(edits))
         return session.folder(self.folder).language_model(session.weights(scene))
 
@@ -81,7 +97,11 @@ class ReplaySteps(JobRequest):
     """Request to repeat the steps of a run up to `step`, whose weights are then in the cache."""
 
     def run(self, session: Session) -> JobRun:
-        """Repeat the steps up to `step`; the job has no result."""
+        """Repeat the steps up to `step`; the job has no result.
+
+        Raises:
+            UsageError: if the request has no `step`.
+        """
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
         yield from session.folder(self.folder).run.state(self.step)
@@ -103,7 +123,11 @@ class Life(JobRequest):
     last: int
 
     def run(self, session: Session) -> JobRun:
-        """Compute the element, its gradient and its moments after each of the steps."""
+        """Compute the element, its gradient and its moments after each of the steps.
+
+        Returns:
+            The fields of a `LifePoint` for each step from `first` to `last`, under "points".
+        """
         run = session.folder(self.folder).run
         points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
         return {"points": [asdict(point) for point in points]}
@@ -125,7 +149,12 @@ class Write(JobRequest):
     seed: int = Field(default=42, ge=0, lt=2**63)
 
     def run(self, session: Session) -> JobRun:
-        """Generate the texts without the switches, `before`, and with them, `after`."""
+        """Generate the texts without the switches and with them.
+
+        Returns:
+            The lists of texts "before", without the switches, and "after", with them; both are the
+            same if there are no switches.
+        """
         begin = yield from self.prepare(session)
         models = {"before": self.model(session, [])}
         if self.edit:
@@ -150,7 +179,11 @@ class Think(JobRequest):
     question: str
 
     def run(self, session: Session) -> JobRun:
-        """Answer the question, and analyze the thought as `read_thought` does."""
+        """Answer the question, and analyze the thought as `read_thought` does.
+
+        Returns:
+            The fields of the `ThoughtView`.
+        """
         yield from self.prepare(session)
         edits = [parse_edit(edit) for edit in self.edit]
         view = yield from read_thought(self.model(session, []), self.question, edits)
@@ -158,7 +191,9 @@ class Think(JobRequest):
 
 
 class Taught(JobRequest):
-    """Request for a job that follows the loss of a text along the run; has `text` or `chat`.
+    """Request for a job that follows the loss of a text along the run: base class of such jobs.
+
+    A request has either `text` or `chat`.
 
     Attributes:
         text: text whose loss is followed.
@@ -177,6 +212,7 @@ class Taught(JobRequest):
         """Create the batch with the text, whose loss is followed.
 
         Raises:
+            UsageError: if the request does not have exactly one of `text` and `chat`.
             AnexaError: if the model cannot read the text.
         """
         inputs: tuple[tuple[InputKind, str | None], ...] = ("text", self.text), ("chat", self.chat)
@@ -198,7 +234,14 @@ class Teachers(Taught):
     """Request for the changes of the loss of a text by each step and document of the run."""
 
     def run(self, session: Session) -> JobRun:
-        """Compute the ledger: the change of the loss by each step, and the documents' shares."""
+        """Compute the ledger: the change of the loss by each step, and the documents' shares.
+
+        Returns:
+            The numbers of the `Ledger`; the lists "steps", "losses" and "changes", in nats per
+            token, with an entry for each step; the steps that lowered the loss most, "helped", and
+            raised it most, "hurt"; and the documents that did, "teachers" and "misleading", out of
+            "num_teachers".
+        """
         run = session.folder(self.folder).run
         found = yield from ledger(run, self.batch(session), *self.step_range(run))
         entries = sorted(found.entries, key=lambda entry: entry.change)
@@ -219,6 +262,8 @@ class Teachers(Taught):
 class Without(Taught):
     """Request to train again without a step, and to compare the losses of a text.
 
+    `first` is not used: the job begins before the skipped step.
+
     Attributes:
         skipped: number of the step that is left out.
     """
@@ -226,17 +271,28 @@ class Without(Taught):
     skipped: int
 
     def run(self, session: Session) -> JobRun:
-        """Compute the losses of the text along the run and without the step."""
+        """Compute the losses of the text along the run and without the step.
+
+        Returns:
+            The fields of the `Counterfactual`.
+        """
         run = session.folder(self.folder).run
         _, last = self.step_range(run)
         return asdict((yield from without(run, self.skipped, self.batch(session), last)))
 
 
 class Edited(Taught):
-    """Request to train again with switches from a step on, and to compare the losses of a text."""
+    """Request to train again from `first` on with switches, and compare the losses of a text."""
 
     def run(self, session: Session) -> JobRun:
-        """Compute the losses of the text along the run and with the switches."""
+        """Compute the losses of the text along the run and with the switches.
+
+        Returns:
+            The fields of the `Counterfactual`.
+
+        Raises:
+            UsageError: if the request has no switch.
+        """
         if not self.edit:
             raise UsageError("a training with switches needs a switch: set one")
         edits = [parse_edit(edit) for edit in self.edit]
@@ -251,13 +307,13 @@ class Train(JobRequest):
     computes: ClassVar[bool] = False
 
     def run(self, session: Session) -> JobRun:
-        """Train the model, and open its folder.
+        """Train the model into a folder of the session, and open the folder.
 
         Yields:
-            Records of the steps as they are taken.
+            New `records` and `samples`, as `train_trial_run` does, in place of the progress.
 
         Returns:
-            The id of the new folder, as the return value of the generator.
+            The id of the new folder, under "folder".
         """
         folder = yield from train_trial_run(session.new_path())
         with session.lock:

@@ -20,10 +20,11 @@ class Value:
 
     Attributes:
         program: the program that the array belongs to.
-        shape: sizes of the array, (N, C) for activations.
+        shape: sizes of the array, (N, C) for activations; 0 for a size that no kernel needs.
         kind: weight; table (constants of the model); input of a call; prepared (computed once from
             weights); or computed.
-        name: name of a weight, table or input; of a computed array its number.
+        name: name of a weight, table or input; of a computed or prepared array its number, "%1";
+            empty for columns of another array.
         base: array of which this one is a range of columns; None for an array of its own.
         column: index of its first column in `base`.
     """
@@ -180,7 +181,7 @@ class Program:
         return found
 
     def listing(self) -> Iterator[str]:
-        """Yield the program as text, an instruction a line."""
+        """Yield the program as text, an instruction a line, and then a line for each result."""
         for instruction in self.instructions:
             yield str(instruction)
         for name, value in self.results.items():

@@ -59,9 +59,9 @@ def loss_program(config: ModelConfig) -> Program:
 def partial_training(trainable: tuple[str, ...]) -> Callable[[ModelConfig], Program]:
     """Return a function that traces a training step in which only some weights are trained.
 
-    It is like `training_program`, with results for the gradients of these weights only; where a
-    weight is frozen, the vector `gradients` is not written, and must be 0 for the norm. Equal names
-    give the same function.
+    The function is like `training_program`, with results for the gradients of these weights only.
+    Where a weight is frozen, the vector `gradients` is not written, and must be 0 for the norm.
+    Equal names give the same function.
 
     Args:
         trainable: names of the weights that are trained.

@@ -55,7 +55,7 @@ def symbol_of(kernel: str, dtype: str) -> str:
 def environment() -> tuple[str, ...]:
     """Return everything but the source that machine code depends on: versions and the processor.
 
-    It is determined once per process; a change of any file of the compiler changes it.
+    It includes a hash of the compiler's own files, and is determined once per process.
     """
     import llvmlite
     import llvmlite.binding as llvm
