@@ -199,6 +199,14 @@ def test_compare_plots_the_losses(place: Path) -> None:
     assert ">.<" in (place / "here.svg").read_text("utf-8")
 
 
+@pytest.mark.skipif(can_draw(), reason="matplotlib is installed")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_compare_says_that_it_cannot_plot(options: list[str], place: Path) -> None:
+    result = anexa("compare", "models/a", "models/b", "--out", "ab.svg", *options, cwd=place)
+    assert (result.returncode, bool(result.stdout)) == (1, True)
+    assert result.stderr == "anexa: plots need matplotlib: pip install 'anexa[plot]'\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [

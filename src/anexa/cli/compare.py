@@ -67,6 +67,8 @@ def compare(
         }
         report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}
         echo(json.dumps(report, indent=2))
+        if out:
+            check_drawing()  # after the report, which needs no matplotlib
         return
     rows = [
         ["corpus", *(run.corpus or UNKNOWN for run in runs)],
