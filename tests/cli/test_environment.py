@@ -267,6 +267,8 @@ def test_a_damaged_cache_of_the_compiler_is_replaced(place: Path) -> None:
         assert result.returncode == 0, result.stderr
         for library in cache.rglob("*.so"):
             os.truncate(library, library.stat().st_size // 2)
+    # Where there is a CUDA toolkit without a GPU, PyTorch logs a line of its own.
+    result.stderr = re.sub(r"^W\d+ .* No CUDA runtime is found.*\n", "", result.stderr, flags=re.M)
     assert f"torch.compile failed with the files in {cache}" in one_sentence(result)
     # The compiler's check for vector instructions is damaged too, so it rounds in another order.
     whole, new = (read_checkpoint(place / folder).weights for folder in ("whole", "new"))
