@@ -408,46 +408,6 @@ def test_input_line_that_is_not_utf_8_is_one_sentence(errors: str, place: Path) 
     assert b"\nResponse: an" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["train", "t.txt", "--out", ""], "--out is empty: give a path"),
-        (["train", "t.txt", "--out="], "--out is empty: give a path"),
-        (["train", "t.txt", "--config", ""], "--config is empty: give a path"),
-        (["graph", "a", "a=1", "--out", ""], "--out is empty: give a path"),
-        (["export", "", "--to", "gguf"], "a path is empty: give a path"),
-        (["check", "1", ""], "a path is empty: give a path"),
-        (["runs", ""], "a path is empty: give a path"),
-        (["chat", ""], "a path is empty: give a path"),
-        (["chat", "--", ""], "a path is empty: give a path"),
-        (["train", ""], "there is no corpus and no file named ''"),
-        (["train", "t.txt", "--from", ""], "--from is empty: give a path"),
-    ],
-)
-def test_an_empty_path_is_not_the_current_folder(
-    arguments: list[str], sentence: str, tmp_path: Path
-) -> None:
-    (tmp_path / "t.txt").write_text("anna\nbob\n" * 9, encoding="utf-8")
-    result = anexa(*arguments, cwd=tmp_path)
-    assert sentence in one_sentence(result)
-    assert result.returncode == (2 if "is empty" in sentence else 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
-
-
-def test_an_empty_path_in_a_config_file_is_not_the_current_folder(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("anna\nbob\n" * 9, encoding="utf-8")
-    (tmp_path / "c.toml").write_text('[finetune]\nfrom = ""\n', encoding="utf-8")
-    result = anexa("train", "t.txt", "--config", "c.toml", cwd=tmp_path)
-    assert "--from is empty: give a path" in one_sentence(result)
-    assert result.returncode == 2
-
-
-def test_an_empty_text_is_no_empty_path(tmp_path: Path) -> None:
-    """Only paths are checked, whatever else is empty."""
-    result = anexa("generate", "--prompt", "", "--max-tokens", "1", cwd=tmp_path)
-    assert one_sentence(result) == "anexa: there is nothing to answer: ask something\n"
-
-
 @pytest.mark.parametrize("target", ["models/nix", "./nix", "../nix/config.json", "/nix", "a/b"])
 def test_a_folder_that_is_missing_is_not_an_expression(target: str, tmp_path: Path) -> None:
     result = anexa("graph", target, cwd=tmp_path)

@@ -173,7 +173,7 @@ def check_student(student: str, subject: str = "--student") -> None:
 
     Args:
         student: the name.
-        subject: what has the name, for the message.
+        subject: option or file that gives the name, for the message.
 
     Raises:
         UsageError: if it has more than 60 characters, or unprintable ones.
@@ -196,7 +196,7 @@ def first_difference(
         found: result; a JSON value.
         expected: right result; a JSON value.
         tolerance: largest allowed difference of a number, relative to an expected number above 1.
-        subject: what `found` is, such as "number 3 of the list".
+        subject: description of `found` for the clause, such as "number 3 of the list".
         reveals: whether the clause may say what the right result is.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a reader's file prints: its first and last lines, in bounded memory."""
+"""Output of a reader's file: its first and last lines are kept, in bounded memory."""
 
 from __future__ import annotations
 

@@ -23,11 +23,12 @@ class DigitSource:
     """A digit of an expression, a fact or a value, and the earlier digits that it was copied from.
 
     Attributes:
-        role: what the digit belongs to. In an expression or a remaining calculation: "number". In a
-            fact: "first" or "second" operand; "carry", or the borrow; "sum" so far, in a product;
-            and in a division "remainder" so far, "partial" dividend (the remainder followed by the
-            digit that is brought down), "multiple" of the divisor, or "result" for the digits after
-            "=" in 10*25+2=252. In a value: "result", also for "<", "=" or ">".
+        role: part of the text that the digit belongs to. In an expression or a remaining
+            calculation: "number". In a fact: "first" or "second" operand; "carry", or the borrow;
+            "sum" so far, in a product; and in a division "remainder" so far, "partial" dividend
+            (the remainder followed by the digit that is brought down), "multiple" of the divisor,
+            or "result" for the digits after "=" in 10*25+2=252. In a value: "result", also for
+            "<", "=" or ">".
         offset: offset of the digit.
         spans: locations of its sources. For a digit of an operand, its location in each of
             `NumberDigits.occurrences`; a padding zero is only in the expression.

@@ -15,7 +15,7 @@ class Identity(Rule):
     """An operation whose output elements are single elements of the input: split, transpose.
 
     Args:
-        columns: of a split: columns of x that the output has; None means the transpose.
+        columns: columns of x that the output of a split has; None means the transpose.
     """
 
     equation = "y = x"

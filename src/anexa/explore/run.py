@@ -39,7 +39,7 @@ def run(
         port: port to listen on; 0 for any free port.
         show: called with a line for the user: the address of the page, with its access token.
         page: path of the page whose address is shown, with its query.
-        name: what that page is called in the line.
+        name: name of that page in the line.
         add_pages: function that adds further pages; None for none.
 
     Raises:

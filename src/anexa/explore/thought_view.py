@@ -64,7 +64,7 @@ class SourceView:
     """A digit of a part of a line, and the earlier tokens that it was copied from.
 
     Attributes:
-        role: what the digit belongs to, as in `DigitSource`.
+        role: part of the text that the digit belongs to, as in `DigitSource`.
         token: index of the token of the digit.
         origins: indices of the tokens that it was copied from.
     """

@@ -129,7 +129,7 @@ def cannot_merge(folder: Path, what: str) -> AnexaError:
 
     Args:
         folder: folder of the adapter.
-        what: what is wrong, as a clause: "its r is 0".
+        what: clause that names the fault: "its r is 0".
     """
     return AnexaError(
         f"the adapter in {folder} cannot be opened: {what}; merge it with peft's "
