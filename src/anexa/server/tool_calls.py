@@ -112,40 +112,34 @@ class TaggedCallParser(ToolCallParser):
     """
 
     _held = ""
+    _is_blank = True  # whether the content since the last call is nothing but white space
 
     def add(self, text: str, *, finished: bool) -> Iterator[str | CallPart]:
         """Yield calls that are complete, and content that cannot be the beginning of a call.
 
-        White space between and after calls is dropped.
+        White space that is all the content before, between or after calls is dropped.
         """
         rest = self._held + text
-        while rest:
-            at = rest.find(TOOL_CALL)
-            if at < 0:
-                break
+        while (at := rest.find(TOOL_CALL)) >= 0:
             inside, end, after = rest[at + len(TOOL_CALL) :].partition(END_TOOL_CALL)
             if not end and not finished:
                 break
-            if content := self._content(rest[:at]):
-                yield content
             calls = parse_calls(inside)
+            self._is_blank = self._is_blank and bool(calls) and not rest[:at].strip()
+            content = rest[:at] if calls else rest[: len(rest) - len(after)]
+            if content and not self._is_blank:
+                yield content
             for name, arguments in calls:
                 yield from self._call(name, arguments)
-            if not calls:
-                yield rest[at : len(rest) - len(after)]
-            rest = after
-        at = rest.find(TOOL_CALL)
+            self._is_blank, rest = self._is_blank or bool(calls), after
         if at < 0:
             at = len(rest) if finished else len(rest) - stop_prefix_length(rest, (TOOL_CALL,))
+        self._is_blank = self._is_blank and not rest[:at].strip()
+        if self._is_blank and not finished:  # white space is held back, as a call may follow
+            at = 0
         content, self._held = rest[:at], rest[at:]
-        if not finished and not content.strip():  # space before a call is no content
-            content, self._held = "", rest
-        if content := self._content(content):
+        if content and not (self._is_blank and self.num_calls):
             yield content
-
-    def _content(self, text: str) -> str:
-        """Return text outside of calls, without the space between them."""
-        return text if text.strip() or not self.num_calls else ""
 
 
 def parse_calls(text: str) -> list[tuple[str, str]]:
