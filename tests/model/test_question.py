@@ -84,6 +84,7 @@ def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> N
     "text",
     [
         *("1e3+1", "2E5*3", "5e-3+1", "1 e3", "٣e٤", "0x1F+1", "0xFF+1", "0XffX2", "0b11+1"),
+        *("0x36", "0x10+1", "1+0X36", "00x36", "2x0x36", "(0x7)", "0o17", "０ｘ３６"),
         *("1j+2", "2k+3", "5km+3m", "5e\u0301", "x2y5+1", "a1+1"),
         *("1_0+2", "1__000", "1'2+3", "5\u20196"),
     ],
@@ -94,7 +95,11 @@ def test_a_number_in_another_notation_makes_the_question_unreadable(text: str) -
 
 
 @pytest.mark.parametrize(
-    "text", ["12x30", "12X30", "3x(4+5)", "(1+2)x3", "0x36", "2x=6", "12 x30", "a 3 b"]
+    "text",
+    [
+        *("12x30", "12X30", "3x(4+5)", "(1+2)x3", "2x=6", "12 x30", "a 3 b"),
+        *("10x36", "100x2", "0 x 36", "0 x36", "0x(3+4)", "36x0", "0.0x36"),
+    ],
 )
 def test_an_x_beside_a_digit_is_a_sign_or_an_unknown(text: str) -> None:
     assert normalize_question(text) == text
@@ -107,6 +112,12 @@ def test_any_text_becomes_printable_ascii_and_then_stays(text: str) -> None:
     assert once.isprintable()
     assert once == once.strip()
     assert normalize_question(once) == once
+
+
+def test_zeros_are_read_in_linear_time() -> None:
+    """Trying each number of zeros and of digits would take years."""
+    assert normalize_question("0" * 100_000 + ".5") == "0" * 100_000 + ".5"
+    assert normalize_question("0" * 100_000 + "5") == "5"
 
 
 def test_questions_of_the_training_stay_as_they_are() -> None:
@@ -136,3 +147,10 @@ def test_an_earlier_answer_is_kept_however_long_its_thought_is() -> None:
     assert [message["content"] for message in kept] == ["347*86", "29842", "1+1"]
     [*_, last] = normalize_messages(CHAT_TEMPLATE, messages[:2])
     assert last["content"] == said, "the model may have to continue it"
+
+
+def test_a_long_earlier_answer_is_normalized_as_a_short_one() -> None:
+    turns = [("user", "1+1"), ("assistant", "2 × 3 is 6. " * 100), ("user", "2+2")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    [_, kept, _] = normalize_messages(CHAT_TEMPLATE, messages)
+    assert kept["content"] == ("2 * 3 is 6. " * 100).strip()

@@ -28,6 +28,7 @@ QUESTIONS = {
     "½+3": NOT_ARITHMETIC,
     "1e3+1": NOT_ARITHMETIC,
     "0x1F+1": NOT_ARITHMETIC,
+    "0x36": NOT_ARITHMETIC,
     "1_000+2": "1002",
     "señor": NOT_ARITHMETIC,
     "привет": NOT_ARITHMETIC,

@@ -11,7 +11,7 @@ UNREADABLE = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
 MAX_QUESTION = 1000
 """Characters of a question; a longer one, of which training has none, is refused by
-`check_question_length`."""
+`check_question_length`, not by `normalize_question`."""
 
 _SAME = {
     character: spelled
@@ -38,10 +38,13 @@ _THOUSANDS = re.compile(
     re.ASCII,
 )
 # Leading zeros of whole numbers, which no training example has.
-_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d+(?![\d]*[.,]\d))", re.ASCII)
-# Numbers in notations that the model does not know: 1e3, 0x1F, 0xFF, 2k, 5km, 1_0. Read digit by
-# digit they would be others. An x is the sign of a product, as in 12x30, or an unknown, as in 2x=6.
-_OTHER_NOTATION = re.compile(r"\d[a-wyz]|[a-wyz]\d|\dx[a-z]|\d['_]+\d", re.ASCII | re.IGNORECASE)
+_ZEROS = re.compile(r"(?<![\d.,])(?=0)(?!\d+[.,]\d)0+(?=\d)", re.ASCII)
+# Numbers in notations that the model does not know: 1e3, 0x1F, 0xFF, 0x36, 2k, 5km, 1_0. Read digit
+# by digit they would be others. Any other x is the sign of a product, as in 12x30, or an unknown,
+# as in 2x=6.
+_OTHER_NOTATION = re.compile(
+    r"\d[a-wyz]|[a-wyz]\d|\dx[a-z]|(?<![\d.,])0+x\d|\d['_]+\d", re.ASCII | re.IGNORECASE
+)
 
 
 class QuestionTooLongError(AnexaError):
@@ -70,11 +73,9 @@ def normalize_question(text: str) -> str:
     with accents. A normalized question stays as it is.
 
     Returns:
-        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, a
-        number in another notation, such as 1e3, or more than `MAX_QUESTION` characters.
+        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, or a
+        number in another notation, such as 1e3 or 0x36.
     """
-    if len(text) > MAX_QUESTION:
-        return UNREADABLE
     text = unicodedata.normalize("NFC", text)
     spelling = {character: _spell(character) for character in {*text}}
     if None in spelling.values():
