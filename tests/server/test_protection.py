@@ -10,6 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from anexa.cli.serve import is_local
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
@@ -247,6 +248,19 @@ def test_listening_on_all_addresses_needs_an_api_key(host: str, tmp_path: Path) 
     result = anexa("serve", "--host", host, cwd=tmp_path)
     assert f"everybody who can reach {host} could use the server" in one_sentence(result)
     assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.0.0.2", "127.255.255.254")),
+        *((host, True) for host in ("localhost", "Localhost", "::1", "0:0:0:0:0:0:0:1")),
+        *((host, False) for host in ("0.0.0.0", "::", "", "128.0.0.1", "10.0.0.1", "fe80::1")),
+        *((host, False) for host in ("127.0.0.1.evil.test", "localhost.evil.test", "127.0.0.256")),
+    ],
+)
+def test_addresses_of_this_computer_alone_need_no_api_key(host: str, local: bool) -> None:
+    assert is_local(host) == local
 
 
 @pytest.mark.parametrize("host", ["nosuch.invalid", "203.0.113.1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import UsageError
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # reached only from this computer: need no API key
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # host names that each request may name
 ALL_ADDRESSES = ("0.0.0.0", "::")  # values of --host for every address of this computer
 
 
@@ -74,7 +75,7 @@ def serve(
     log_prompts: Annotated[bool, typer.Option(help="Write each prompt to standard error.")] = False,
 ) -> None:
     """Serve models to OpenAI clients, and a web page to chat with them."""
-    if host not in LOCAL_HOSTS and not api_key:
+    if not is_local(host) and not api_key:
         raise UsageError(
             f"everybody who can reach {host} could use the server: give it a key with --api-key "
             "or the environment variable ANEXA_API_KEY"
@@ -96,6 +97,18 @@ def serve(
         log_prompts=log_prompts,
     )
     run(config, host, port, grace, echo)
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this computer reaches a host, so that the server needs no API key.
+
+    Args:
+        host: name or address to listen on; "localhost", ::1 and all of 127.0.0.0/8 are local.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host.lower() == "localhost"
 
 
 def _host(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import math
+import signal
 import socket
 import struct
 import sys
@@ -203,19 +204,24 @@ class Server(uvicorn.Server):
         """Context manager in which SIGINT, SIGTERM and SIGHUP shut down the server.
 
         After the first signal, running requests may finish within `grace` seconds; a second signal
-        ends them at once. A signal that the parent process ignores has no effect.
+        ends them at once. A signal that the parent process ignores has no effect. The handlers
+        before are restored at its end.
         """
         if sys.platform == "win32":  # where event loops do not support signal handlers
             with super().capture_signals():
                 yield
             return
         loop = asyncio.get_running_loop()
-        numbers = stop_signals()
-        for number in numbers:
-            loop.add_signal_handler(number, self._on_signal)
-        yield
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        before = {number: signal.getsignal(number) for number in stop_signals()}
+        try:
+            for number in before:
+                loop.add_signal_handler(number, self._on_signal)
+            yield
+        finally:  # also if the server cannot start
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                if handler is not None:  # None: the handler is not Python's
+                    signal.signal(number, handler)
 
     def _on_signal(self) -> None:
         discard_lost_output()
