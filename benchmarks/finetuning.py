@@ -55,13 +55,13 @@ OURS = (
     + """
 import anexa.engines.torch
 from anexa.engines import Batch, OptimizerConfig, open_engine
-from anexa.model.adapters import add_adapters, with_rank
+from anexa.model.adapters import add_adapters, with_lora_rank
 from anexa.model.loading import load_model
 before = resident("VmRSS")
 model = load_model(Path(folder))
 config, weights = model.config, model.weights
 if rank:
-    config = with_rank(config, rank)
+    config = with_lora_rank(config, rank)
     weights = add_adapters(weights, config, rng)
 engine = open_engine("torch", config, weights, optimizer=OptimizerConfig(max_grad_norm=1.0))
 for step in range(steps + 1):

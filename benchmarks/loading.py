@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.model import Model
@@ -92,7 +92,7 @@ def gpt2(n_layer: int) -> Model:
 def random_model(config: ModelConfig) -> Model:
     """Make a model with random weights and a tokenizer of a few characters."""
     rng, weights = np.random.default_rng(0), {}
-    for name, parameter in architecture(config).parameters(config).items():
+    for name, parameter in get_architecture(config).parameters(config).items():
         numbers = rng.standard_normal(parameter.shape, np.float32)
         numbers *= np.float32(parameter.std)
         numbers += np.float32(parameter.mean)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-VARIABLE = "ANEXA_CACHE"  # environment variable with the folder of the user's choice
+CACHE_VARIABLE = "ANEXA_CACHE"  # environment variable with the folder of the user's choice
 
 
 def cache_folder() -> Path:
     """Return the cache folder: `$ANEXA_CACHE`, or else the user's cache directory."""
-    if chosen := os.environ.get(VARIABLE):
+    if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).absolute()
     import platformdirs
 

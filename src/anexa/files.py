@@ -170,7 +170,7 @@ def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = 
         with temporary_folder(target.parent) as temporary:
             write(temporary)
             number = 1
-            while not take_name(temporary, numbered_path(target, number)):
+            while not rename_unless_exists(temporary, numbered_path(target, number)):
                 if not numbered:
                     raise AnexaError(f"{path} exists already: choose another folder")
                 number += 1
@@ -181,7 +181,7 @@ def write_folder(path: Path, write: Callable[[Path], None], *, numbered: bool = 
         raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
 
-def take_name(folder: Path, path: Path) -> bool:
+def rename_unless_exists(folder: Path, path: Path) -> bool:
     """Rename a folder, unless the new path exists already.
 
     Args:

@@ -15,32 +15,32 @@ from typing import Any
 from anexa.errors import one_line
 
 # Advice in several clauses.
-PANDOC = "save it as a text file first, such as with pandoc -t plain"
-# Clause by regular expression of the first bytes of a file; the first one that matches counts.
+PANDOC_ADVICE = "save it as a text file first, such as with pandoc -t plain"
+# Clauses by regular expressions of the first bytes of a file; the first one that matches counts.
 # "GGUF" alone is not enough: a text may begin with this word.
-MAGIC = {
+MAGIC_PATTERNS = {
     rb"GGUF[\1-\x0f]\0\0\0": "it is a GGUF file, made from a model folder: give that folder",
     rb"\x1f\x8b\x08[\0-\x1f]": "it is compressed: unpack it first, with gunzip or tar",
     rb"BZh[1-9]1AY&SY": "it is compressed: unpack it first, with bunzip2 or tar",
     rb"\xfd7zXZ\0": "it is compressed: unpack it first, with unxz or tar",
     rb"\(\xb5/\xfd": "it is compressed: unpack it first, with unzstd",
-    rb"PK\x03\x04.{26}mimetypeapplication/epub": f"it is a book in EPUB: {PANDOC}",
-    rb"PK\x03\x04.{26}mimetypeapplication/vnd": f"it is an OpenDocument file: {PANDOC}",
-    rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/)": f"it is an Office file: {PANDOC}",
+    rb"PK\x03\x04.{26}mimetypeapplication/epub": f"it is a book in EPUB: {PANDOC_ADVICE}",
+    rb"PK\x03\x04.{26}mimetypeapplication/vnd": f"it is an OpenDocument file: {PANDOC_ADVICE}",
+    rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/)": f"it is an Office file: {PANDOC_ADVICE}",
     rb"\xd0\xcf\x11\xe0": "it is a file of an old Office program: save it as a text file first",
-    rb"\{\\rtf1": f"it is RTF: {PANDOC}",
+    rb"\{\\rtf1": f"it is RTF: {PANDOC_ADVICE}",
     rb"(\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP)": "it is a picture: give the texts themselves",
     rb"PK\x03\x04": "it is a ZIP archive, as Office and PyTorch files are too: unpack or export it",
     rb"PAR1[\0-\x1f]": "it is a Parquet file: texts are read from FILE.parquet, without --layout",
     rb"%PDF-[1-9]\.": "it is a PDF: save it as a text file first, such as with pdftotext",
 }
-# The first bytes of a file in any of the formats of `MAGIC`.
-ANY_MAGIC = re.compile(b"|".join(MAGIC), re.DOTALL)
+# The first bytes of a file in any of the formats of `MAGIC_PATTERNS`.
+ANY_MAGIC_PATTERN = re.compile(b"|".join(MAGIC_PATTERNS), re.DOTALL)
 # The first bytes of a safetensors file: the length of the header, then its JSON object.
-SAFETENSORS = re.compile(rb".{8}\{\s*\"", re.DOTALL)
-URL = re.compile("https?:/")  # the beginning of a web address
-REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
-NUM_LINES = 20  # lines from which tables and JSON lines are recognized
+SAFETENSORS_PATTERN = re.compile(rb".{8}\{\s*\"", re.DOTALL)
+URL_PATTERN = re.compile("https?:/")  # the beginning of a web address
+REPO_ID_PATTERN = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
+NUM_CHECKED_LINES = 20  # lines from which tables and JSON lines are recognized
 
 
 def recognize(argument: str | Path, what: str = "") -> str | None:
@@ -54,7 +54,7 @@ def recognize(argument: str | Path, what: str = "") -> str | None:
             default: none, for a model.
     """
     path, text = Path(argument), str(argument)
-    if URL.match(text):
+    if URL_PATTERN.match(text):
         return "it is a web address: download it first"
     try:
         if path.is_dir():
@@ -65,7 +65,7 @@ def recognize(argument: str | Path, what: str = "") -> str | None:
         absent = not (path.exists() or path.parent.exists())
     except (OSError, ValueError):  # the caller says why it cannot be read
         return None
-    if absent and REPOSITORY.fullmatch(text) and path.parts[0] != "models":
+    if absent and REPO_ID_PATTERN.fullmatch(text) and path.parts[0] != "models":
         return (
             "there is no such file or folder; what has this name on the Hugging Face Hub is "
             f"downloaded first: hf download {what}{text} --local-dir {path.name}"
@@ -75,11 +75,12 @@ def recognize(argument: str | Path, what: str = "") -> str | None:
 
 def recognize_bytes(head: bytes) -> str | None:
     """Return a clause about the format of a file by its first 512 bytes; None if it may be text."""
-    if b"\0" in head[:8] and SAFETENSORS.match(head):
+    if b"\0" in head[:8] and SAFETENSORS_PATTERN.match(head):
         return "it has the weights of a model: give the folder that it belongs to"
-    if not ANY_MAGIC.match(head):
+    if not ANY_MAGIC_PATTERN.match(head):
         return None
-    return next(clause for magic, clause in MAGIC.items() if re.match(magic, head, re.DOTALL))
+    clauses = MAGIC_PATTERNS.items()
+    return next(clause for pattern, clause in clauses if re.match(pattern, head, re.DOTALL))
 
 
 def recognize_markup(head: str, suffix: str = "") -> str | None:
@@ -92,7 +93,7 @@ def recognize_markup(head: str, suffix: str = "") -> str | None:
     Returns:
         Name of the format for a message, "HTML or XML", "JSON" or "a table"; None for plain text.
     """
-    lines = [line for line in head.split("\n") if line.strip()][:NUM_LINES]
+    lines = [line for line in head.split("\n") if line.strip()][:NUM_CHECKED_LINES]
     suffix = suffix.lower()
     if suffix in (".html", ".htm", ".xml") or re.match(r"\s*<(!doctype|html|\?xml)", head, re.I):
         return "HTML or XML"

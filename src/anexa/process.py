@@ -42,7 +42,7 @@ def discard_lost_output() -> None:
 
 
 @contextmanager
-def announced(sentence: str) -> Iterator[None]:
+def announce_if_slow(sentence: str) -> Iterator[None]:
     """Context manager that shows a warning if its block takes more than `NOTICE_DELAY`, 3 seconds.
 
     Args:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import Batch
 from anexa.engines.operations import lists, numpy
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.rotary import LinearScaling, Llama3Scaling, RopeScaling
 from anexa.model.weights import Weight, Weights
@@ -64,7 +64,7 @@ def random_weights(config: ModelConfig, seed: int, std: float = 0.3) -> Weights:
     """Random weights, gains and biases too: none is 1 or 0 as before training."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for name, parameter in architecture(config).parameters(config).items():
+    for name, parameter in get_architecture(config).parameters(config).items():
         values = rng.normal(parameter.mean, hypot(parameter.std, std), parameter.shape)
         weights[name] = Weight(parameter.shape, array("d", values.tobytes()))
     return weights

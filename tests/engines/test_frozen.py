@@ -8,7 +8,7 @@ import pytest
 
 from anexa.engines import DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.engines.optimizers import PartialOptimizerConfig
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 from tests.engines.helpers import BATCHES, FLOAT64, assert_close, random_weights
@@ -27,7 +27,7 @@ MODELS = [
 def frozen_names(config: ModelConfig, frozen: set[str] | str) -> frozenset[str]:
     if isinstance(frozen, set):
         return frozenset(frozen)
-    names = architecture(config).parameters(config).keys()
+    names = get_architecture(config).parameters(config).keys()
     return frozenset(names - {frozen.removeprefix("all but ")})
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import DeviceConfig, open_engine
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from tests.engines.helpers import FLOAT64, models
 from tests.examples import examples
 
@@ -23,7 +23,7 @@ def test_product_with_the_head_gives_the_logits(name: str, data: st.DataObject) 
     token = st.integers(0, config.vocab_size - 1)
     tokens = data.draw(st.lists(token, min_size=1, max_size=config.block_size))
     engine = open_engine(name, config, weights, device_config=EXACT)
-    head = weights[architecture(config).head(config)]
+    head = weights[get_architecture(config).head(config)]
     head_VC = np.array(head.data).reshape(head.shape)
     x_TC = np.array(engine.hidden_states(tokens))
     assert x_TC.shape == (len(tokens), config.n_embd)

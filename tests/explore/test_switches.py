@@ -14,7 +14,7 @@ from anexa.engines.numpy import ArrayTape
 from anexa.errors import UsageError
 from anexa.explore.rule import Array
 from anexa.explore.switches import Edit, apply_edits, parse_edit
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 from tests.engines.helpers import FLOAT64, LLAMAS, models, random_weights
@@ -64,7 +64,7 @@ class SwitchedTape(ArrayTape, operations=()):
 def run(tape: ArrayTape, config: ModelConfig, weights: Weights) -> Array:
     arrays = {name: np.array(w.data).reshape(w.shape) for name, w in weights.items()}
     tokens = np.array([TOKENS]) % config.vocab_size
-    logits: Array = architecture(config).forward(
+    logits: Array = get_architecture(config).forward(
         tape.ops, config, arrays, tokens[:, : config.block_size]
     )
     return logits

@@ -174,7 +174,7 @@ def test_gradients_of_activations_equal_those_of_torch(
     import torch
 
     from anexa.engines.operations.torch import TorchOperations
-    from anexa.model.architectures import architecture as get
+    from anexa.model.architectures import get_architecture as get
 
     config, trace = CONFIGS[architecture], traces[architecture]
     made: list[tuple[str, torch.Tensor]] = []

@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Sampler
 from anexa.model.chat_format import ASSISTANT, CHAT_TEMPLATE, END_THINK, THINK, USER
 from anexa.model.folder import create_folder
-from anexa.model.model import TEMPERATURE, Model
+from anexa.model.model import DEFAULT_TEMPERATURE, Model
 from anexa.model.tokenizer import END_OF_TEXT
 from tests.cli.process import anexa as anexa_command
 from tests.generation.models import config_of, letters, weights_of
@@ -150,7 +150,7 @@ def test_an_invalid_temperature_in_the_folder_is_refused(
 
 
 def test_a_saved_model_keeps_its_temperature(folder: Path, parrot: Path) -> None:
-    assert anexa.load(folder).temperature == TEMPERATURE
+    assert anexa.load(folder).temperature == DEFAULT_TEMPERATURE
     assert anexa.load(parrot).temperature == 0
 
 

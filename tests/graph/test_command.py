@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from anexa.cli.graph import graph
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.training.config import preset_config
 from anexa.training.presets import PRESETS
 
@@ -44,7 +44,7 @@ def test_suffix_of_the_file_sets_the_format(tmp_path: Path, suffix: str, start: 
 @pytest.mark.parametrize("name", PRESETS)
 def test_model_folder_is_drawn(tmp_path: Path, name: str) -> None:
     config = preset_config(name).model.to_config(27)
-    (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
+    (tmp_path / "config.json").write_text(json.dumps(get_architecture(config).to_json(config)))
     assert "cross_entropy" in run(str(tmp_path), "--format", "dot")
     with pytest.raises(UsageError, match="has no variables"):
         run(str(tmp_path), "a=2")

@@ -7,7 +7,7 @@ import pytest
 from anexa.graph.drawing import to_dot, to_mermaid
 from anexa.graph.model_graph import layers_of, model_graph, record_operations
 from anexa.graph.svg import to_svg
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 
 TYPES = pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -23,7 +23,7 @@ def config(model_type: str, n_layer: int = 3) -> ModelConfig:
 @pytest.mark.parametrize("n_layer", [1, 2, 3, 200])
 def test_every_weight_is_drawn_with_its_shape(model_type: str, n_layer: int) -> None:
     graph = model_graph(config(model_type, n_layer))
-    parameters = architecture(config(model_type)).parameters(config(model_type, n_layer))
+    parameters = get_architecture(config(model_type)).parameters(config(model_type, n_layer))
     first = {f"{node.group[1]}." for node in graph.nodes if node.group}
     assert len(first) == 1
     (prefix,) = first

@@ -19,7 +19,7 @@ from anexa.engines.program.describe import (
 )
 from anexa.engines.verification import example
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 from tests.graph.test_command import run
 
@@ -30,7 +30,7 @@ DESCRIPTIONS = describe_inference, describe_training_step
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     config = example("llama")[0]
-    (tmp_path / "config.json").write_text(json.dumps(architecture(config).to_json(config)))
+    (tmp_path / "config.json").write_text(json.dumps(get_architecture(config).to_json(config)))
     return str(tmp_path)
 
 

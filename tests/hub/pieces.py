@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anexa.model.folder import INDEX
+from anexa.model.folder import WEIGHTS_INDEX_FILE
 from anexa.model.tensors import read_tensors, write_tensors
 
 
@@ -16,4 +16,4 @@ def divide(folder: Path, *pieces: str) -> None:
     for piece in pieces:
         here = {name: weight for name, weight in weights.items() if places[name] == piece}
         write_tensors(folder / piece, here, {"format": "pt"})
-    (folder / INDEX).write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    (folder / WEIGHTS_INDEX_FILE).write_text(json.dumps({"weight_map": places}), encoding="utf-8")

@@ -16,7 +16,7 @@ import anexa
 from anexa.engines import open_engine
 from anexa.engines.operations import numpy as operations
 from anexa.generation.language_model import BUNDLED
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -81,7 +81,7 @@ def round_to_f16(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
         return Weight(weight.shape, array("f", numbers.tobytes()))
 
     monkeypatch.setattr(operations.Linear, "forward", forward)
-    positions = architecture(model.config).positions  # which llama.cpp has in float32
+    positions = get_architecture(model.config).positions  # which llama.cpp has in float32
     weights = {
         name: rounded(weight) if len(weight.shape) == 2 and name != positions else weight
         for name, weight in model.weights.items()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.model.architectures import architecture
-from anexa.model.folder import INDEX, ModelFolder, create_folder
+from anexa.model.architectures import get_architecture
+from anexa.model.folder import WEIGHTS_INDEX_FILE, ModelFolder, create_folder
 from anexa.model.loading import load_model, open_model
 from tests.cli.process import posix
 from tests.hub.models import MARKED, model
@@ -55,7 +55,7 @@ def test_shards_of_any_name_are_published(folder: Path, pieces: tuple[str, ...])
     (folder / "model.safetensors").unlink()
     (folder / "model-00007-of-00009.safetensors").write_bytes(b"of an earlier version")
     files, kept = published(folder)
-    assert files.keys() == {*ALWAYS, INDEX, *pieces}
+    assert files.keys() == {*ALWAYS, WEIGHTS_INDEX_FILE, *pieces}
     assert kept == ["model-00007-of-00009.safetensors"]
     for name in kept:
         (folder / name).unlink()
@@ -77,7 +77,7 @@ def test_only_the_code_of_the_architecture_is_published(tmp_path: Path, folder: 
     (folder / "train.py").write_text("password = 'hf_secret'", encoding="utf-8")
     assert published(folder)[1] == ["train.py"]
     create_folder(tmp_path / "names", small_model("microgpt"), "")
-    (code,) = architecture(open_model(tmp_path / "names").config).code()
+    (code,) = get_architecture(open_model(tmp_path / "names").config).code()
     assert code in published(tmp_path / "names")[0]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from anexa.engines import DeviceConfig, open_engine
 from anexa.errors import AnexaError
-from anexa.model.adapters import add_adapters, merge_adapters, with_rank, write_adapter
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.adapters import add_adapters, merge_adapters, with_lora_rank, write_adapter
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.architectures.base import is_adapter
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
@@ -35,10 +35,10 @@ def adapted(model_type: str) -> tuple[ModelConfig, Weights]:
 def test_new_adapters_do_not_change_the_function(model_type: str) -> None:
     config = ModelConfig(model_type, 7, 8, 4, 2, 2)
     weights = random_weights(config, seed=1)
-    new = add_adapters(weights, with_rank(config, 3), random.Random(0))
+    new = add_adapters(weights, with_lora_rank(config, 3), random.Random(0))
     assert new.keys() - weights.keys() == {*filter(is_adapter, new)}
     plain = open_engine("numpy", config, weights, device_config=EXACT).logits(TOKENS)
-    engine = open_engine("numpy", with_rank(config, 3), new, device_config=EXACT)
+    engine = open_engine("numpy", with_lora_rank(config, 3), new, device_config=EXACT)
     assert engine.logits(TOKENS) == plain
     engine.train_step(BATCHES[0], 0.01)
     assert engine.logits(TOKENS) != plain
@@ -53,8 +53,8 @@ def test_new_adapters_do_not_change_the_function(model_type: str) -> None:
 def test_merged_model_computes_the_same_function(model_type: str) -> None:
     config, weights = adapted(model_type)
     merged = merge_adapters(weights, config)
-    plain = with_rank(config, 0)
-    assert merged.keys() == architecture(plain).parameters(plain).keys()
+    plain = with_lora_rank(config, 0)
+    assert merged.keys() == get_architecture(plain).parameters(plain).keys()
     assert merge_adapters(merged, plain) == merged
     one = open_engine("numpy", config, weights, device_config=EXACT).logits(TOKENS)
     other = open_engine("numpy", plain, merged, device_config=EXACT).logits(TOKENS)
@@ -107,7 +107,7 @@ def test_peft_opens_the_adapters(tmp_path: Path, model_type: str) -> None:
     from transformers import AutoModelForCausalLM
 
     model = small_model(model_type)
-    config = with_rank(model.config, 2)
+    config = with_lora_rank(model.config, 2)
     rounded = {name: Weight(w.shape, array("f", w.data)) for name, w in model.weights.items()}
     drawn = random_weights(config, seed=1)
     weights = rounded | {

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import (
     ARCHITECTURES,
-    architecture,
-    from_json,
+    config_from_json,
+    get_architecture,
     gpt2,
     gpt_neo,
     gpt_neox,
@@ -87,16 +87,17 @@ def test_config_json_round_trip(
             mlp_bias=vocab_size % 3 == 1,
             tie_word_embeddings=block_size % 2 == 1,
         )
-    its = architecture(config)
-    text = json.dumps(its.to_json(config))
+    architecture = get_architecture(config)
+    text = json.dumps(architecture.to_json(config))
     assert json.loads(text)["model_type"] == model_type
-    assert its.from_json(json.loads(text)) == config
+    assert architecture.from_json(json.loads(text)) == config
 
 
 @given(configs())
 def test_every_option_is_in_config_json(config: ModelConfig) -> None:
     """The file describes the model: so it can be computed by another process."""
-    assert from_json(json.loads(json.dumps(architecture(config).to_json(config)))) == config
+    text = json.dumps(get_architecture(config).to_json(config))
+    assert config_from_json(json.loads(text)) == config
 
 
 # What transformers has a value for where a file says nothing.
@@ -123,10 +124,10 @@ USUAL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("model_type", [name for name, usual in USUAL.items() if usual])
 def test_missing_keys_have_the_defaults_of_transformers(model_type: str) -> None:
-    its, usual = ARCHITECTURES[model_type], USUAL[model_type]
-    whole = its.to_json(ModelConfig(model_type, 65, 32, n_embd=64, n_head=32, n_layer=2))
+    architecture, usual = ARCHITECTURES[model_type], USUAL[model_type]
+    whole = architecture.to_json(ModelConfig(model_type, 65, 32, n_embd=64, n_head=32, n_layer=2))
     said = {key: value for key, value in whole.items() if key not in usual}
-    assert its.from_json(said) == its.from_json(whole | usual)
+    assert architecture.from_json(said) == architecture.from_json(whole | usual)
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     theirs = transformers.AutoConfig.for_model(model_type).to_dict()
     assert {key: theirs[key] for key in usual} == usual
@@ -134,61 +135,61 @@ def test_missing_keys_have_the_defaults_of_transformers(model_type: str) -> None
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_error_names_the_missing_key(model_type: str) -> None:
-    its = ARCHITECTURES[model_type]
-    whole = its.to_json(replace(CONFIG, model_type=model_type))
+    architecture = ARCHITECTURES[model_type]
+    whole = architecture.to_json(replace(CONFIG, model_type=model_type))
     for field in SIZES:
         key = FILE_NAMES[model_type][field]
         if key in USUAL[model_type]:
             continue
         rest = {name: value for name, value in whole.items() if name != key}
         with pytest.raises(AnexaError, match=rf"it lacks {key}$"):
-            its.from_json(rest)
+            architecture.from_json(rest)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 @pytest.mark.parametrize("value", ["24", 24.0, -24, 0, True, None, [24], {"a": 24}])
 @pytest.mark.parametrize("field", SIZES)
 def test_error_names_a_size_of_the_wrong_type(field: str, value: Any, model_type: str) -> None:
-    its = ARCHITECTURES[model_type]
-    whole = its.to_json(replace(CONFIG, model_type=model_type))
+    architecture = ARCHITECTURES[model_type]
+    whole = architecture.to_json(replace(CONFIG, model_type=model_type))
     with pytest.raises(AnexaError, match=rf"^{field} must be a whole number"):
-        its.from_json(whole | {FILE_NAMES[model_type][field]: value})
+        architecture.from_json(whole | {FILE_NAMES[model_type][field]: value})
 
 
 def test_gpt_neo_layers_alternate_as_attention_types_say() -> None:
-    its = ARCHITECTURES["gpt_neo"]
+    architecture = ARCHITECTURES["gpt_neo"]
     config = replace(CONFIG, model_type="gpt_neo", n_layer=5)
     types = [[["global", "local"], 2], [["local"], 1]]
-    whole = its.to_json(config) | {"attention_types": types, "window_size": 7}
+    whole = architecture.to_json(config) | {"attention_types": types, "window_size": 7}
     del whole["attention_layers"]
-    read = its.from_json(whole)
+    read = architecture.from_json(whole)
     assert read.attention_windows == (0, 7, 0, 7, 7)
-    assert its.from_json(its.to_json(read)) == read
+    assert architecture.from_json(architecture.to_json(read)) == read
 
 
 def test_gpt_neox_keys_of_transformers_4_and_5_are_read() -> None:
     """The Pythia models have those of version 4."""
-    its = ARCHITECTURES["gpt_neox"]
-    whole = its.to_json(replace(CONFIG, model_type="gpt_neox", partial_rotary_factor=0.5))
+    architecture = ARCHITECTURES["gpt_neox"]
+    whole = architecture.to_json(replace(CONFIG, model_type="gpt_neox", partial_rotary_factor=0.5))
     old, new = "rotary_pct rotary_emb_base".split(), {"rope_parameters"}
     ropes = ({k: v for k, v in whole.items() if k not in left} for left in (old, new))
-    assert [its.from_json(json).rotary_dim for json in ropes] == [4, 4]
-    usual = its.from_json({k: v for k, v in whole.items() if k not in {*old, *new}})
+    assert [architecture.from_json(json).rotary_dim for json in ropes] == [4, 4]
+    usual = architecture.from_json({k: v for k, v in whole.items() if k not in {*old, *new}})
     assert (usual.rotary_dim, usual.rope_theta) == (2, 10_000.0)
 
 
 @pytest.mark.parametrize("n_inner", [None, 96])
 def test_n_inner_defaults_to_four_times_the_width(n_inner: int | None) -> None:
-    its = ARCHITECTURES["gpt2"]
-    assert its.from_json(its.to_json(CONFIG) | {"n_inner": n_inner}) == CONFIG
+    architecture = ARCHITECTURES["gpt2"]
+    assert architecture.from_json(architecture.to_json(CONFIG) | {"n_inner": n_inner}) == CONFIG
 
 
 def test_gpt2_config_with_few_keys_has_the_defaults_of_transformers() -> None:
     """Older files lack several of these keys."""
-    its = ARCHITECTURES["gpt2"]
+    architecture = ARCHITECTURES["gpt2"]
     needed = ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer", "layer_norm_epsilon")
-    whole = its.to_json(CONFIG)
-    assert its.from_json({key: whole[key] for key in needed}) == CONFIG
+    whole = architecture.to_json(CONFIG)
+    assert architecture.from_json({key: whole[key] for key in needed}) == CONFIG
 
 
 def test_presets() -> None:
@@ -206,10 +207,10 @@ def test_weights_have_the_names_and_shapes_of_transformers(config: ModelConfig) 
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     assume(config.model_type in LLAMAS)
-    its = architecture(config)
-    theirs = transformers.AutoConfig.for_model(**its.to_json(config))
+    architecture = get_architecture(config)
+    theirs = transformers.AutoConfig.for_model(**architecture.to_json(config))
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(theirs)
     shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-    assert {name: p.shape for name, p in its.parameters(config).items()} == shapes
-    assert its.from_json(theirs.to_dict()) == config
+    assert {name: p.shape for name, p in architecture.parameters(config).items()} == shapes
+    assert architecture.from_json(theirs.to_dict()) == config

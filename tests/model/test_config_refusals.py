@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 
 CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, n_layer=2)
@@ -29,9 +29,9 @@ CONFIG = ModelConfig("gpt2", vocab_size=65, block_size=32, n_embd=24, n_head=3, 
     ],
 )
 def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> None:
-    its = ARCHITECTURES["gpt2"]
+    architecture = ARCHITECTURES["gpt2"]
     with pytest.raises(AnexaError, match=rf"^{key} is {value!r}: only"):
-        its.from_json(its.to_json(CONFIG) | {key: value})
+        architecture.from_json(architecture.to_json(CONFIG) | {key: value})
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,10 @@ def test_unsupported_gpt2_settings_are_refused_by_name(key: str, value: Any) -> 
 def test_unsupported_settings_of_neo_models_are_refused_by_name(
     model_type: str, changes: dict[str, Any], message: str
 ) -> None:
-    its = ARCHITECTURES[model_type]
+    architecture = ARCHITECTURES[model_type]
+    written = architecture.to_json(replace(CONFIG, model_type=model_type))
     with pytest.raises(AnexaError, match=f"^{message}"):
-        its.from_json(its.to_json(replace(CONFIG, model_type=model_type)) | changes)
+        architecture.from_json(written | changes)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +122,10 @@ def test_impossible_windows_are_refused(windows: tuple[Any, ...], message: str) 
 
 
 def test_microgpt_with_a_tied_head_is_refused() -> None:
-    its = ARCHITECTURES["microgpt"]
-    whole = its.to_json(replace(CONFIG, model_type="microgpt"))
+    architecture = ARCHITECTURES["microgpt"]
+    whole = architecture.to_json(replace(CONFIG, model_type="microgpt"))
     with pytest.raises(AnexaError, match="tie_word_embeddings"):
-        its.from_json(whole | {"tie_word_embeddings": True})
+        architecture.from_json(whole | {"tie_word_embeddings": True})
 
 
 LLAMA3 = {
@@ -187,12 +188,12 @@ def scaled(**changes: Any) -> dict[str, Any]:
 def test_unsupported_llama_settings_are_refused_by_name(
     model_type: str, changes: dict[str, Any], message: str
 ) -> None:
-    its = ARCHITECTURES[model_type]
-    described = its.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
+    architecture = ARCHITECTURES[model_type]
+    described = architecture.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
     if model_type == "qwen3" and "mlp_bias" in changes:
         message = "mlp_bias is 1: only False"
     with pytest.raises(AnexaError, match=message):
-        its.from_json(described)
+        architecture.from_json(described)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +222,10 @@ def test_unsupported_llama_settings_are_refused_by_name(
 def test_sliding_windows_that_the_context_reaches_are_refused(
     model_type: str, changes: dict[str, Any], message: str
 ) -> None:
-    its = ARCHITECTURES[model_type]
-    described = its.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
+    architecture = ARCHITECTURES[model_type]
+    described = architecture.to_json(ModelConfig(model_type, 10, 16, 8, 2, 2)) | changes
     with pytest.raises(AnexaError, match=message):
-        its.from_json(described)
+        architecture.from_json(described)
 
 
 @pytest.mark.parametrize(
@@ -244,10 +245,10 @@ def test_sliding_windows_that_the_context_reaches_are_refused(
 def test_sliding_windows_that_the_context_never_reaches_are_ignored(
     model_type: str, changes: dict[str, Any]
 ) -> None:
-    its, config = ARCHITECTURES[model_type], ModelConfig(model_type, 10, 16, 8, 2, 2)
-    assert its.from_json(its.to_json(config) | changes) == config
+    architecture, config = ARCHITECTURES[model_type], ModelConfig(model_type, 10, 16, 8, 2, 2)
+    assert architecture.from_json(architecture.to_json(config) | changes) == config
 
 
 def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(AnexaError, match="'bert' is not one of microgpt, gpt2, llama"):
-        architecture(replace(CONFIG, model_type="bert"))
+        get_architecture(replace(CONFIG, model_type="bert"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.gguf_file import GGUFFile
 from anexa.model.gguf_reader import GGUFReader
 from anexa.model.loading import load_model
@@ -169,7 +169,7 @@ def with_metadata(path: Path, monkeypatch: pytest.MonkeyPatch, **values: float |
 def test_impossible_rotary_positions_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theta: float
 ) -> None:
-    layout = architecture(model(LLAMA, BYTES).config).gguf
+    layout = get_architecture(model(LLAMA, BYTES).config).gguf
     assert layout is not None
     plain = layout.metadata
     changed = lambda config: plain(config) | {"rope.freq_base": theta}  # noqa: E731

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.chat_template import MAX_WORK
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
@@ -129,12 +129,13 @@ print(mebibytes("VmHWM") - before, time.process_time() - began)
 def test_large_folder_is_read_fast_and_in_little_memory(tmp_path: Path, kind: str) -> None:
     """Limit: all weights in float32, and one array twice more; the embedding table is a fifth."""
     config = ModelConfig("gpt2", 16_384, 1024, 512, 8, 12)
-    its, rng = architecture(config), np.random.default_rng(0)
-    (tmp_path / "config.json").write_text(json.dumps(its.to_json(config)))
+    architecture, rng = get_architecture(config), np.random.default_rng(0)
+    (tmp_path / "config.json").write_text(json.dumps(architecture.to_json(config)))
+    parameters = architecture.parameters(config)
     arrays: dict[str, Any] = {
-        name: rng.standard_normal(p.shape, np.float32) for name, p in its.parameters(config).items()
+        name: rng.standard_normal(p.shape, np.float32) for name, p in parameters.items()
     }
-    numbers = sum(prod(p.shape) for p in its.parameters(config).values())
+    numbers = sum(prod(p.shape) for p in parameters.values())
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors.numpy.save(arrays))
     if kind == "bfloat16":

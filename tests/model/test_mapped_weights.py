@@ -30,7 +30,7 @@ FOREIGN = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat small files and models as large ones are treated."""
-    monkeypatch.setattr(tensors, "MAPPED_SIZE", 0)
+    monkeypatch.setattr(tensors, "MIN_MAPPED_BYTES", 0)
     monkeypatch.setattr(numpy_engine, "LARGE", 0)
 
 
@@ -146,7 +146,7 @@ def test_file_that_is_not_mapped_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows."""
-    monkeypatch.setattr(tensors, "MAPPED_SIZE", 2**40)
+    monkeypatch.setattr(tensors, "MIN_MAPPED_BYTES", 2**40)
     path, size = tmp_path / "a.safetensors", 2**22
     path.write_bytes(safetensors.numpy.save({"a": np.ones(size // 4, np.float32)}))
     read_tensors(path)  # imports

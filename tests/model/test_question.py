@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
-from anexa.model.question import MAX_QUESTION, UNREADABLE, normalize_question
+from anexa.model.question import MAX_QUESTION_LENGTH, UNREADABLE_QUESTION, normalize_question
 from anexa.thinking.checker import check
 from anexa.thinking.examples import Examples, draw_any
 from anexa.thinking.phrasings import rephrase
@@ -77,7 +77,7 @@ def test_other_numbers_with_separators_stay_as_they_are(text: str) -> None:
 )
 def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> None:
     """No part of it is left, which could have another answer."""
-    assert normalize_question(text) == UNREADABLE
+    assert normalize_question(text) == UNREADABLE_QUESTION
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_any_other_character_makes_the_whole_question_unreadable(text: str) -> N
     ],
 )
 def test_a_number_in_another_notation_makes_the_question_unreadable(text: str) -> None:
-    assert normalize_question(text) == UNREADABLE
+    assert normalize_question(text) == UNREADABLE_QUESTION
     assert not check(text, "A1+a1:A:1+1+0=02:A2", "2").all_true
 
 
@@ -130,7 +130,7 @@ def test_questions_of_the_training_stay_as_they_are() -> None:
 
 
 def test_a_question_that_is_too_long_is_refused_and_not_replaced() -> None:
-    longest = "7" * MAX_QUESTION
+    longest = "7" * MAX_QUESTION_LENGTH
     [kept] = normalize_messages(CHAT_TEMPLATE, [{"role": "user", "content": longest}])
     assert kept["content"] == longest
     too_long = [{"role": "user", "content": longest + "+1"}]

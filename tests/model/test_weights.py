@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 import pytest
 
 import microgpt
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import initial_weights, num_parameters
 from anexa.training.config import preset_config
@@ -38,7 +38,7 @@ def test_anexa_preset_has_about_0_8_million_parameters() -> None:
 def test_initial_weights_have_the_shapes_of_the_architecture(model_type: str) -> None:
     config = ModelConfig(model_type, vocab_size=11, block_size=7, n_embd=8, n_head=2, n_layer=3)
     weights = initial_weights(config, random.Random(0))
-    parameters = architecture(config).parameters(config)
+    parameters = get_architecture(config).parameters(config)
     assert {name: w.shape for name, w in weights.items()} == {
         name: p.shape for name, p in parameters.items()
     }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from anexa.model.place_marks import LETTERS
+from anexa.model.place_marks import PLACE_LETTERS
 from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, answer_of, solve
 from anexa.thinking.checker import Report, check
 from anexa.thinking.expressions import Calculation
@@ -31,7 +31,7 @@ chains = st.builds(
 worked_out = (problems | chains).filter(lambda one: bool(one.thought))  # 5/0 needs no thought
 operations = st.sampled_from("+-*/?")
 numbers = st.integers(1, 40).flatmap(lambda digits: st.integers(0, 10**digits - 1))
-ones_letters = st.integers(0, len(LETTERS) - 1)
+ones_letters = st.integers(0, len(PLACE_LETTERS) - 1)
 CHARACTERS = "0123456789ABCEZabcez+-*/?<=>:;,() R\n"
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from anexa.engines import installed_engines
 from anexa.errors import AnexaError, UsageError
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model
@@ -28,7 +28,7 @@ from tests.training.runs import finish, settings, stop_after, weights_file
 
 TEXT = "The cat sat on the mat, and the rat sat on the cat; so the mat was of no use to the rat. "
 LLAMA = ModelConfig("llama", 10, 16, 8, 2, 3, tie_word_embeddings=False)
-NAMES = [*architecture(LLAMA).parameters(LLAMA)]
+NAMES = [*get_architecture(LLAMA).parameters(LLAMA)]
 SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 8, "block_size": 16}
 
 

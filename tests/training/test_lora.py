@@ -11,7 +11,7 @@ import pytest
 
 from anexa.engines import open_engine
 from anexa.errors import AnexaError, UsageError
-from anexa.model.adapters import with_rank
+from anexa.model.adapters import with_lora_rank
 from anexa.model.architectures.base import is_adapter
 from anexa.model.loading import load_model
 from anexa.model.weights import num_parameters
@@ -109,7 +109,7 @@ def test_resumed_run_ends_as_one_that_was_never_stopped(
 def test_a_merged_model_can_be_adapted_again(text: Path, base: Path) -> None:
     finish(build_trainer(configure(text, base), Path("first")))
     run = finish(build_trainer(configure(text, Path("first"), freeze="0"), Path("second")))
-    assert run.model_config == with_rank(load_model(base).config, 2)
+    assert run.model_config == with_lora_rank(load_model(base).config, 2)
     assert not any(".0." in key for key in run.engine.optimizer_state())
     assert any(".1." in key for key in run.engine.optimizer_state())
 

@@ -51,13 +51,13 @@ def evaluate(
     import json
 
     from anexa.generation import LanguageModel
-    from anexa.model.chat_format import check_arithmetic
+    from anexa.model.chat_format import check_answers_arithmetic
     from anexa.names import portable
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
     if model.chat_template is not None:
-        check_arithmetic(model.tokenizer, model.name)
+        check_answers_arithmetic(model.tokenizer, model.name)
     evaluated = evaluate_tasks(model, problems, seed, task or (), processes)
     rows = []
     if not as_json:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, escape_controls
-from anexa.model.adapters import with_rank
+from anexa.model.adapters import with_lora_rank
 from anexa.model.weights import num_parameters
 from anexa.names import counted, flag, portable, shell_path
 from anexa.training import Callback, StepResult, Trainer
@@ -179,7 +179,7 @@ class JsonReporter(ProgressReporter):
         self._object(
             event="begin",
             folder=portable(str(trainer.folder)),
-            parameters=num_parameters(with_rank(trainer.model_config, 0)),
+            parameters=num_parameters(with_lora_rank(trainer.model_config, 0)),
             config=trainer.config.to_json(),
             step=trainer.state.step,
             notes=notes(trainer),
@@ -239,7 +239,7 @@ def opening(trainer: Trainer) -> list[str]:
     context = f"context {model.block_size}"
     if config.model.block_size < model.block_size:
         context += f", sequences of {config.model.block_size}"
-    merged = num_parameters(with_rank(model, 0))
+    merged = num_parameters(with_lora_rank(model, 0))
     trained = num_parameters(model) - merged
     adapters = f" and {trained:,} in adapters" if trained else ""
     what = "" if trainer.base is None else f"{trainer.base.name}: "

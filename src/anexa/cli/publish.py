@@ -40,7 +40,7 @@ def publish(
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
     from anexa.generation import LanguageModel
-    from anexa.model.folder import CARD, ModelFolder
+    from anexa.model.folder import MODEL_CARD_FILE, ModelFolder
     from anexa.model.loading import is_model_file
     from anexa.names import shell_word, shown
 
@@ -78,7 +78,7 @@ def publish(
     if unpublished:
         echo(f"not published: {shown(', '.join(unpublished))}")
     license_text = license_of(card) or "none, so nobody else may use it; --license NAME sets one"
-    echo(f"license: {license_text}\n\n{CARD}:\n\n{card}")
+    echo(f"license: {license_text}\n\n{MODEL_CARD_FILE}:\n\n{card}")
     if dry_run:
         echo("nothing was sent (--dry-run)")
         return

@@ -28,7 +28,7 @@ from anexa.data.textfiles import file_errors, in_memory, standard_input, text_fi
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize_markup
 from anexa.names import shown
-from anexa.process import announced
+from anexa.process import announce_if_slow
 
 __all__ = [
     "CORPORA",
@@ -257,7 +257,7 @@ def _read_documents(
     With the layouts "lines" and "text", they are one text, each from the start of a line.
     """
     source, tally = found.counted()
-    with announced(f"reading {name} once, to check it"):
+    with announce_if_slow(f"reading {name} once, to check it"):
         if layout == "auto":
             documents = replace(Documents.scan(name, "documents", source), source=found)
         else:

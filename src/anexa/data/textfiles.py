@@ -19,7 +19,7 @@ from anexa.data.sources.texts import find_codec, text_chunks
 from anexa.errors import AnexaError
 from anexa.formats import recognize
 from anexa.names import quoted
-from anexa.process import announced
+from anexa.process import announce_if_slow
 
 MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in memory
 
@@ -78,7 +78,7 @@ class _Recorder:
 
     def read(self, size: int, /) -> bytes:
         begun = self.data.tell()
-        with nullcontext() if begun else announced(f"waiting for the text of {self._where}"):
+        with nullcontext() if begun else announce_if_slow(f"waiting for the text of {self._where}"):
             data = self._file.read(size if begun else 1)
         self.data.write(data)
         if begun > MAX_PIPED:
@@ -117,7 +117,7 @@ def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
         if not spec:
             raise _not_found(spec)
         if not path.is_file():
-            with announced(f"waiting for a program that writes to {spec}"):
+            with announce_if_slow(f"waiting for a program that writes to {spec}"):
                 file = path.open("rb")
             with file:
                 return _piped(file, spec), ()

@@ -21,7 +21,7 @@ from anexa.data.download import Progress
 from anexa.data.reading import split_text
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
-from anexa.files import remove_leftovers, take_name, temporary_folder
+from anexa.files import remove_leftovers, rename_unless_exists, temporary_folder
 
 Array: TypeAlias = npt.NDArray[Any]  # integers, such as token ids, positions or indices
 
@@ -158,7 +158,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
                 os.fsync(file.fileno())
                 sizes[name] = file.tell()
         (temporary / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
-        if not take_name(temporary, folder) and not _is_whole(folder):
+        if not rename_unless_exists(temporary, folder) and not _is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
 

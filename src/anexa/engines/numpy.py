@@ -19,7 +19,7 @@ from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
 from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.engines.tape import Tape, operations_of
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights, num_parameters
 
@@ -65,7 +65,7 @@ class NumpyEngine(ArrayDecoder):
     ) -> None:
         self.config = config
         self.dtype = dtype
-        self._forward = architecture(config).forward
+        self._forward = get_architecture(config).forward
         self._shares_memory = num_parameters(config) > LARGE  # until the first training step
         convert = self._view if self._shares_memory else self._array
         self._weights = {name: convert(weight) for name, weight in weights.items()}
@@ -103,7 +103,7 @@ class NumpyEngine(ArrayDecoder):
 
     @_quietly()
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
-        head_VC = self._weights[architecture(self.config).head(self.config)]
+        head_VC = self._weights[get_architecture(self.config).head(self.config)]
         ops = HeadlessOperations(ArrayTape(recording=False).ops, head_VC).ops
         x_BTC = self._forward(ops, self.config, self._weights, np.array([tokens], np.int64))
         return cast("list[list[float]]", x_BTC[0].tolist())

@@ -10,7 +10,7 @@ from anexa.engines.nested import NestedLayerKVCache, to_weight
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer, Numbers
 from anexa.engines.protocol import Batch, KVBlock, KVCache, TrainStepOutput
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
@@ -33,10 +33,10 @@ class PurePythonEngine(ABC):
 
     def __init__(self, config: ModelConfig, weights: Weights, optimizer: OptimizerConfig) -> None:
         self.config = config
-        self._forward = architecture(config).forward
+        self._forward = get_architecture(config).forward
         self._optimizer = ListsOptimizer(optimizer, config)
         self._trainable = [*optimizer.trainable(config)]
-        self._head = architecture(config).head(config)
+        self._head = get_architecture(config).head(config)
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._set_numbers({name: list(weight.data) for name, weight in weights.items()})
 

@@ -29,7 +29,7 @@ from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
 from anexa.engines.protocol import Batch, TrainStepOutput
 from anexa.errors import AnexaError
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations
 from anexa.model.weights import Weight, Weights
@@ -50,7 +50,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._config = config
-        self._architecture = architecture(config)
+        self._architecture = get_architecture(config)
         # Names of parameters must not contain dots.
         self._names = {name: name.replace(".", "/") for name in weights}
         for name, weight in weights.items():
@@ -160,7 +160,7 @@ class TorchEngine(ArrayDecoder):
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
-        head_VC = self._network.weights()[architecture(self.config).head(self.config)]
+        head_VC = self._network.weights()[get_architecture(self.config).head(self.config)]
         ops = HeadlessOperations(TorchOperations(), head_VC).ops
         with self._inference():
             x_BTC = self._network(self._from_numpy(np.array([tokens], np.int64)), ops=ops)

@@ -11,7 +11,7 @@ from anexa.explore.rule import Index
 from anexa.explore.session import OpenFolder, token_ids
 from anexa.explore.trace import LOGITS, Trace
 from anexa.graph.model_graph import record_operations
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
@@ -67,7 +67,7 @@ def weight_axes(config: ModelConfig, name: str, num_axes: int) -> tuple[Axis, ..
         name: name of the weight.
         num_axes: number of its axes, 1 or 2.
     """
-    own = architecture(config)
+    own = get_architecture(config)
     if num_axes == 1:
         return ("channel",)
     if name == own.positions:

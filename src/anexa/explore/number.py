@@ -28,7 +28,7 @@ from anexa.explore.scene import Scene
 from anexa.explore.session import Session, hurry
 from anexa.explore.step_number import constants_of, explain_step, singular_values, step_source
 from anexa.explore.terms import Explanation, Reference, Term, add_up, explain, explain_gradient
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 
 # Maximum number of terms listed (of all further terms only the sum is given), and of uses listed.
 MAX_TERMS = 200
@@ -192,7 +192,7 @@ class _Explainer:
         elif step:
             note = f"The history begins with step {step}: what led to this number was not kept."
         else:
-            parameter = architecture(config).parameters(config)[self._tensor]
+            parameter = get_architecture(config).parameters(config)[self._tensor]
             mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
             source = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
             note = f"An initial weight, {source if std else 'a constant'}."

@@ -20,7 +20,7 @@ from anexa.engines import Batch, Engine, select_device
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.explore.rule import Array, Index
 from anexa.explore.updates import WeightUpdate
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
 from anexa.model.weights import Weight, Weights
@@ -307,7 +307,7 @@ class Replay:
     def _check_name(self, name: str) -> None:
         if name in self.optimizer.trainable(self.model_config):
             return
-        if name in architecture(self.model_config).parameters(self.model_config):
+        if name in get_architecture(self.model_config).parameters(self.model_config):
             raise AnexaError(
                 f"{name} is frozen in the run in {self.folder}: it has no gradient, and its value "
                 "is that before the first step"

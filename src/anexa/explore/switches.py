@@ -13,7 +13,7 @@ import numpy as np
 
 from anexa.errors import UsageError, one_line, short_repr
 from anexa.graph.model_graph import record_operations
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 
@@ -158,7 +158,7 @@ def _readers(config: ModelConfig, kind: str) -> list[tuple[str, bool]]:
 
 
 def _position(config: ModelConfig, edit: Edit) -> Target:
-    table = architecture(config).positions
+    table = get_architecture(config).positions
     if table is None:
         raise UsageError(
             f"{edit}: a {config.model_type} model has no table of positions to switch off; it "
@@ -169,7 +169,7 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
 
 
 def _weight(config: ModelConfig, edit: Edit) -> Target:
-    parameters = architecture(config).parameters(config)
+    parameters = get_architecture(config).parameters(config)
     label = one_line(str(edit))
     if edit.tensor not in parameters:
         raise UsageError(f"{label}: this model has no weight {short_repr(edit.tensor)}")

@@ -12,7 +12,7 @@ from anexa.model.chat_format import (
     Message,
     PromptEnd,
     Tool,
-    is_begun,
+    has_text_to_continue,
     normalize_messages,
     render_continuation,
     render_messages,
@@ -79,7 +79,7 @@ def render_chat_prompt(
         _check_no_tool_calls(messages, name)
     if chat_template == CHAT_TEMPLATE:  # which skips system messages
         messages = [message for message in messages if message["role"] != "system"]
-    if end == "message" and messages and not is_begun(messages[-1]):
+    if end == "message" and messages and not has_text_to_continue(messages[-1]):
         end, messages = "answer", messages[:-1]  # there is nothing to continue
     if not messages:
         raise AnexaError("a conversation needs a message of the user")

@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 
 from anexa.graph.drawing import Edge, Graph, Node, NodeKind
 from anexa.graph.symbols import RecordedOperation, Recorder, Symbol, shape_text
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
 LAYER = re.compile(r".+?\.\d+(?=\.)")  # prefix of the names of a layer's weights, such as h.0
@@ -66,7 +66,7 @@ def model_graph(config: ModelConfig) -> Graph:
             # The drawn layer stands for the last layer: its output goes to what follows.
             shown = source - len(omitted) if source in omitted else source
             edges.append(Edge(index[shown], index[i], label))
-    parameters = architecture(config).parameters(config).values()
+    parameters = get_architecture(config).parameters(config).values()
     count = sum(math.prod(parameter.shape) for parameter in parameters)
     return Graph(
         f"{config.model_type}: {count:,} parameters",
@@ -81,7 +81,7 @@ def record_operations(config: ModelConfig) -> list[RecordedOperation]:
 
     Nothing is computed but shapes, so weights are not needed.
     """
-    chosen, recorder = architecture(config), Recorder()
+    chosen, recorder = get_architecture(config), Recorder()
     weights = {
         name: Symbol(parameter.shape, weight=name)
         for name, parameter in chosen.parameters(config).items()

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from anexa.errors import AnexaError
 from anexa.hub.llama_cpp import runs_in_llama_cpp
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
@@ -67,7 +67,7 @@ def published_card(
             fence += "`"
         text += f"\n\n## Sample\n\n{fence}\n{sample.strip()}\n{fence}"
     if not _has_section(text, "Use"):
-        needs_code = architecture(config).module is not None
+        needs_code = get_architecture(config).module is not None
         use = _use(repository, needs_code, chats, runs_in_llama_cpp(config, tokenizer))
         text += f"\n\n## Use\n\n{use}"
     model_card.text = f"\n{text}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from anexa.errors import AnexaError, UsageError
 from anexa.files import check_inside
 from anexa.hub.llama_cpp import check_llama_cpp
-from anexa.model.folder import CARD, CHAT_TEMPLATE_FILE, create_folder
+from anexa.model.folder import CHAT_TEMPLATE_FILE, MODEL_CARD_FILE, create_folder
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import is_model_file, open_model
 from anexa.model.model import Model
@@ -54,7 +54,8 @@ def read_shareable(path: Path) -> tuple[Model, str]:
             file outside the folder.
     """
     if not is_model_file(path):
-        for name in (CARD, CHAT_TEMPLATE_FILE):  # the only files that are exported as they are
+        # The only files that are exported as they are.
+        for name in (MODEL_CARD_FILE, CHAT_TEMPLATE_FILE):
             check_inside(path / name)
     source = open_model(path)
     return source.load(), source.card

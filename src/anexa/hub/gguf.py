@@ -18,7 +18,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.files import atomic_path
 from anexa.hub.llama_cpp import check_llama_cpp
 from anexa.hub.vocabulary import GGUFVocabulary, gguf_vocabulary
-from anexa.model.architectures import GGUFLayout, architecture
+from anexa.model.architectures import GGUFLayout, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.model import Model
 from anexa.model.tensors import as_float32
@@ -60,7 +60,7 @@ def write_gguf(path: Path, model: Model, name: str, precision: str = "f32") -> l
     """
     config = model.config
     check_llama_cpp(config, model.tokenizer)
-    layout = architecture(config).gguf
+    layout = get_architecture(config).gguf
     assert layout is not None
     if precision not in PRECISIONS:
         raise UsageError(f"there is no precision {precision!r}: choose {', '.join(PRECISIONS)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anexa.errors import AnexaError
 from anexa.hub.vocabulary import gguf_vocabulary
-from anexa.model.architectures import ARCHITECTURES, architecture
+from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
@@ -16,9 +16,9 @@ def check_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
         AnexaError: if llama.cpp lacks the architecture or an option that the model has, or Anexa
             cannot write the tokenizer for it.
     """
-    layout = architecture(config).gguf
+    layout = get_architecture(config).gguf
     if layout is None:
-        known = ", ".join(name for name, its in ARCHITECTURES.items() if its.gguf)
+        known = ", ".join(name for name, architecture in ARCHITECTURES.items() if architecture.gguf)
         raise AnexaError(
             f"llama.cpp does not compute {config.model_type} models: only {known} can become GGUF"
         )

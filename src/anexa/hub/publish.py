@@ -27,8 +27,8 @@ from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from anexa.errors import AnexaError, UsageError, one_line
 from anexa.files import check_inside, open_binary
-from anexa.model.architectures import architecture
-from anexa.model.folder import CARD, ModelFolder
+from anexa.model.architectures import get_architecture
+from anexa.model.folder import MODEL_CARD_FILE, ModelFolder
 
 # Files of a model besides its card, weights and code; other files in its folder are not published.
 MODEL_FILES = {
@@ -64,7 +64,7 @@ class Publication:
             The sizes by name of the file.
         """
         others = {name: path.stat().st_size for name, path in self.files.items()}
-        return {CARD: len(self.card.encode()), **others}
+        return {MODEL_CARD_FILE: len(self.card.encode()), **others}
 
 
 def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
@@ -77,19 +77,19 @@ def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
     Raises:
         AnexaError: if a file is damaged or unreadable, not a file, or a link out of the folder.
     """
-    code = architecture(folder.config).code()
+    code = get_architecture(folder.config).code()
     index, weights = folder.weight_files
     names = {*MODEL_FILES, *code, *(path.name for path in (index, *weights))}
     paths = sorted(folder.path.iterdir())
     files = {path.name: path for path in paths if path.name in names}
-    for path in (folder.path / CARD, *files.values()):
+    for path in (folder.path / MODEL_CARD_FILE, *files.values()):
         check_inside(path)
     for path in files.values():
         if not path.is_file():
             raise AnexaError(f"{path} cannot be published: it is not a file")
         with open_binary(path):
             pass  # it can be read
-    kept = [f"{p.name}{'/' * p.is_dir()}" for p in paths if p.name not in {*files, CARD}]
+    kept = [f"{p.name}{'/' * p.is_dir()}" for p in paths if p.name not in {*files, MODEL_CARD_FILE}]
     return files, kept
 
 
@@ -143,7 +143,7 @@ def upload(publication: Publication, private: bool) -> str:
         # Everything that can be wrong here is checked before the repository is created.
         _validate_card(publication.card)
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(CARD, publication.card.encode()),
+            CommitOperationAdd(MODEL_CARD_FILE, publication.card.encode()),
             *(CommitOperationAdd(name, path) for name, path in publication.files.items()),
         ]
         api.create_repo(repository, private=private, exist_ok=True)

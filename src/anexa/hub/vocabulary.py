@@ -16,7 +16,7 @@ from typing import Any
 
 from anexa.errors import AnexaError, short_repr
 from anexa.model.pre_tokenizers import pre_tokenizer_name
-from anexa.model.sentencepiece import SPACE, PieceType, merge_scores
+from anexa.model.sentencepiece import SPACE_CHARACTER, PieceType, merge_scores
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER
 
@@ -143,15 +143,15 @@ def _space_prefix(content: Mapping[str, Any]) -> tuple[bool, list[str]]:
         AnexaError: if the tokenizer treats spaces in another way than Llama's.
     """
     normalizer, splitter = content["normalizer"], content["pre_tokenizer"]
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    prepend = {"type": "Prepend", "prepend": SPACE}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_CHARACTER}
+    prepend = {"type": "Prepend", "prepend": SPACE_CHARACTER}
     if splitter is None and (normalizer or {}).get("normalizers") == [prepend, replace]:
         marked = [t["content"] for t in content["added_tokens"] if t["normalized"]]
         found = f"{', '.join(marked)} inside, which llama.cpp always recognizes"
         return True, [found] if marked else []
     if splitter is None and normalizer in (replace, {"type": "Sequence", "normalizers": [replace]}):
         return False, []
-    metaspace = {"type": "Metaspace", "replacement": SPACE, "split": False}
+    metaspace = {"type": "Metaspace", "replacement": SPACE_CHARACTER, "split": False}
     scheme = (splitter or {}).get("prepend_scheme", "always")
     if normalizer is None and splitter == metaspace | {"prepend_scheme": scheme}:
         spaced = "a space at the beginning, before which llama.cpp puts another one"

@@ -11,19 +11,19 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line
 from anexa.files import read_json, read_text
-from anexa.model.adapter_settings import AdapterSettings, cannot_merge, parse_adapter_settings
-from anexa.model.adapters import ADAPTER_WEIGHTS, merge_adapter
-from anexa.model.architectures import architecture
-from anexa.model.architectures.base import is_adapter, takes_columns
+from anexa.formats import REPO_ID_PATTERN
+from anexa.model.adapter_config import AdapterConfig, merge_error, parse_adapter_config
+from anexa.model.adapters import ADAPTER_WEIGHTS_FILE, merge_adapter
+from anexa.model.architectures import get_architecture
+from anexa.model.architectures.base import is_adapter, is_fan_in_fan_out
 from anexa.model.config import ModelConfig
-from anexa.model.folder import ADAPTER_CONFIG, CONFIG, TOKENIZER, ModelFolder
+from anexa.model.folder import ADAPTER_CONFIG_FILE, CONFIG_FILE, TOKENIZER_FILE, ModelFolder
 from anexa.model.model import validate_weights
 from anexa.model.tensors import read_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weight, Weights
 
-PREFIX = "base_model.model."  # of the names of weights in peft's files
-ON_HUB = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME
+PEFT_PREFIX = "base_model.model."  # of the names of weights in peft's files
 
 
 class AdapterFolder(ModelFolder):
@@ -48,19 +48,21 @@ class AdapterFolder(ModelFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.settings = parse_adapter_settings(read_json(path / ADAPTER_CONFIG), path)
+        self.adapter_config = parse_adapter_config(read_json(path / ADAPTER_CONFIG_FILE), path)
 
     @cached_property
     def base(self) -> ModelFolder:
         """Reader of the base model, for which the adapter was trained."""
-        if (self.path / CONFIG).exists():
+        if (self.path / CONFIG_FILE).exists():
             return ModelFolder(self.path, ignores_adapter=True)
-        name = self.settings.base
-        for folder in base_folders(self.path, self.settings):
+        name = self.adapter_config.base_model
+        for folder in candidate_base_folders(self.path, self.adapter_config):
             with suppress(OSError):  # such as a name that is too long for the file system
-                if (folder / CONFIG).exists():
+                if (folder / CONFIG_FILE).exists():
                     return ModelFolder(folder)
-        download = f"hf download {name} --local-dir {name}, or " if ON_HUB.fullmatch(name) else ""
+        download = ""
+        if REPO_ID_PATTERN.fullmatch(name):
+            download = f"hf download {name} --local-dir {name}, or "
         raise AnexaError(
             f"the adapter in {self.path} belongs to the model {one_line(name) or '(no name)'}, "
             f"which is not found: {download}put the folder of that model beside this one"
@@ -77,7 +79,7 @@ class AdapterFolder(ModelFolder):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Tokenizer with its special tokens; that of the base model if the folder has none."""
-        return super().tokenizer if (self.path / TOKENIZER).exists() else self.base.tokenizer
+        return super().tokenizer if (self.path / TOKENIZER_FILE).exists() else self.base.tokenizer
 
     @cached_property
     def chat_template(self) -> str | None:
@@ -88,9 +90,11 @@ class AdapterFolder(ModelFolder):
     @cached_property
     def weight_files(self) -> tuple[Path, list[Path]]:
         """The adapter file, and all weight files: those of the base model and the adapter file."""
-        path = self.path / ADAPTER_WEIGHTS
+        path = self.path / ADAPTER_WEIGHTS_FILE
         if not path.exists():
-            raise AnexaError(f"the adapter in {self.path} cannot be opened: no {ADAPTER_WEIGHTS}")
+            raise AnexaError(
+                f"the adapter in {self.path} cannot be opened: no {ADAPTER_WEIGHTS_FILE}"
+            )
         return path, [*self.base.weight_files[1], path]
 
     def read_weights(self) -> tuple[Weights, Path]:
@@ -106,72 +110,73 @@ class AdapterFolder(ModelFolder):
 
     def _merge(self, weights: Weights, adapters: Weights) -> Weights:
         """Merge the weights of the adapter file into those of the base model."""
-        its, merged, used = architecture(self.config), dict(weights), 0
+        architecture, merged, used = get_architecture(self.config), dict(weights), 0
         for name, a in adapters.items():
-            if not is_adapter(name) or not name.startswith(PREFIX):
-                raise cannot_merge(
+            if not is_adapter(name) or not name.startswith(PEFT_PREFIX):
+                raise merge_error(
                     self.path, f"its weight {one_line(name)} is not of the matrices A and B"
                 )
-            layer, _, part = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
-            b = adapters.get(f"{PREFIX}{layer}.lora_B.weight")
+            layer, _, part = name.removeprefix(PEFT_PREFIX).removesuffix(".weight").rpartition(".")
+            b = adapters.get(f"{PEFT_PREFIX}{layer}.lora_B.weight")
             if part == "lora_B":
                 continue
-            weight_name = f"{layer}.weight"
-            full = weight_name if weight_name == its.untied_head else its.full_name(weight_name)
-            if b is None or full not in weights or full == its.embedding:
-                raise cannot_merge(
+            full = f"{layer}.weight"
+            if full != architecture.untied_head:
+                full = architecture.full_name(full)
+            if b is None or full not in weights or full == architecture.embedding:
+                raise merge_error(
                     self.path,
                     f"the model {self.base.path} has no matrix of its own for {one_line(name)}",
                 )
-            transposed = takes_columns(its, full)
+            transposed = is_fan_in_fan_out(architecture, full)
             self._check_shapes(layer, a, b, weights[full].shape[:: -1 if transposed else 1])
-            scale = self.settings.scale_of(layer)
+            scale = self.adapter_config.scale_of(layer)
             merged[full] = merge_adapter(weights[full], a, b, transposed=transposed, scale=scale)
             used += 2
         if used != len(adapters) or not used:
-            raise cannot_merge(self.path, "its matrices A and B do not come in pairs")
+            raise merge_error(self.path, "its matrices A and B do not come in pairs")
         return merged
 
     def _check_shapes(self, layer: str, a: Weight, b: Weight, shape: tuple[int, ...]) -> None:
         """Check the shapes of A and B against that of the matrix, (out, in)."""
-        rank = self.settings.rank_of(layer)
+        rank = self.adapter_config.rank_of(layer)
         if len(shape) != 2 or a.shape != (rank, shape[1]) or b.shape != (shape[0], rank):
             found = " and ".join(" x ".join(map(str, each.shape)) for each in (a, b))
-            raise cannot_merge(
+            raise merge_error(
                 self.path,
                 f"its A and B of {one_line(layer)} are {found}, but the matrix of the model "
                 f"{self.base.path} is {' x '.join(map(str, shape))}, and the rank is {rank}",
             )
 
 
-def base_folders(adapter: Path, settings: AdapterSettings) -> list[Path]:
+def candidate_base_folders(adapter: Path, adapter_config: AdapterConfig) -> list[Path]:
     """List the folders in which the base model of an adapter may be, the likeliest first.
 
-    These are the path in its settings; a folder of that name beside the folder of the adapter, or
-    beside the parent of that folder (an adapter may be inside the folder of its run); and the copy
-    in the cache of the Hub.
+    These are the path in its configuration; a folder of that name beside the folder of the
+    adapter, or beside the parent of that folder (an adapter may be inside the folder of its run);
+    and the copy in the cache of the Hub.
 
     Args:
         adapter: folder of the adapter.
-        settings: its settings.
+        adapter_config: configuration of the adapter.
 
     Returns:
-        The folders, which need not exist; empty if the settings name no base model.
+        The folders, which need not exist; empty if the configuration names no base model.
 
     Raises:
         AnexaError: if the file in the cache that names the commit cannot be read.
     """
-    name = settings.base
+    name = adapter_config.base_model
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     if last in ("", ".", "..") or "\0" in name:
         return []
     folders = [Path(name), *(parent / last for parent in adapter.absolute().parents[:2])]
-    if ON_HUB.fullmatch(name) and re.fullmatch(r"\w[\w.-]*", settings.revision):
+    if REPO_ID_PATTERN.fullmatch(name) and re.fullmatch(r"\w[\w.-]*", adapter_config.revision):
         home = os.environ.get("HF_HOME", "~/.cache/huggingface")
         cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
         copies = cache / f"models--{name.replace('/', '--')}"
-        branch = copies / "refs" / settings.revision
+        branch = copies / "refs" / adapter_config.revision
         with suppress(OSError):
-            commit = read_text(branch).strip() if branch.is_file() else settings.revision
+            commit = read_text(branch).strip() if branch.is_file() else adapter_config.revision
             folders.append(copies / "snapshots" / commit)
     return folders

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from anexa.files import write_json
-from anexa.model.architectures import architecture
-from anexa.model.architectures.base import is_adapter, takes_columns
+from anexa.model.architectures import get_architecture
+from anexa.model.architectures.base import is_adapter, is_fan_in_fan_out
 from anexa.model.config import ModelConfig
-from anexa.model.folder import ADAPTER_CONFIG
+from anexa.model.folder import ADAPTER_CONFIG_FILE
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.weights import Weight, Weights
 
-ADAPTER = Path("adapter")  # folder of the adapters in the folder of a run
-ADAPTER_WEIGHTS = "adapter_model.safetensors"  # file of A and B in a folder of `peft`
+ADAPTER_FOLDER = Path("adapter")  # folder of the adapters in the folder of a run
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"  # file of A and B in a folder of `peft`
 
 
 def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> Weights:
@@ -42,7 +42,7 @@ def add_adapters(weights: Weights, config: ModelConfig, rng: random.Random) -> W
         The weights and the adapters, by name. `weights` itself is not changed.
     """
     weights = dict(weights)
-    for name, parameter in architecture(config).parameters(config).items():
+    for name, parameter in get_architecture(config).parameters(config).items():
         if is_adapter(name):
             bound = parameter.shape[1] ** -0.5 if parameter.std else 0.0
             numbers = (rng.uniform(-bound, bound) for _ in range(prod(parameter.shape)))
@@ -68,7 +68,7 @@ def merge_adapters(weights: Weights, config: ModelConfig) -> Weights:
         layer = name.removesuffix(".weight")
         if f"{layer}.lora_A.weight" in weights:
             a, b = (weights[f"{layer}.lora_{part}.weight"] for part in "AB")
-            transposed = takes_columns(architecture(config), name)
+            transposed = is_fan_in_fan_out(get_architecture(config), name)
             merged[name] = merge_adapter(weights[name], a, b, transposed=transposed)
     return merged
 
@@ -112,14 +112,14 @@ def write_adapter(folder: Path, weights: Weights, config: ModelConfig, base: str
     Raises:
         AnexaError: if a file cannot be written, or an adapter is not finite as float32.
     """
-    its = architecture(config)
+    architecture = get_architecture(config)
     adapters = {
-        f"base_model.model.{its.prefix}{name.removeprefix(its.prefix)}": weight
+        f"base_model.model.{architecture.prefix}{name.removeprefix(architecture.prefix)}": weight
         for name, weight in weights.items()
         if is_adapter(name)
     }
-    write_json(folder / ADAPTER_CONFIG, _peft_config(config, base))
-    write_tensors(folder / ADAPTER_WEIGHTS, as_float32(adapters), {"format": "pt"})
+    write_json(folder / ADAPTER_CONFIG_FILE, _peft_config(config, base))
+    write_tensors(folder / ADAPTER_WEIGHTS_FILE, as_float32(adapters), {"format": "pt"})
 
 
 def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
     Returns:
         The content as a dict for JSON.
     """
-    its = architecture(config)
-    layers = [name for name in its.parameters(config) if name.endswith(".lora_A.weight")]
+    architecture = get_architecture(config)
+    layers = [name for name in architecture.parameters(config) if name.endswith(".lora_A.weight")]
     modules = {name.split(".")[-3] for name in layers}
     return {
         "peft_type": "LORA",
@@ -143,13 +143,15 @@ def _peft_config(config: ModelConfig, base: str) -> dict[str, Any]:
         "lora_alpha": config.lora_rank,
         "lora_dropout": 0.0,
         "target_modules": sorted(modules),
-        "fan_in_fan_out": any(takes_columns(its, f"{module}.weight") for module in modules),
+        "fan_in_fan_out": any(
+            is_fan_in_fan_out(architecture, f"{module}.weight") for module in modules
+        ),
         "bias": "none",
         "inference_mode": True,
     }
 
 
-def with_rank(config: ModelConfig, rank: int) -> ModelConfig:
+def with_lora_rank(config: ModelConfig, rank: int) -> ModelConfig:
     """Return a copy of a model's configuration with another `lora_rank`; 0: no adapters.
 
     Raises:

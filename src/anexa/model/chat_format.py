@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from anexa.errors import AnexaError
 from anexa.model.chat_template import render_template
-from anexa.model.place_marks import MARK_PLACES
+from anexa.model.place_marks import MARK_PLACES_MACRO
 from anexa.model.question import check_question_length, normalize_question
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -23,7 +23,8 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 THINK, END_THINK = "<think>", "</think>"
 CHAT_TOKENS = (USER, ASSISTANT, THINK, END_THINK)  # added tokens of these models
-ARITHMETIC = "0123456789+-*:,"  # characters of questions and thoughts of the arithmetic corpus
+# Characters of questions and thoughts of the arithmetic corpus.
+ARITHMETIC_CHARACTERS = "0123456789+-*:,"
 
 _END_OF_MESSAGE = "\ue000end of message\ue001"  # private characters, which no text has
 
@@ -43,7 +44,7 @@ PromptEnd: TypeAlias = Literal["answer", "message", "nothing"]
 model continues, or the last message with its end."""
 
 # Macro of Anexa's templates: the text of a content, which is a string or a list of text parts.
-TEXT_OF_CONTENT = """\
+CONTENT_TEXT_MACRO = """\
 {%- macro text_of(content) -%}
 {%- if content is string -%}
 {{- content -}}
@@ -63,7 +64,7 @@ TEXT_OF_CONTENT = """\
 # System messages are skipped: the model was not trained on them, but many clients send them. The
 # `generation` tags have no dashes, which @huggingface/jinja does not support before version 0.5.8.
 CHAT_TEMPLATE = f"""\
-{TEXT_OF_CONTENT}{MARK_PLACES}{{%- for message in messages -%}}
+{CONTENT_TEXT_MACRO}{MARK_PLACES_MACRO}{{%- for message in messages -%}}
 {{%- if message.role == 'user' -%}}
 {{{{- '{USER}' + mark_places(text_of(message.content)) -}}}}
 {{%- elif message.role == 'assistant' -%}}
@@ -129,7 +130,7 @@ def normalize_messages(template: str, messages: Sequence[Message]) -> list[dict[
     return normalized
 
 
-def is_begun(message: Message) -> bool:
+def has_text_to_continue(message: Message) -> bool:
     """Return whether a message has a content or a reasoning that the model can continue.
 
     Args:
@@ -272,7 +273,7 @@ def can_think(template: str | None, tokenizer: Tokenizer) -> bool:
     return END_THINK in template or None not in map(tokenizer.token_to_id, (THINK, END_THINK))
 
 
-def check_arithmetic(tokenizer: Tokenizer, name: str) -> None:
+def check_answers_arithmetic(tokenizer: Tokenizer, name: str) -> None:
     """Check that a model can be asked arithmetic problems, and can think about them.
 
     Args:
@@ -283,7 +284,7 @@ def check_arithmetic(tokenizer: Tokenizer, name: str) -> None:
         AnexaError: if the tokenizer lacks a think tag, or a character of arithmetic.
     """
     lacking = [tag for tag in (THINK, END_THINK) if tokenizer.token_to_id(tag) is None]
-    if lacking := lacking or tokenizer.unknown_characters(ARITHMETIC):
+    if lacking := lacking or tokenizer.unknown_characters(ARITHMETIC_CHARACTERS):
         noun = "tokens" if lacking[0] == THINK else "characters"
         raise AnexaError(
             f"the tokenizer of {name} lacks the {noun} "

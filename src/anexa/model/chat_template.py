@@ -26,8 +26,8 @@ from jinja2.visitor import NodeTransformer
 
 from anexa.errors import AnexaError, short_repr
 
-MAX_TEMPLATE = 2**17  # characters; templates of chat models have a few thousand
-MAX_VALUE = 2**22  # characters or items of a value that a filter, method or operator makes
+MAX_TEMPLATE_LENGTH = 2**17  # characters; templates of chat models have a few thousand
+MAX_VALUE_SIZE = 2**22  # characters or items of a value that a filter, method or operator makes
 MAX_WORK = 2**19  # units of `_count_work`, about a second; the size of the arguments is added
 
 _work_left: ContextVar[int] = ContextVar("_work_left")
@@ -44,8 +44,8 @@ def render_template(template: str, **arguments: Any) -> str:
         The rendered text.
 
     Raises:
-        AnexaError: if the template is invalid, raises an error, or exceeds `MAX_TEMPLATE`,
-            `MAX_VALUE` or `MAX_WORK`.
+        AnexaError: if the template is invalid, raises an error, or exceeds `MAX_TEMPLATE_LENGTH`,
+            `MAX_VALUE_SIZE` or `MAX_WORK`.
     """
     token = _work_left.set(sys.maxsize)
     try:
@@ -60,8 +60,8 @@ def render_template(template: str, **arguments: Any) -> str:
 
 @lru_cache(maxsize=8)
 def _compile(template: str) -> Template:
-    if len(template) > MAX_TEMPLATE:
-        raise TemplateError(f"it is longer than {MAX_TEMPLATE:,} characters")
+    if len(template) > MAX_TEMPLATE_LENGTH:
+        raise TemplateError(f"it is longer than {MAX_TEMPLATE_LENGTH:,} characters")
     return _Environment().from_string(template)
 
 
@@ -103,9 +103,9 @@ def _check_size(size: int) -> None:
         size: upper bound of its characters and items.
 
     Raises:
-        TemplateError: if the size exceeds `MAX_VALUE`, or the work `MAX_WORK`.
+        TemplateError: if the size exceeds `MAX_VALUE_SIZE`, or the work `MAX_WORK`.
     """
-    if size > MAX_VALUE:
+    if size > MAX_VALUE_SIZE:
         raise TemplateError("it makes a value that is too large")
     _count_work(size // 64)
 
@@ -121,7 +121,7 @@ def _check_call(value: Any, arguments: list[Any]) -> None:
         arguments: arguments of the call.
 
     Raises:
-        TemplateError: if the upper bound exceeds `MAX_VALUE`.
+        TemplateError: if the upper bound exceeds `MAX_VALUE_SIZE`.
     """
     factor = 1
     for argument in arguments:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 _Utf8Decoder = getincrementaldecoder("utf-8")
 
-CONTEXT = 8  # number of preceding ids that the text of a token may depend on
-REPLACEMENT = "\ufffd"  # character that stands for bytes that are not UTF-8
+NUM_CONTEXT_IDS = 8  # number of preceding ids that the text of a token may depend on
+REPLACEMENT_CHARACTER = "\ufffd"  # character that stands for bytes that are not UTF-8
 
 
 class Decoder(Protocol):
@@ -92,10 +92,11 @@ class WindowDetokenizer:
 
     def __init__(self, tokenizer: Decoder, context_ids: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._ids = [*context_ids[-CONTEXT:]]
+        self._ids = [*context_ids[-NUM_CONTEXT_IDS:]]
         self._start, self._num_returned = 0, len(self._ids)
         context = tokenizer.decode(self._ids)
-        if not context or context.endswith(REPLACEMENT):  # a character continues in the new ids
+        # A character at the end of the context may continue in the new ids.
+        if not context or context.endswith(REPLACEMENT_CHARACTER):
             self._ids, self._num_returned = [], 0
         self._length = self.offset = 0  # _length: number of characters that are certain
         self._held = b""  # bytes of the ids that are not certain
@@ -116,7 +117,7 @@ class WindowDetokenizer:
         if token in self._tokenizer.byte_ids or not self._tokenizer.decode([token]):
             return ""  # a sequence of byte tokens continues
         piece = self._pending()
-        if not piece or piece.endswith(REPLACEMENT):
+        if not piece or piece.endswith(REPLACEMENT_CHARACTER):
             return ""
         if self._tokenizer.decode(self._ids[self._num_returned :]):
             self._start = self._num_returned

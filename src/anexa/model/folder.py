@@ -9,7 +9,7 @@ from typing import Any
 from anexa.errors import AnexaError, one_line
 from anexa.files import read_json, read_text, write_atomic, write_folder, write_json
 from anexa.formats import recognize
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.model import (
     Model,
@@ -26,15 +26,15 @@ from anexa.model.weight_files import read_weights, shard_files
 from anexa.model.weights import Weights
 
 # Names of files in a model folder.
-CONFIG = "config.json"
-GENERATION_CONFIG = "generation_config.json"
-TOKENIZER = "tokenizer.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
+CONFIG_FILE = "config.json"
+GENERATION_CONFIG_FILE = "generation_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-CARD = "README.md"
-ADAPTER_CONFIG = "adapter_config.json"
+WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
+MODEL_CARD_FILE = "README.md"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
 
 
 class ModelFolder:
@@ -78,8 +78,8 @@ class ModelFolder:
     @cached_property
     def config(self) -> ModelConfig:
         """Architecture and sizes, from `config.json`."""
-        path = self._require(CONFIG)
-        return parse_config(self._json(CONFIG), path)
+        path = self._require(CONFIG_FILE)
+        return parse_config(self._json(CONFIG_FILE), path)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -91,23 +91,23 @@ class ModelFolder:
             raise AnexaError(f"{self.path}: {error}") from error
         by_id, by_token = (
             {self.path / name: self._json(name) for name in names}
-            for names in ((GENERATION_CONFIG, CONFIG), (TOKENIZER_CONFIG,))
+            for names in ((GENERATION_CONFIG_FILE, CONFIG_FILE), (TOKENIZER_CONFIG_FILE,))
         )
         return add_special_tokens(tokenizer, by_id, by_token)
 
     def _tokenizer_json(self) -> str:
         """Return the content of `tokenizer.json`, converted from older files if it is missing."""
-        if (self.path / TOKENIZER).exists():
-            return read_text(self.path / TOKENIZER)
+        if (self.path / TOKENIZER_FILE).exists():
+            return read_text(self.path / TOKENIZER_FILE)
         if has_tokenizer_files(self.path):
-            model_type = str(self._json(CONFIG).get("model_type"))
-            return convert_tokenizer_files(self.path, self._json(TOKENIZER_CONFIG), model_type)
-        if (self.path / CONFIG).exists():
+            model_type = str(self._json(CONFIG_FILE).get("model_type"))
+            return convert_tokenizer_files(self.path, self._json(TOKENIZER_CONFIG_FILE), model_type)
+        if (self.path / CONFIG_FILE).exists():
             raise AnexaError(
-                f"{self.path} cannot be opened: it has no {TOKENIZER}: open its tokenizer with "
-                "transformers and save it again"
+                f"{self.path} cannot be opened: it has no {TOKENIZER_FILE}: open its tokenizer "
+                "with transformers and save it again"
             )
-        return read_text(self._require(TOKENIZER))
+        return read_text(self._require(TOKENIZER_FILE))
 
     @cached_property
     def chat_template(self) -> str | None:
@@ -115,12 +115,13 @@ class ModelFolder:
         path = self.path / CHAT_TEMPLATE_FILE
         if path.exists():
             return read_text(path)
-        return parse_chat_template(self._json(TOKENIZER_CONFIG), self.path / TOKENIZER_CONFIG)
+        name = TOKENIZER_CONFIG_FILE
+        return parse_chat_template(self._json(name), self.path / name)
 
     @cached_property
     def card(self) -> str:
         """Model card, from `README.md`; empty if the folder has no card."""
-        path = self.path / CARD
+        path = self.path / MODEL_CARD_FILE
         return read_text(path) if path.exists() else ""
 
     @cached_property
@@ -129,23 +130,23 @@ class ModelFolder:
 
         A folder without shards has one weight file, which is also the index.
         """
-        has_adapter = (self.path / ADAPTER_CONFIG).exists() and (self.path / CONFIG).exists()
-        if has_adapter and not self.ignores_adapter:
+        files = (self.path / ADAPTER_CONFIG_FILE, self.path / CONFIG_FILE)
+        if all(file.exists() for file in files) and not self.ignores_adapter:
             raise AnexaError(
-                f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG}: merge it with "
-                "anexa export --to folder, or move the files of the adapter into a folder of their "
-                "own"
+                f"{self.path} has an adapter beside its weights, {ADAPTER_CONFIG_FILE}: merge it "
+                "with anexa export --to folder, or move the files of the adapter into a folder of "
+                "their own"
             )
-        weights, index = self.path / WEIGHTS, self.path / INDEX
+        weights, index = self.path / WEIGHTS_FILE, self.path / WEIGHTS_INDEX_FILE
         if not weights.exists() and index.exists():
-            return index, shard_files(self._json(INDEX), index)
+            return index, shard_files(self._json(WEIGHTS_INDEX_FILE), index)
         pickled = next(self.path.glob("pytorch_model*.bin"), None)
         if not weights.exists() and pickled is not None:
             raise AnexaError(
                 f"{self.path} has its weights as {one_line(pickled.name)}, a format that can hold "
                 "programs: open it with transformers and save it again, as safetensors"
             )
-        return self._require(WEIGHTS), [weights]
+        return self._require(WEIGHTS_FILE), [weights]
 
     def read_weights(self) -> tuple[Weights, Path]:
         """Read the weights anew at each call, as they are too large to be kept.
@@ -168,7 +169,7 @@ class ModelFolder:
         template = self.chat_template
         weights = validate_weights(weights, config, path)
         generation = parse_generation_config(
-            self._json(GENERATION_CONFIG), self.path / GENERATION_CONFIG
+            self._json(GENERATION_CONFIG_FILE), self.path / GENERATION_CONFIG_FILE
         )
         return Model(config, weights, self.tokenizer, template, *generation)
 
@@ -186,13 +187,13 @@ def write_model(folder: Path, model: Model, card: str) -> None:
     """
     for name, json in model.json_files().items():
         write_json(folder / name, json)
-    write_atomic(folder / TOKENIZER, model.tokenizer.to_json().encode())
+    write_atomic(folder / TOKENIZER_FILE, model.tokenizer.to_json().encode())
     if model.chat_template is not None:
         write_atomic(folder / CHAT_TEMPLATE_FILE, model.chat_template.encode())
-    for name, code in architecture(model.config).code().items():
+    for name, code in get_architecture(model.config).code().items():
         write_atomic(folder / name, code)
     write_weights(folder, model.weights)
-    write_atomic(folder / CARD, card.encode())
+    write_atomic(folder / MODEL_CARD_FILE, card.encode())
 
 
 def create_folder(folder: Path, model: Model, card: str, *, numbered: bool = False) -> int:
@@ -226,4 +227,4 @@ def write_weights(folder: Path, weights: Weights) -> None:
         AnexaError: if the file cannot be written, or a weight is not finite as float32; the old
             weights stay.
     """
-    write_tensors(folder / WEIGHTS, as_float32(weights), {"format": "pt"})
+    write_tensors(folder / WEIGHTS_FILE, as_float32(weights), {"format": "pt"})

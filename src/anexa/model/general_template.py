@@ -18,12 +18,12 @@ prompt, and `enable_thinking=False` ends the prompt in an empty thought.
 
 from __future__ import annotations
 
-from anexa.model.chat_format import ASSISTANT, END_THINK, TEXT_OF_CONTENT, THINK, USER
+from anexa.model.chat_format import ASSISTANT, CONTENT_TEXT_MACRO, END_THINK, THINK, USER
 
-SYSTEM = "<|system|>"
+SYSTEM_TAG = "<|system|>"
 # What precedes a message of each role: a tag, or plain words.
-TAGS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
-WORDS = {"system": "System: ", "user": "User: ", "assistant": "Assistant:"}
+ROLE_TAGS = {"system": SYSTEM_TAG, "user": USER, "assistant": ASSISTANT}
+ROLE_WORDS = {"system": "System: ", "user": "User: ", "assistant": "Assistant:"}
 
 
 def general_tokens(*, thinking: bool) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def general_tokens(*, thinking: bool) -> tuple[str, ...]:
     Args:
         thinking: whether the tags of a thought are among them.
     """
-    return (*TAGS.values(), *((THINK, END_THINK) if thinking else ()))
+    return (*ROLE_TAGS.values(), *((THINK, END_THINK) if thinking else ()))
 
 
 def general_template(*, thinking: bool, tagged: bool = True) -> str:
@@ -47,7 +47,7 @@ def general_template(*, thinking: bool, tagged: bool = True) -> str:
     Returns:
         The source of the template.
     """
-    roles, space = (TAGS, "") if tagged else (WORDS, " ")
+    roles, space = (ROLE_TAGS, "") if tagged else (ROLE_WORDS, " ")
     end, before_answer, after_answer = "", "", ""
     if not tagged:
         end, before_answer, after_answer = r" + '\n\n'", "' ' + ", r"{{- '\n\n' -}}" + "\n"
@@ -64,7 +64,7 @@ def general_template(*, thinking: bool, tagged: bool = True) -> str:
 {{%- endif -%}}
 """
     return f"""\
-{TEXT_OF_CONTENT}{{%- for message in messages -%}}
+{CONTENT_TEXT_MACRO}{{%- for message in messages -%}}
 {{%- set content = text_of(message.content) -%}}
 {{%- if message.role in ('system', 'developer') -%}}
 {{{{- '{roles["system"]}' + content{end} -}}}}

@@ -18,14 +18,14 @@ import numpy.typing as npt
 from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import open_binary
 
-MAX_METADATA = 1 << 24  # bytes before the tensors; a vocabulary of 128,000 tokens needs half
-MAX_ITEMS = 1 << 19  # number of values of an array in the metadata
-MAX_VALUES = 1 << 14  # number of tensors, and number of keys in the metadata
-VERSIONS = (2, 3)  # versions of the format that can be read
-STRING, ARRAY = 8, 9  # GGUF's ids of these types of metadata
+MAX_METADATA_BYTES = 1 << 24  # bytes before the tensors; a vocabulary of 128,000 tokens needs half
+MAX_ARRAY_ITEMS = 1 << 19  # number of values of an array in the metadata
+MAX_ENTRIES = 1 << 14  # number of tensors, and number of keys in the metadata
+SUPPORTED_VERSIONS = (2, 3)  # versions of the format that can be read
+STRING_TYPE, ARRAY_TYPE = 8, 9  # GGUF's ids of these types of metadata
 # NumPy dtype of each numeric type of metadata, by GGUF's id of the type; "?" is bool.
-NUMBERS = dict(enumerate(("<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?")))
-NUMBERS |= {10: "<u8", 11: "<i8", 12: "<f8"}
+NUMERIC_DTYPES = dict(enumerate(("<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?")))
+NUMERIC_DTYPES |= {10: "<u8", 11: "<i8", 12: "<f8"}
 # Supported types of tensors, by ggml's id: how many numbers a block has, and the dtype of a block.
 # They are F32, F16, and Q8_0: 32 numbers of 8 bits, and the scale that they are multiplied by.
 TENSOR_TYPES: dict[int, tuple[int, np.dtype[Any]]] = {
@@ -69,20 +69,20 @@ class GGUFReader:
         tensors: shape, type and position of each tensor, by name.
 
     Raises:
-        AnexaError: if the file cannot be read, is not GGUF of one of the `VERSIONS`, is damaged, or
-            exceeds a limit.
+        AnexaError: if the file cannot be read, is not GGUF of one of the `SUPPORTED_VERSIONS`, is
+            damaged, or exceeds a limit.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_binary(path) as file:
-            data = _Data(path, file.read(MAX_METADATA))
+            data = _Data(path, file.read(MAX_METADATA_BYTES))
             size = file.seek(0, 2)
-        if data.take(4) != b"GGUF" or data.number("<u4") not in VERSIONS:
+        if data.take(4) != b"GGUF" or data.number("<u4") not in SUPPORTED_VERSIONS:
             raise AnexaError(f"{path} is not a GGUF file of version 2 or 3")
         num_tensors, num_values = data.count("<u8", 24), data.count("<u8", 12)
-        if max(num_tensors, num_values) > MAX_VALUES:
-            raise AnexaError(f"{path} has more than {MAX_VALUES:,} tensors or values of metadata")
+        if max(num_tensors, num_values) > MAX_ENTRIES:
+            raise AnexaError(f"{path} has more than {MAX_ENTRIES:,} tensors or values of metadata")
         self.metadata: dict[str, Any] = {}
         for _ in range(num_values):
             key = data.string()
@@ -212,18 +212,18 @@ class _Data:
         Returns:
             The value; an array of GGUF becomes a list.
         """
-        if kind == STRING:
+        if kind == STRING_TYPE:
             return self.string()
-        if kind in NUMBERS:
-            return self.number(NUMBERS[kind])
-        if kind != ARRAY:
+        if kind in NUMERIC_DTYPES:
+            return self.number(NUMERIC_DTYPES[kind])
+        if kind != ARRAY_TYPE:
             raise AnexaError(f"{self._path} is damaged: it has a value of the type {kind}")
         inner = self.number("<u4")
-        if inner == STRING:
+        if inner == STRING_TYPE:
             return [self.string() for _ in range(self._length(8))]
-        if inner not in NUMBERS:
+        if inner not in NUMERIC_DTYPES:
             raise AnexaError(f"{self._path} is damaged: it has an array of the type {inner}")
-        dtype = np.dtype(NUMBERS[inner])
+        dtype = np.dtype(NUMERIC_DTYPES[inner])
         length = self._length(dtype.itemsize)
         return np.frombuffer(self.take(length * dtype.itemsize), dtype).tolist()
 
@@ -234,12 +234,12 @@ class _Data:
             size: minimum size of an item, in bytes.
         """
         length = self.count("<u8", size)
-        if length > MAX_ITEMS:
+        if length > MAX_ARRAY_ITEMS:
             raise AnexaError(f"{self._path} has an array of {length:,} values, more than any model")
         return length
 
 
-def require(metadata: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
+def metadata_value(metadata: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
     """Return a value of the metadata, and check its type.
 
     Args:

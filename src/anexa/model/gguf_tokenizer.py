@@ -8,14 +8,19 @@ from math import isfinite
 from typing import Any
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.gguf_reader import require
-from anexa.model.pre_tokenizers import BYTE_LEVEL, IGNORE_MERGES, NORMALIZED, PRE_TOKENIZERS
-from anexa.model.sentencepiece import MAX_BYTES, MAX_PIECE, Piece, PieceType
+from anexa.model.gguf_reader import metadata_value
+from anexa.model.pre_tokenizers import (
+    BYTE_LEVEL,
+    NFC_PRE_TOKENIZERS,
+    PRE_TOKENIZERS,
+    PRE_TOKENIZERS_WITHOUT_MERGES,
+)
+from anexa.model.sentencepiece import MAX_FILE_BYTES, MAX_PIECE_LENGTH, Piece, PieceType
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER, parse_backend, set_bos
 from anexa.model.tokenizer_files import added_token, sentencepiece_json
 
-KEY = "tokenizer.ggml."  # prefix of the keys of the tokenizer
+KEY_PREFIX = "tokenizer.ggml."  # prefix of the keys of the tokenizer
 EOS_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")  # of the text, of a turn, of a message
 
 
@@ -29,23 +34,23 @@ def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
         AnexaError: if it is damaged, or its kind is not supported. The caller puts the name of
             the file before the message.
     """
-    kind = require(metadata, f"{KEY}model", str)
+    kind = metadata_value(metadata, f"{KEY_PREFIX}model", str)
     if kind not in ("gpt2", "llama"):
         raise AnexaError(f"it has a tokenizer of the kind {short_repr(kind)}: only gpt2 and llama")
     pieces = _pieces(metadata)
     if kind == "llama":
         lengths = [len(piece.text) for piece in pieces]
-        if max(lengths, default=0) > MAX_PIECE or sum(lengths) > MAX_BYTES:
+        if max(lengths, default=0) > MAX_PIECE_LENGTH or sum(lengths) > MAX_FILE_BYTES:
             raise AnexaError("it has longer tokens than any model")
-        spaced = require(metadata, f"{KEY}add_space_prefix", bool, True)
+        spaced = metadata_value(metadata, f"{KEY_PREFIX}add_space_prefix", bool, True)
         content = sentencepiece_json(pieces, spaced=spaced, legacy=True)
     else:
         content = _characters(pieces) or _byte_level(pieces, metadata)
-    if require(metadata, f"{KEY}add_eos_token", bool, False):
+    if metadata_value(metadata, f"{KEY_PREFIX}add_eos_token", bool, False):
         raise AnexaError("it has add_eos_token, which is not supported")
     backend = parse_backend(json.dumps(content))
     bos, *ends = [_token_id(metadata, key, pieces) for key in ("bos_token_id", *EOS_KEYS)]
-    if require(metadata, f"{KEY}add_bos_token", bool, kind == "llama"):
+    if metadata_value(metadata, f"{KEY_PREFIX}add_bos_token", bool, kind == "llama"):
         if bos is None:
             raise AnexaError("it has add_bos_token, but no bos_token_id")
         backend = set_bos(backend, True, pieces[bos].text)
@@ -55,9 +60,10 @@ def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
 
 def _pieces(metadata: Mapping[str, Any]) -> list[Piece]:
     """Return the tokens by id, without the unused ones that fill up the vocabulary."""
-    tokens = require(metadata, f"{KEY}tokens", list)
-    types = require(metadata, f"{KEY}token_type", list, [PieceType.NORMAL.value] * len(tokens))
-    scores = require(metadata, f"{KEY}scores", list, [0.0] * len(tokens))
+    tokens = metadata_value(metadata, f"{KEY_PREFIX}tokens", list)
+    usual = [PieceType.NORMAL.value] * len(tokens)
+    types = metadata_value(metadata, f"{KEY_PREFIX}token_type", list, usual)
+    scores = metadata_value(metadata, f"{KEY_PREFIX}scores", list, [0.0] * len(tokens))
     if not len(tokens) == len(types) == len(scores):
         raise AnexaError("it has tokens, types and scores of different numbers")
     pieces = []
@@ -76,9 +82,9 @@ def _pieces(metadata: Mapping[str, Any]) -> list[Piece]:
 
 
 def _token_id(metadata: Mapping[str, Any], key: str, pieces: Sequence[Piece]) -> int | None:
-    if f"{KEY}{key}" not in metadata:
+    if f"{KEY_PREFIX}{key}" not in metadata:
         return None
-    token_id: int = require(metadata, f"{KEY}{key}", int)
+    token_id: int = metadata_value(metadata, f"{KEY_PREFIX}{key}", int)
     if not 0 <= token_id < len(pieces):
         raise AnexaError(f"it has the {key} {token_id}, which is not in its vocabulary")
     return token_id
@@ -116,28 +122,28 @@ def _characters(pieces: Sequence[Piece]) -> dict[str, Any] | None:
 
 
 def _byte_level(pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    name = require(metadata, f"{KEY}pre", str)
-    steps = (PRE_TOKENIZERS | IGNORE_MERGES).get(name)
+    name = metadata_value(metadata, f"{KEY_PREFIX}pre", str)
+    steps = (PRE_TOKENIZERS | PRE_TOKENIZERS_WITHOUT_MERGES).get(name)
     if steps is None:
-        known = ", ".join([*PRE_TOKENIZERS, *IGNORE_MERGES])
+        known = ", ".join([*PRE_TOKENIZERS, *PRE_TOKENIZERS_WITHOUT_MERGES])
         raise AnexaError(f"it has the pre-tokenizer {short_repr(name)}: only {known} are supported")
     steps = [{"trim_offsets": True, **s} if s["type"] == "ByteLevel" else s for s in steps]
     vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
     merges = []
-    for line in require(metadata, f"{KEY}merges", list):
+    for line in metadata_value(metadata, f"{KEY_PREFIX}merges", list):
         merge = line.split(" ") if isinstance(line, str) else []
         if len(merge) != 2 or not {*merge, "".join(merge)} <= vocabulary.keys():
             raise AnexaError(f"it has the merge {short_repr(line)}, not of two tokens to a third")
         merges.append(merge)
     return {
-        "normalizer": {"type": "NFC"} if name in NORMALIZED else None,
+        "normalizer": {"type": "NFC"} if name in NFC_PRE_TOKENIZERS else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
         "decoder": {"trim_offsets": True, **BYTE_LEVEL},
         "model": {
             "type": "BPE",
             "vocab": vocabulary,
             "merges": merges,
-            "ignore_merges": name in IGNORE_MERGES,
+            "ignore_merges": name in PRE_TOKENIZERS_WITHOUT_MERGES,
         },
         "added_tokens": _added_tokens(pieces),
     }

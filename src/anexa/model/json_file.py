@@ -37,7 +37,7 @@ from anexa.model.weights import Weight, Weights
 # only one whose shortest decimal, 7.038531e-26, then becomes another number.
 ROUNDED_TWICE = 7.038530691851209e-26
 # Keys of the file that must be there and be objects.
-OBJECTS = ("config", "generation_config", "tokenizer", "weights")
+REQUIRED_OBJECTS = ("config", "generation_config", "tokenizer", "weights")
 
 
 def write_model_json(path: Path, model: Model, card: str = "") -> None:
@@ -94,7 +94,7 @@ def _weights_json(weights: Weights) -> Iterator[str]:
         comma = ",\n"
 
 
-class ModelFile:
+class JSONModelFile:
     """Reader of a model in a JSON file, which is read once, when it is first needed.
 
     Args:
@@ -116,7 +116,7 @@ class ModelFile:
     @cached_property
     def _content(self) -> dict[str, Any]:
         content = read_json(self.path)
-        for key in OBJECTS:
+        for key in REQUIRED_OBJECTS:
             if not isinstance(content.get(key), dict):
                 raise AnexaError(f"{self.path} holds no model: it has no object {key!r}")
         return content

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from anexa.model.adapter_folder import AdapterFolder
-from anexa.model.folder import ADAPTER_CONFIG, ModelFolder
+from anexa.model.folder import ADAPTER_CONFIG_FILE, ModelFolder
 from anexa.model.gguf_file import GGUFFile
-from anexa.model.json_file import ModelFile
+from anexa.model.json_file import JSONModelFile
 from anexa.model.model import Model
 
 
-def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
+def open_model(path: Path) -> ModelFolder | JSONModelFile | GGUFFile:
     """Open a model folder, or a JSON or GGUF file, without reading its weights.
 
     The reader that is returned reads `config`, `tokenizer`, `card`, and the whole model (`load`) on
@@ -23,7 +23,7 @@ def open_model(path: Path) -> ModelFolder | ModelFile | GGUFFile:
     """
     if not is_model_file(path):
         return open_folder(path)
-    return GGUFFile(path) if path.suffix.lower() == ".gguf" else ModelFile(path)
+    return GGUFFile(path) if path.suffix.lower() == ".gguf" else JSONModelFile(path)
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -32,7 +32,7 @@ def open_folder(path: Path) -> ModelFolder:
     Raises:
         AnexaError: if there is no such folder, or its adapter has settings that are not supported.
     """
-    return (AdapterFolder if (path / ADAPTER_CONFIG).exists() else ModelFolder)(path)
+    return (AdapterFolder if (path / ADAPTER_CONFIG_FILE).exists() else ModelFolder)(path)
 
 
 def load_model(path: Path) -> Model:

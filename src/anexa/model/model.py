@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, one_line, short_repr
-from anexa.model.architectures import architecture, from_json
+from anexa.model.architectures import config_from_json, get_architecture
 from anexa.model.architectures.base import is_number
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_config import without_generation_marks
 from anexa.model.weights import Weights
 
-TEMPERATURE = 0.8  # default sampling temperature of a `Model`, also if a GGUF file has none
+DEFAULT_TEMPERATURE = 0.8  # default sampling temperature of a `Model`, also if a GGUF file has none
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Model:
     weights: Weights
     tokenizer: Tokenizer
     chat_template: str | None = None
-    temperature: float = TEMPERATURE
+    temperature: float = DEFAULT_TEMPERATURE
     max_new_tokens: int | None = None
 
     def json_files(self) -> dict[str, dict[str, Any]]:
@@ -56,7 +56,7 @@ class Model:
         if self.chat_template is not None:  # for programs that do not read its own file
             chat["chat_template"] = without_generation_marks(self.chat_template)
         return {
-            "config.json": architecture(self.config).to_json(self.config) | special_tokens,
+            "config.json": get_architecture(self.config).to_json(self.config) | special_tokens,
             "tokenizer_config.json": self.tokenizer.to_config(self.config.block_size) | chat,
             "generation_config.json": special_tokens | padding | sampling,
         }
@@ -73,7 +73,7 @@ def parse_config(json: dict[str, Any], path: Path) -> ModelConfig:
         AnexaError: if Anexa cannot compute the model that it describes.
     """
     try:
-        return from_json(json)
+        return config_from_json(json)
     except AnexaError as error:
         raise AnexaError(f"{path} cannot be used: {error}") from error
 
@@ -152,9 +152,8 @@ def validate_weights(
             f"{path} has {len(weights)} weights, but {config_name} says {config.n_layer} layers: "
             "they do not belong together"
         )
-    shapes = {
-        name: parameter.shape for name, parameter in architecture(config).parameters(config).items()
-    }
+    parameters = get_architecture(config).parameters(config)
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
     for name in sorted(shapes.keys() ^ weights.keys()):
         what = "lacks" if name in shapes else f"has a weight unknown to its {config_name},"
         raise AnexaError(f"{path} {what} {one_line(name)}: they do not belong together")

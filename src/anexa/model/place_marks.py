@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # place marks, that of ones first
+PLACE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # place marks, that of ones first
 
 _NUMBER = re.compile("[0-9]+")  # digits of a number, without a sign
 
 # Macro of a chat template that marks a text, with only what all implementations of Jinja have. The
 # place of a digit is known from the end of its number, so each word is built from its end.
-MARK_PLACES = f"""\
+MARK_PLACES_MACRO = f"""\
 {{%- macro mark_places(text) -%}}
 {{%- for word in text.split(' ') -%}}
 {{{{- '' if loop.first else ' ' -}}}}
@@ -25,8 +25,8 @@ MARK_PLACES = f"""\
 {{%- for i in range(word | length) -%}}
 {{%- set character = word[(word | length) - 1 - i] -%}}
 {{%- if character in '0123456789' -%}}
-{{%- set marked.text = '{LETTERS}'[marked.place] + character + marked.text -%}}
-{{%- set marked.place = (marked.place + 1) % {len(LETTERS)} -%}}
+{{%- set marked.text = '{PLACE_LETTERS}'[marked.place] + character + marked.text -%}}
+{{%- set marked.place = (marked.place + 1) % {len(PLACE_LETTERS)} -%}}
 {{%- else -%}}
 {{%- set marked.text = character + marked.text -%}}
 {{%- set marked.place = 0 -%}}
@@ -43,9 +43,9 @@ def place_letter(exponent: int, ones_letter: int = 0) -> str:
 
     Args:
         exponent: exponent of ten: 0 for ones, 1 for tens.
-        ones_letter: index in `LETTERS` of the letter of the ones.
+        ones_letter: index in `PLACE_LETTERS` of the letter of the ones.
     """
-    return LETTERS[(exponent + ones_letter) % len(LETTERS)]
+    return PLACE_LETTERS[(exponent + ones_letter) % len(PLACE_LETTERS)]
 
 
 def mark_places(text: str, ones_letter: int = 0) -> str:
@@ -53,7 +53,7 @@ def mark_places(text: str, ones_letter: int = 0) -> str:
 
     Args:
         text: any text; digits of other scripts than ASCII are not marked.
-        ones_letter: index in `LETTERS` of the letter of the ones; the chat template has 0.
+        ones_letter: index in `PLACE_LETTERS` of the letter of the ones; the chat template has 0.
     """
     return _NUMBER.sub(lambda match: _mark(match.group(), ones_letter), text)
 

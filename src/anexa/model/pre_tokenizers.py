@@ -50,14 +50,14 @@ PRE_TOKENIZERS = {
 }
 # The same for BPE models with `ignore_merges`, where a word that is itself a token is encoded as
 # that token, without merges.
-IGNORE_MERGES = {"llama-bpe": _LLAMA3}
+PRE_TOKENIZERS_WITHOUT_MERGES = {"llama-bpe": _LLAMA3}
 
 # Pre-tokenizers whose tokenizers normalize texts to Unicode's normal form NFC. GPT-NeoX's tokenizer
 # does so, too, but shares the name gpt-2 with GPT-2's, which does not.
-NORMALIZED = ("qwen2",)
+NFC_PRE_TOKENIZERS = ("qwen2",)
 
 # Models whose tokenizers have these pre-tokenizers, for error messages.
-FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
+SUPPORTED_FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
 
 
 def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None, *, ignore_merges: bool) -> str:
@@ -70,16 +70,16 @@ def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None, *, ignore_merges: b
 
     Raises:
         AnexaError: if the pre-tokenizer is not one of `PRE_TOKENIZERS` or, with `ignore_merges`, of
-            `IGNORE_MERGES`.
+            `PRE_TOKENIZERS_WITHOUT_MERGES`.
     """
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
     steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]
-    for name, known in (IGNORE_MERGES if ignore_merges else PRE_TOKENIZERS).items():
+    for name, known in (PRE_TOKENIZERS_WITHOUT_MERGES if ignore_merges else PRE_TOKENIZERS).items():
         if steps == known:
             return name
     what = " with ignore_merges" if ignore_merges else ""
     raise AnexaError(
-        f"its tokenizer{what} does not split texts into words as that of {FAMILIES}, the only "
-        "byte-level ones that Anexa writes as GGUF: try llama.cpp's own convert_hf_to_gguf.py, "
-        "which knows more tokenizers"
+        f"its tokenizer{what} does not split texts into words as that of {SUPPORTED_FAMILIES}, the "
+        "only byte-level ones that Anexa writes as GGUF: try llama.cpp's own "
+        "convert_hf_to_gguf.py, which knows more tokenizers"
     )

@@ -7,9 +7,9 @@ import unicodedata
 
 from anexa.errors import AnexaError
 
-UNREADABLE = "?"
+UNREADABLE_QUESTION = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
-MAX_QUESTION = 1000
+MAX_QUESTION_LENGTH = 1000
 """Characters of a question; a longer one, of which training has none, is refused by
 `check_question_length`, not by `normalize_question`."""
 
@@ -48,19 +48,19 @@ _OTHER_NOTATION = re.compile(
 
 
 class QuestionTooLongError(AnexaError):
-    """Raised when a question has more than `MAX_QUESTION` characters."""
+    """Raised when a question has more than `MAX_QUESTION_LENGTH` characters."""
 
 
 def check_question_length(text: str) -> None:
     """Check the number of characters of a question.
 
     Raises:
-        QuestionTooLongError: if there are more than `MAX_QUESTION`.
+        QuestionTooLongError: if there are more than `MAX_QUESTION_LENGTH`.
     """
-    if len(text) > MAX_QUESTION:
+    if len(text) > MAX_QUESTION_LENGTH:
         raise QuestionTooLongError(
             f"a question has {len(text):,} characters, of which this model reads at most "
-            f"{MAX_QUESTION:,}: shorten it"
+            f"{MAX_QUESTION_LENGTH:,}: shorten it"
         )
 
 
@@ -73,19 +73,19 @@ def normalize_question(text: str) -> str:
     with accents. A normalized question stays as it is.
 
     Returns:
-        Printable ASCII; `UNREADABLE` if the question has a character without an equivalent, or a
-        number in another notation, such as 1e3 or 0x36.
+        Printable ASCII; `UNREADABLE_QUESTION` if the question has a character without an
+        equivalent, or a number in another notation, such as 1e3 or 0x36.
     """
     text = unicodedata.normalize("NFC", text)
     spelling = {character: _spell(character) for character in {*text}}
     if None in spelling.values():
-        return UNREADABLE
+        return UNREADABLE_QUESTION
     text = " ".join("".join(spelling[character] or "" for character in text).split())
     text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match.group()), text)
     while text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2:
         text = text[1:-1].strip()
     if _OTHER_NOTATION.search(text):
-        return UNREADABLE
+        return UNREADABLE_QUESTION
     shorter = _ZEROS.sub("", text)
     # 3*4 0311 has no thousands; without the zero it would seem to.
     return text if _THOUSANDS.search(shorter) else shorter

@@ -17,9 +17,9 @@ from typing import TypeAlias
 
 from anexa.errors import AnexaError, short_repr
 
-MAX_BYTES = 1 << 21  # bytes of the file; Llama 2's has 500 kB
-MAX_PIECE = 128  # characters of a piece; SentencePiece's default limit is 16
-SPACE = "▁"  # character that stands for a space in pieces
+MAX_FILE_BYTES = 1 << 21  # bytes of the file; Llama 2's has 500 kB
+MAX_PIECE_LENGTH = 128  # characters of a piece; SentencePiece's default limit is 16
+SPACE_CHARACTER = "▁"  # character that stands for a space in pieces
 
 Field: TypeAlias = int | bytes
 """Value of a field of a protocol buffer: an int if its wire type is varint, otherwise its bytes."""
@@ -69,10 +69,10 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
     """Parse the content of a `tokenizer.model`.
 
     Raises:
-        AnexaError: if it is damaged or larger than `MAX_BYTES`, or is not BPE with byte fallback,
-            without normalization and without unused pieces.
+        AnexaError: if it is damaged or larger than `MAX_FILE_BYTES`, or is not BPE with byte
+            fallback, without normalization and without unused pieces.
     """
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise AnexaError(f"it has {len(data):,} bytes, more than any tokenizer needs")
     pieces, trainer, normalizer = dict[str, Piece](), dict[int, Field](), dict[int, Field]()
     for number, value in _fields(data):
@@ -92,7 +92,9 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
     if normalizer.get(4, 1):
         raise AnexaError("it removes extra spaces of texts: not supported")
     if not normalizer.get(5, 1) or trainer.get(24):
-        raise AnexaError(f"it does not write a space as {SPACE} before a word: not supported")
+        raise AnexaError(
+            f"it does not write a space as {SPACE_CHARACTER} before a word: not supported"
+        )
     missing = {f"<0x{byte:02X}>" for byte in range(256)} - {
         text for text, piece in pieces.items() if piece.type == PieceType.BYTE
     }
@@ -136,7 +138,7 @@ def merge_scores(merges: list[tuple[str, str]], vocabulary: set[str]) -> dict[st
         raise AnexaError("the merges that give one of its tokens are not in sequence")
     known = {*merges}
     for text in vocabulary:
-        for i in range(1, min(len(text), MAX_PIECE)):
+        for i in range(1, min(len(text), MAX_PIECE_LENGTH)):
             pair = text[:i], text[i:]
             if pair not in known and pair[0] in vocabulary and pair[1] in vocabulary:
                 raise AnexaError(f"it does not merge {pair[0]!r} and {pair[1]!r} to {text!r}")
@@ -151,7 +153,7 @@ def _piece(value: Field) -> Piece:
         kind = PieceType(_number(fields.get(3, 1)))
     except (ValueError, struct.error) as error:
         raise AnexaError(f"it is damaged: a piece has {short_repr(fields)}") from error
-    if not text or len(text) > MAX_PIECE or not math.isfinite(score):
+    if not text or len(text) > MAX_PIECE_LENGTH or not math.isfinite(score):
         raise AnexaError(f"it is damaged: a piece has {short_repr(fields)}")
     if kind == PieceType.UNUSED:
         raise AnexaError(f"its piece {short_repr(text)} is unused: not supported")

@@ -16,16 +16,16 @@ from anexa.errors import AnexaError, one_line, short_repr
 from anexa.files import atomic_path, open_binary
 from anexa.model.weights import Numbers, Weight, Weights
 
-MAPPED_SIZE = 2**26  # size in bytes from which a file is mapped, not read
+MIN_MAPPED_BYTES = 2**26  # size in bytes from which a file is mapped, not read
 # Supported dtypes of a file: NumPy's name, and the typecode of `Weight.data`.
-DTYPES: dict[str, tuple[str, Literal["d", "f"]]] = {
+SUPPORTED_DTYPES: dict[str, tuple[str, Literal["d", "f"]]] = {
     "F64": ("<f8", "d"),
     "F32": ("<f4", "f"),
     "F16": ("<f2", "f"),
     "BF16": ("<u2", "f"),
 }
 # Dtypes of a file whose arrays are views of its content, without a copy; others are converted.
-VIEWED = ("F32", "F64") if sys.byteorder == "little" else ()
+VIEWED_DTYPES = ("F32", "F64") if sys.byteorder == "little" else ()
 
 
 def write_tensors(path: Path, weights: Weights, metadata: Mapping[str, str]) -> None:
@@ -65,10 +65,10 @@ def read_tensors(
 ) -> tuple[Weights, dict[str, str]]:
     """Read the arrays in a safetensors file, and its metadata.
 
-    Float32 and float64 arrays of a file of at least `MAPPED_SIZE` bytes are not read but mapped,
-    except on Windows: the operating system reads a page of the file when it is first used, and may
-    drop it again. Anexa replaces files by renaming, which leaves the mapped file as it was; a
-    program that overwrites the file itself changes the weights of a loaded model, or ends this
+    Float32 and float64 arrays of a file of at least `MIN_MAPPED_BYTES` bytes are not read but
+    mapped, except on Windows: the operating system reads a page of the file when it is first used,
+    and may drop it again. Anexa replaces files by renaming, which leaves the mapped file as it was;
+    a program that overwrites the file itself changes the weights of a loaded model, or ends this
     process. What is written to an array never changes the file. Float16 and bfloat16 become
     float32, which has all of their values.
 
@@ -81,25 +81,25 @@ def read_tensors(
 
     Raises:
         AnexaError: if the file is missing or damaged, or an array that is not left out has a dtype
-            that is not in `DTYPES`.
+            that is not in `SUPPORTED_DTYPES`.
     """
     weights: Weights = {}
     with open_binary(path) as file:
         header, start = _read_header(file, path)
         metadata = header.pop("__metadata__", {})
         # Only for arrays that are used as they are: pages that were converted would stay in memory.
-        has_views = any(entry["dtype"] in VIEWED for entry in header.values())
+        has_views = any(entry["dtype"] in VIEWED_DTYPES for entry in header.values())
         content = _content(file) if has_views else memoryview(b"")
         for name, entry in header.items():
             if is_ignored(name):
                 continue
-            if entry["dtype"] not in DTYPES:
+            if entry["dtype"] not in SUPPORTED_DTYPES:
                 raise AnexaError(
                     f"{path} holds {one_line(name)} as {entry['dtype']}: only float64, float32, "
                     "float16 and bfloat16 can be opened, and no quantized weights"
                 )
             begin, end = (start + offset for offset in entry["data_offsets"])
-            if entry["dtype"] in VIEWED:
+            if entry["dtype"] in VIEWED_DTYPES:
                 data = _view(content, entry["dtype"], begin, end)
             else:
                 file.seek(begin)
@@ -115,7 +115,7 @@ def _content(file: BufferedReader) -> memoryview:
     one could not be replaced by the next checkpoint.
     """
     size = os.fstat(file.fileno()).st_size
-    if size < MAPPED_SIZE or sys.platform == "win32":
+    if size < MIN_MAPPED_BYTES or sys.platform == "win32":
         file.seek(0)
         content = bytearray(size)
         return memoryview(content)[: file.readinto(content)]
@@ -124,7 +124,7 @@ def _content(file: BufferedReader) -> memoryview:
 
 def _view(content: memoryview, dtype: str, begin: int, end: int) -> Numbers:
     """Return the numbers in a range of bytes: a view, or a copy if they are not aligned."""
-    typecode, part = DTYPES[dtype][1], content[begin:end]
+    typecode, part = SUPPORTED_DTYPES[dtype][1], content[begin:end]
     if part and begin % array(typecode).itemsize == 0:
         return part.cast(typecode)
     return _convert(part, dtype)
@@ -139,13 +139,13 @@ def _convert(part: bytes | memoryview, dtype: str) -> Numbers:
     """
     import numpy as np
 
-    name, typecode = DTYPES[dtype]
+    name, typecode = SUPPORTED_DTYPES[dtype]
     values = np.frombuffer(part, name)
     if dtype == "BF16":  # the upper half of a float32
         halves = values.astype("<u4")
         halves <<= 16
         values = halves.view("<f4")
-    return cast("memoryview[float]", values.astype(typecode, copy=dtype in VIEWED).data)
+    return cast("memoryview[float]", values.astype(typecode, copy=dtype in VIEWED_DTYPES).data)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

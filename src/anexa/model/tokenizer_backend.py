@@ -13,7 +13,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError, short_repr
-from anexa.model.tokenizer_json import check_tokenizer
+from anexa.model.tokenizer_json import check_tokenizer_json
 
 # BOS, EOS and UNK token in one, as in GPT-2; the only special token among microgpt's 27 tokens.
 END_OF_TEXT = "<|endoftext|>"
@@ -103,7 +103,7 @@ def parse_backend(text: str) -> Backend:
     Raises:
         AnexaError: if the content is damaged, or the type of the tokenizer is not supported.
     """
-    check_tokenizer(text)
+    check_tokenizer_json(text)
     with tokenizers_errors():
         backend = Backend.from_str(text)
         backend.no_truncation()  # texts are encoded at their full length

@@ -15,7 +15,7 @@ from typing import Any
 from anexa.errors import AnexaError, short_repr
 from anexa.files import read_bytes, read_json, read_text
 from anexa.model.sentencepiece import (
-    SPACE,
+    SPACE_CHARACTER,
     Piece,
     PieceType,
     parse_sentencepiece,
@@ -24,11 +24,11 @@ from anexa.model.sentencepiece import (
 from anexa.model.tokenizer_backend import END_OF_TEXT
 
 # Names of files.
-VOCABULARY, MERGES, SENTENCEPIECE = "vocab.json", "merges.txt", "tokenizer.model"
-ADDED_TOKENS = "added_tokens.json"
+VOCABULARY_FILE, MERGES_FILE, SENTENCEPIECE_FILE = "vocab.json", "merges.txt", "tokenizer.model"
+ADDED_TOKENS_FILE = "added_tokens.json"
 # Keys of special tokens in tokenizer_config.json; then options of an added token, all booleans.
-SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
-FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+SPECIAL_TOKEN_KEYS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
+ADDED_TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 # Expression by which the tokenizers of Qwen2, Qwen2.5 and Qwen3 find words.
 QWEN2_WORDS = (
@@ -36,7 +36,7 @@ QWEN2_WORDS = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 # Class of the tokenizer by `model_type`, for folders whose tokenizer_config.json names none.
-CLASSES = {
+TOKENIZER_CLASSES = {
     **{"gpt2": "GPT2Tokenizer", "gpt_neo": "GPT2Tokenizer"},
     **{"qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"},
     **{"llama": "LlamaTokenizer", "mistral": "LlamaTokenizer"},
@@ -45,8 +45,8 @@ CLASSES = {
 
 def has_tokenizer_files(folder: Path) -> bool:
     """Return whether a folder has files that `convert_tokenizer_files` may convert."""
-    byte_level = (folder / VOCABULARY).exists() and (folder / MERGES).exists()
-    return byte_level or (folder / SENTENCEPIECE).exists()
+    byte_level = (folder / VOCABULARY_FILE).exists() and (folder / MERGES_FILE).exists()
+    return byte_level or (folder / SENTENCEPIECE_FILE).exists()
 
 
 def convert_tokenizer_files(folder: Path, config: Mapping[str, Any], model_type: str) -> str:
@@ -64,15 +64,16 @@ def convert_tokenizer_files(folder: Path, config: Mapping[str, Any], model_type:
     Raises:
         AnexaError: if a file is damaged, or the class of the tokenizer is not supported.
     """
-    name = str(config.get("tokenizer_class") or CLASSES.get(model_type, "")).removesuffix("Fast")
-    if (folder / SENTENCEPIECE).exists():
+    name = str(config.get("tokenizer_class") or TOKENIZER_CLASSES.get(model_type, ""))
+    name = name.removesuffix("Fast")
+    if (folder / SENTENCEPIECE_FILE).exists():
         if name != "LlamaTokenizer":
-            raise _unknown_class(folder, name, SENTENCEPIECE, "LlamaTokenizer")
-        content, around = _sentencepiece(folder / SENTENCEPIECE, config), {"bos": "<s>"}
+            raise _unknown_class(folder, name, SENTENCEPIECE_FILE, "LlamaTokenizer")
+        content, around = _sentencepiece(folder / SENTENCEPIECE_FILE, config), {"bos": "<s>"}
     else:
         if name not in ("GPT2Tokenizer", "Qwen2Tokenizer"):
             known = "GPT2Tokenizer and Qwen2Tokenizer"
-            raise _unknown_class(folder, name, VOCABULARY, known)
+            raise _unknown_class(folder, name, VOCABULARY_FILE, known)
         content, around = _byte_level(folder, config, is_qwen2=name == "Qwen2Tokenizer"), {}
     added = _added_tokens(folder, config, content)
     ids = content["model"]["vocab"] | {token["content"]: token["id"] for token in added}
@@ -89,7 +90,7 @@ def _unknown_class(folder: Path, name: str, file: str, known: str) -> AnexaError
 
 
 def _byte_level(folder: Path, config: Mapping[str, Any], *, is_qwen2: bool) -> dict[str, Any]:
-    vocabulary = _ids(folder / VOCABULARY)
+    vocabulary = _ids(folder / VOCABULARY_FILE)
     spaced = bool(config.get("add_prefix_space"))
     step = {"type": "ByteLevel", "add_prefix_space": spaced, "trim_offsets": True}
     words = {"type": "Split", "pattern": {"Regex": QWEN2_WORDS}, "behavior": "Isolated"}
@@ -103,7 +104,7 @@ def _byte_level(folder: Path, config: Mapping[str, Any], *, is_qwen2: bool) -> d
         "model": {
             "type": "BPE",
             "vocab": vocabulary,
-            "merges": _read_merges(folder / MERGES, vocabulary),
+            "merges": _read_merges(folder / MERGES_FILE, vocabulary),
         },
     }
 
@@ -130,7 +131,7 @@ def sentencepiece_json(pieces: Sequence[Piece], *, spaced: bool, legacy: bool) -
     vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
     unknown = [piece.text for piece in pieces if piece.type == PieceType.UNKNOWN]
     decoder: list[dict[str, Any]] = [
-        {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+        {"type": "Replace", "pattern": {"String": SPACE_CHARACTER}, "content": " "},
         {"type": "ByteFallback"},
         {"type": "Fuse"},
     ]
@@ -163,10 +164,10 @@ def _spaces(*, spaced: bool, legacy: bool) -> dict[str, Any]:
     """
     if not legacy:
         scheme = "first" if spaced else "never"
-        metaspace = {"type": "Metaspace", "replacement": SPACE, "split": False}
+        metaspace = {"type": "Metaspace", "replacement": SPACE_CHARACTER, "split": False}
         return {"normalizer": None, "pre_tokenizer": metaspace | {"prepend_scheme": scheme}}
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    steps = [{"type": "Prepend", "prepend": SPACE}, replace] if spaced else [replace]
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_CHARACTER}
+    steps = [{"type": "Prepend", "prepend": SPACE_CHARACTER}, replace] if spaced else [replace]
     return {"normalizer": {"type": "Sequence", "normalizers": steps}, "pre_tokenizer": None}
 
 
@@ -228,7 +229,7 @@ def _read_merges(path: Path, vocabulary: Mapping[str, int]) -> list[list[str]]:
         if len(merge) != 2 or not {*merge, "".join(merge)} <= vocabulary.keys():
             raise AnexaError(
                 f"{path}, line {number}: {short_repr(line)} is not a merge of two tokens of "
-                f"{VOCABULARY} to a third"
+                f"{VOCABULARY_FILE} to a third"
             )
         merges.append(merge)
     return merges
@@ -245,15 +246,16 @@ def _added_tokens(
     vocabulary: dict[str, int] = content["model"]["vocab"]
     tokens = {token["id"]: token for token in content.get("added_tokens", [])}
     described = config.get("added_tokens_decoder")
-    if not described and (folder / ADDED_TOKENS).exists():
-        for text, token_id in _ids(folder / ADDED_TOKENS).items():
+    if not described and (folder / ADDED_TOKENS_FILE).exists():
+        for text, token_id in _ids(folder / ADDED_TOKENS_FILE).items():
             tokens[token_id] = added_token(token_id, text, special=False)
     for key, token in (described if isinstance(described, dict) else {}).items():
         if not key.isdecimal() or len(key) > 9 or not _text(token):
             raise AnexaError(f"{folder} has a damaged added_tokens_decoder: {short_repr(key)}")
         flags = token if isinstance(token, dict) else {}
-        its = added_token(int(key), _text(token), special=bool(flags.get("special")))
-        tokens[int(key)] = its | {flag: bool(flags[flag]) for flag in FLAGS if flag in flags}
+        entry = added_token(int(key), _text(token), special=bool(flags.get("special")))
+        entry |= {flag: bool(flags[flag]) for flag in ADDED_TOKEN_FLAGS if flag in flags}
+        tokens[int(key)] = entry
     ids = vocabulary | {token["content"]: token_id for token_id, token in tokens.items()}
     next_id = max(ids.values(), default=-1) + 1
     for text in _special_tokens(config, vocabulary):
@@ -273,7 +275,7 @@ def _added_tokens(
 
 def _special_tokens(config: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[str]:
     """Return the special tokens that a `tokenizer_config.json` names."""
-    named: Sequence[Any] = [config.get(key) for key in SPECIAL_TOKENS]
+    named: Sequence[Any] = [config.get(key) for key in SPECIAL_TOKEN_KEYS]
     for key in ("additional_special_tokens", "extra_special_tokens"):
         more = config.get(key)
         named = [*named, *(more if isinstance(more, list) else [])]
@@ -282,8 +284,8 @@ def _special_tokens(config: Mapping[str, Any], vocabulary: Mapping[str, int]) ->
 
 
 def added_token(token_id: int, text: str, *, special: bool = True) -> dict[str, Any]:
-    """Return an added token as `tokenizer.json` describes it, with all `FLAGS` off."""
-    flags = dict.fromkeys(FLAGS, False)
+    """Return an added token as `tokenizer.json` describes it, with all `ADDED_TOKEN_FLAGS` off."""
+    flags = dict.fromkeys(ADDED_TOKEN_FLAGS, False)
     return {"id": token_id, "content": text, **flags, "special": special}
 
 

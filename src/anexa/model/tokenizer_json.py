@@ -18,7 +18,7 @@ MAX_STEPS = 64
 _GROWTH = {"ByteLevel": 2, "Metaspace": 2, "Prepend": 2, "NFD": 2, "NFKD": 3, "NFKC": 3}
 
 
-def check_tokenizer(text: str) -> None:
+def check_tokenizer_json(text: str) -> None:
     """Check that a `tokenizer.json` is deterministic and needs little time and memory.
 
     `tokenizers` itself refuses other defects.

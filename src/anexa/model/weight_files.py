@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, one_line
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tensors import read_tensors
 from anexa.model.weights import Weight, Weights
@@ -36,19 +36,19 @@ def read_weights(files: Iterable[Path], config: ModelConfig, path: Path) -> Weig
         AnexaError: if a file is missing or damaged, a weight occurs twice or has a dtype that is
             not supported, or a tied head differs from the embedding table.
     """
-    its = architecture(config)
-    head = its.untied_head
+    architecture = get_architecture(config)
+    head = architecture.untied_head
     weights: Weights = {}
     for file in files:
-        for name, weight in read_tensors(file, its.is_buffer)[0].items():
-            full = its.full_name(name) if name != head else name
+        for name, weight in read_tensors(file, architecture.is_buffer)[0].items():
+            full = architecture.full_name(name) if name != head else name
             if full in weights:
                 raise AnexaError(
                     f"{file} has the weight {one_line(name)} a second time: remove one"
                 )
             weights[full] = weight
-    if config.tie_word_embeddings and head in weights and its.embedding in weights:
-        if not _equal(weights[head], weights[its.embedding]):
+    if config.tie_word_embeddings and head in weights and architecture.embedding in weights:
+        if not _equal(weights[head], weights[architecture.embedding]):
             raise AnexaError(
                 f"{path} has an untied head, {head}, but config.json says "
                 "tie_word_embeddings = true: they do not belong together"

@@ -7,7 +7,7 @@ from array import array
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
 # Float32 or float64 numbers; a memoryview is a part of a file that was mapped or read.
@@ -49,7 +49,7 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
         The weights by name, in the architecture's order.
     """
     weights = {}
-    for name, parameter in architecture(config).parameters(config).items():
+    for name, parameter in get_architecture(config).parameters(config).items():
         size = prod(parameter.shape)
         if parameter.std:
             data = array("d", (rng.gauss(parameter.mean, parameter.std) for _ in range(size)))
@@ -61,7 +61,7 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 
 def num_parameters(config: ModelConfig) -> int:
     """Count the parameters of a model: the elements of all of its weights, a tied head once."""
-    return sum(prod(p.shape) for p in architecture(config).parameters(config).values())
+    return sum(prod(p.shape) for p in get_architecture(config).parameters(config).values())
 
 
 def flops_per_token(config: ModelConfig) -> float:
@@ -71,11 +71,13 @@ def flops_per_token(config: ModelConfig) -> float:
     tables, but for a tied one, which is the head too; and 12 n_layer x n_head x head_dim x
     block_size for attention, although half of it is masked.
     """
-    its = architecture(config)
-    lookups = {its.positions} if config.tie_word_embeddings else {its.positions, its.embedding}
+    architecture = get_architecture(config)
+    lookups = {architecture.positions}
+    if not config.tie_word_embeddings:
+        lookups.add(architecture.embedding)
     multiplied = sum(
         prod(parameter.shape)
-        for name, parameter in its.parameters(config).items()
+        for name, parameter in architecture.parameters(config).items()
         if len(parameter.shape) == 2 and name not in lookups
     )
     attention_width = config.n_head * config.head_dim

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anexa.model.place_marks import LETTERS, mark_places
+from anexa.model.place_marks import PLACE_LETTERS, mark_places
 from anexa.thinking.answers import EQUAL
 from anexa.thinking.facts import MAX_DIGITS_WRITTEN, Fact, check_facts, excerpt
 from anexa.thinking.questions import Question, analyze
@@ -211,7 +211,7 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     if (operation == "?") != (said in "<=>") or (operation == "?" and remaining):
         return _unparsable(text, "is not of the form expression:facts:value")
     a, b = int(left[::-2]), int(right[::-2])
-    ones_letter = LETTERS.index(left[0])
+    ones_letter = PLACE_LETTERS.index(left[0])
     if f"{left}{operation}{right}" != write_expression(operation, a, b, ones_letter):
         return _unparsable(text, "has digits that are not in the places that their letters name")
     if operation == "/" and b == 0:

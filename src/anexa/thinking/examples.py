@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from anexa.model.place_marks import LETTERS
+from anexa.model.place_marks import PLACE_LETTERS
 from anexa.thinking.phrasings import rephrase
 from anexa.thinking.problems import TASKS, Problem, Task, draw, is_held_out
 from anexa.thinking.refusals import unanswerable_request
@@ -152,7 +152,9 @@ class Examples:
             longest: approximate maximum length of the thought, in characters.
         """
         # With other letters than the template's A the model learns the letters of higher places.
-        ones_letter = 0 if rng.random() < FIRST_LETTER_FRACTION else rng.randrange(len(LETTERS))
+        ones_letter = 0
+        if rng.random() >= FIRST_LETTER_FRACTION:
+            ones_letter = rng.randrange(len(PLACE_LETTERS))
         earlier = []
         if rng.random() < MULTI_TURN_FRACTION:
             for _ in range(rng.choice(EARLIER_TURNS)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anexa.engines import OptimizerConfig, best_engine, open_engine
 from anexa.errors import AnexaError
-from anexa.model.chat_format import check_arithmetic
+from anexa.model.chat_format import check_answers_arithmetic
 from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
@@ -51,7 +51,7 @@ class ReinforcedFolder:
         self._model, self._card = source.load(), source.card
         if self._model.chat_template is None:
             raise AnexaError(f"{folder} has no chat template: only a chat model can be reinforced")
-        check_arithmetic(self._model.tokenizer, str(folder))
+        check_answers_arithmetic(self._model.tokenizer, str(folder))
         engine = best_engine() if engine == "auto" else engine
         computed = open_engine(engine, self._model.config, self._model.weights, optimizer=OPTIMIZER)
         self.run = Reinforcement(self._model, computed, config)

@@ -16,7 +16,7 @@ from anexa.engines import DeviceConfig, Engine, open_engine, select_device
 from anexa.engines.device import physical_memory
 from anexa.errors import AnexaError, UsageError
 from anexa.files import write_folder
-from anexa.model.adapters import add_adapters, with_rank
+from anexa.model.adapters import add_adapters, with_lora_rank
 from anexa.model.config import ModelConfig
 from anexa.model.folder import write_model
 from anexa.model.model import Model
@@ -176,7 +176,7 @@ def with_adapters(model: Model, config: TrainConfig) -> Model:
         model: model that the run starts from.
         config: configuration of the run.
     """
-    adapted = with_rank(model.config, config.finetune.lora)
+    adapted = with_lora_rank(model.config, config.finetune.lora)
     rng = random.Random(config.run.seed)
     return replace(model, config=adapted, weights=add_adapters(model.weights, adapted, rng))
 

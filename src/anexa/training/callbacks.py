@@ -11,8 +11,8 @@ from anexa.errors import AnexaError
 from anexa.files import write_atomic
 from anexa.generation import Sampler, SamplingParams, stream_text
 from anexa.generation.text_stream import PromptTooLongError
-from anexa.model.adapters import ADAPTER, write_adapter
-from anexa.model.folder import CARD, write_weights
+from anexa.model.adapters import ADAPTER_FOLDER, write_adapter
+from anexa.model.folder import MODEL_CARD_FILE, write_weights
 from anexa.model.weights import Weights
 from anexa.training.card import model_card
 from anexa.training.checkpoint import write_checkpoint
@@ -121,7 +121,7 @@ class CheckpointCallback(Callback):
         if is_best:
             write_weights(trainer.folder, trainer.merged(checkpoint.weights).weights)
             save_adapter(trainer, trainer.folder, checkpoint.weights)
-        write_atomic(trainer.folder / CARD, card_of(trainer).encode())
+        write_atomic(trainer.folder / MODEL_CARD_FILE, card_of(trainer).encode())
         write_checkpoint(trainer.folder, checkpoint)
 
 
@@ -137,8 +137,8 @@ def save_adapter(trainer: Trainer, folder: Path, weights: Weights) -> None:
         AnexaError: if a file cannot be written.
     """
     if trainer.base is not None and trainer.model_config.lora_rank:
-        (folder / ADAPTER).mkdir(exist_ok=True)
-        write_adapter(folder / ADAPTER, weights, trainer.model_config, trainer.base.name)
+        (folder / ADAPTER_FOLDER).mkdir(exist_ok=True)
+        write_adapter(folder / ADAPTER_FOLDER, weights, trainer.model_config, trainer.base.name)
 
 
 class SampleCallback(Callback):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anexa import __version__
-from anexa.model.adapters import with_rank
+from anexa.model.adapters import with_lora_rank
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
 from anexa.names import code_span, counted, flag, markdown
@@ -55,7 +55,7 @@ def model_card(
         for e in state.evaluations
     )
     batch = counted(config.run.batch_size, "sequence")
-    merged = num_parameters(with_rank(model, 0))
+    merged = num_parameters(with_lora_rank(model, 0))
     sizes = f"{counted(model.n_layer, 'layer')}, {counted(model.n_head, 'head')}"
     return f"""---
 library_name: transformers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anexa.engines import DeviceConfig, select_device
 from anexa.errors import AnexaError, UsageError
-from anexa.model.adapters import with_rank
+from anexa.model.adapters import with_lora_rank
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import CHECKPOINT, Checkpoint
@@ -53,7 +53,7 @@ def check_possible(
             f"--batch-size {batch_size} cannot be divided by {context.world_size} processes: make "
             "it a multiple of their number"
         )
-    model = with_rank(model, config.finetune.lora)
+    model = with_lora_rank(model, config.finetune.lora)
     frozen_weights(config.finetune.freeze, model)
     select_device(config.device.engine, model, device_request(config, context))
     if tensorboard:

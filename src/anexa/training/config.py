@@ -75,7 +75,8 @@ class TrainConfig:
             )
         fixed = ARCHITECTURES[self.model.model_type].fixed
         if self.finetune.from_ is None and self.model.n_inner and "n_inner" in fixed:
-            free = [name for name, its in ARCHITECTURES.items() if "n_inner" not in its.fixed]
+            architectures = ARCHITECTURES.items()
+            free = [name for name, each in architectures if "n_inner" not in each.fixed]
             raise UsageError(
                 f"--n-inner {self.model.n_inner} is for {', '.join(free)} models: the MLP of a "
                 f"{self.model.model_type} model is 4 times as wide as --n-embd: give --n-inner 0"

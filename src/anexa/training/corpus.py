@@ -11,7 +11,7 @@ from anexa.data.duplicates import deduplicate
 from anexa.data.splitting import split
 from anexa.data.tokens import tokenize
 from anexa.errors import AnexaError
-from anexa.model.model import TEMPERATURE
+from anexa.model.model import DEFAULT_TEMPERATURE
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.sections import DataConfig
 from anexa.training.tokenizers import BPE_SAMPLE, bpe_size, make_tokenizer
@@ -108,7 +108,7 @@ class TextCorpus:
     special_tokens: Sequence[str] = ()
     chat_template: str | None = None
     prompt = ""
-    temperature = TEMPERATURE
+    temperature = DEFAULT_TEMPERATURE
     max_new_tokens: int | None = None
 
     def __init__(self, documents: Documents) -> None:

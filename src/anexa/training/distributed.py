@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from anexa.errors import AnexaError, UsageError, one_line, short_repr
-from anexa.process import announced
+from anexa.process import announce_if_slow
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
@@ -216,7 +216,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
 
     where = f"{address[0]}:{address[1]} (MASTER_ADDR and MASTER_PORT)"
     deadline = time.monotonic() + timeout
-    with announced(f"waiting for the main process at {where}"):
+    with announce_if_slow(f"waiting for the main process at {where}"):
         while not is_master and (reason := _unreachable(address)):
             if time.monotonic() > deadline:
                 raise AnexaError(f"there is no main process at {where}: {reason}")
@@ -231,7 +231,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
     )
     key = f"anexa arrived {_attempt()}"
     store.add(key, 1)
-    with announced(f"waiting for all {size} processes (WORLD_SIZE) to come to {where}"):
+    with announce_if_slow(f"waiting for all {size} processes (WORLD_SIZE) to come to {where}"):
         while (arrived := store.add(key, 0)) < size:
             if time.monotonic() > deadline:
                 raise AnexaError(

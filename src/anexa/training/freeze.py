@@ -7,7 +7,7 @@ import re
 from anexa.engines import OptimizerConfig
 from anexa.engines.optimizers import PartialOptimizerConfig
 from anexa.errors import UsageError
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.architectures.base import is_adapter
 from anexa.model.config import ModelConfig
 from anexa.names import quoted
@@ -35,7 +35,7 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
         UsageError: if there is no such group or layer, the model has no weights of a group, a group
             has no adapters in a run that trains only adapters, or no weight is left to train.
     """
-    names = [*architecture(config).parameters(config)]
+    names = [*get_architecture(config).parameters(config)]
     frozen: set[str] = set()
     for group in groups.split(",") if groups else ():
         found = _group(group.strip(), names, config)
@@ -68,7 +68,7 @@ def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
 
 
 def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
-    its = architecture(config)
+    architecture = get_architecture(config)
     layers = LAYERS.fullmatch(group)
     if layers:
         first, last = int(layers[1]), int(layers[2] or layers[1])
@@ -84,13 +84,13 @@ def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
             "0-3, separated by commas"
         )
     if group == "embeddings":
-        return {its.embedding}
+        return {architecture.embedding}
     if group == "norms":
         found = {name for name in names if NORM.search(name)}
     elif group == "positions":
-        found = {its.positions} if its.positions else set()
+        found = {architecture.positions} if architecture.positions else set()
     else:
-        found = {its.head(config)} - {its.embedding}
+        found = {architecture.head(config)} - {architecture.embedding}
     if not found:
         tied = group == "head" and config.tie_word_embeddings
         advice = (

@@ -15,7 +15,7 @@ from typing import Any
 
 from anexa.errors import AnexaError
 from anexa.files import read_bytes
-from anexa.model.adapters import ADAPTER
+from anexa.model.adapters import ADAPTER_FOLDER
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.names import shell_path
@@ -175,7 +175,7 @@ def read_history(folder: Path) -> tuple[list[StepRecord], int]:
     """
     records, frames = read_records(folder), frame_steps(folder)
     if not frames and not records:
-        if (folder / ADAPTER).exists():
+        if (folder / ADAPTER_FOLDER).exists():
             raise AnexaError(
                 f"the run in {folder} trained adapters (--lora), whose steps are not kept: train "
                 "without --lora to look at them"

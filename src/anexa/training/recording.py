@@ -11,7 +11,7 @@ from pathlib import Path
 from anexa.engines import OptimizerConfig
 from anexa.errors import AnexaError, AnexaWarning, UsageError, short_repr
 from anexa.files import write_atomic
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights, num_parameters
 from anexa.training.history import (
@@ -159,7 +159,7 @@ def make_history(
         budget = SMALL_BUDGET if num_parameters(config) <= SMALL_MODEL else 0
     if not budget:
         return []
-    parameters = architecture(config).parameters(config).values()
+    parameters = get_architecture(config).parameters(config).values()
     shapes = [*(p.shape for p in parameters), *optimizer.state_shapes(config).values()]
     itemsize = 8 if dtype == "float64" else 4
     frame_size = sum(itemsize * prod(shape) + HEADER for shape in shapes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError
-from anexa.model.adapters import with_rank
+from anexa.model.adapters import with_lora_rank
 from anexa.model.loading import load_model
 from anexa.model.model import validate_weights
 from anexa.names import flag
@@ -77,7 +77,7 @@ def resume_trainer(
         options = replace(options, keep_steps=read_budget(folder))
     corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
     config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
-    trained = with_rank(model.config, config.finetune.lora)
+    trained = with_lora_rank(model.config, config.finetune.lora)
     weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
     model, base = replace(model, config=trained, weights=weights), checkpoint.base

@@ -11,7 +11,7 @@ from anexa.data import Layout
 from anexa.errors import AnexaError, UsageError
 from anexa.files import read_bytes
 from anexa.formats import recognize
-from anexa.model.folder import TOKENIZER
+from anexa.model.folder import TOKENIZER_FILE
 from anexa.model.loading import open_folder
 from anexa.model.tokenizer import MIN_BPE_VOCAB, Tokenizer
 from anexa.names import quoted
@@ -95,7 +95,7 @@ def load_tokenizer(spec: str, adds_bos: bool) -> Tokenizer:
         raise AnexaError(f"--tokenizer {spec} is not a tokenizer: {clause}")
     try:
         if (
-            path.is_dir() or path.name == TOKENIZER
+            path.is_dir() or path.name == TOKENIZER_FILE
         ):  # files beside it name the token that ends a text
             folder = path if path.is_dir() else path.parent
             return open_folder(folder).tokenizer.with_bos(adds_bos)

@@ -18,7 +18,7 @@ from anexa.data.batches import Dataset
 from anexa.engines import DeviceConfig, Engine
 from anexa.errors import AnexaError
 from anexa.files import remove_leftovers
-from anexa.model.adapters import merge_adapters, with_rank
+from anexa.model.adapters import merge_adapters, with_lora_rank
 from anexa.model.model import Model
 from anexa.model.weights import Weights
 from anexa.training.checkpoint import (
@@ -301,7 +301,7 @@ class Trainer:
         """
         config = self.model.config
         return replace(
-            self.model, config=with_rank(config, 0), weights=merge_adapters(weights, config)
+            self.model, config=with_lora_rank(config, 0), weights=merge_adapters(weights, config)
         )
 
     def checkpoint(self) -> Checkpoint:

@@ -105,7 +105,7 @@ def model_logits(turn: Turn) -> Vector:
     from anexa.engines.nested import nest
     from anexa.engines.tape import Operation
     from anexa.engines.verification import example
-    from anexa.model.architectures import architecture
+    from anexa.model.architectures import get_architecture
 
     config, weights, _ = example("llama")
 
@@ -128,7 +128,7 @@ def model_logits(turn: Turn) -> Vector:
 
     nested = {name: nest(weight.data, weight.shape) for name, weight in weights.items()}
     ops = ReadersTape(recording=False).ops
-    logits: Any = architecture(config).forward(ops, config, nested, ANNA, 0, None)
+    logits: Any = get_architecture(config).forward(ops, config, nested, ANNA, 0, None)
     return list(map(float, logits[-1]))
 
 

@@ -86,7 +86,7 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
     from anexa.engines.nested import nest
     from anexa.engines.tape import Operation
     from anexa.engines.verification import example
-    from anexa.model.architectures import architecture
+    from anexa.model.architectures import get_architecture
 
     class SwiGLU(Operation[Any], name="swiglu"):
         def forward(self, gate: Any, up: Any, /) -> Any:
@@ -103,7 +103,7 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
     config, weights, _ = example("llama")
     nested = {name: nest(weight.data, weight.shape) for name, weight in weights.items()}
     tape = ReadersTape()
-    logits = architecture(config).forward(tape.ops, config, nested, ANNA[:-1], 0, None)
+    logits = get_architecture(config).forward(tape.ops, config, nested, ANNA[:-1], 0, None)
     loss: Any = tape.ops.cross_entropy(logits, ANNA[1:], loss_denominator=len(ANNA) - 1)
     gradients, found = tape.backward(loss, [1.0]), {"loss": loss[0]}
     for layer in reversed(range(config.n_layer)):

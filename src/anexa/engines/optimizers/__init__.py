@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from anexa.model.architectures import Parameter, architecture
+from anexa.model.architectures import Parameter, get_architecture
 from anexa.model.architectures.base import is_adapter
 from anexa.model.config import ModelConfig
 
@@ -96,7 +96,7 @@ class OptimizerConfig:
         weight decay, and do not count in the gradient norm. Of a model with adapters, only these
         are trained.
         """
-        parameters = architecture(config).parameters(config)
+        parameters = get_architecture(config).parameters(config)
         if not config.lora_rank:
             return parameters
         return {name: p for name, p in parameters.items() if is_adapter(name)}

@@ -20,10 +20,10 @@ from hashlib import sha256
 from math import prod
 from pathlib import Path
 
-from anexa.cache import VARIABLE, cache_folder
+from anexa.cache import CACHE_VARIABLE, cache_folder
 from anexa.engines.program import code_cache
 from anexa.engines.program.units import environment
-from anexa.model.architectures import architecture, from_json
+from anexa.model.architectures import config_from_json, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
 
@@ -54,7 +54,7 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
     """
     mark = _mark(config, dtype)
     begun = mark.with_suffix(".begun")
-    described = json.dumps(architecture(config).to_json(config))
+    described = json.dumps(get_architecture(config).to_json(config))
     try:
         code_cache.check_writable(mark.parent)
         with suppress(FileNotFoundError):
@@ -67,7 +67,8 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=Path(__file__).parents[3],  # where Python finds our modules, and no others first
-            env=os.environ | {VARIABLE: str(cache_folder())},  # it may be relative to our folder
+            # The cache folder may be relative to the folder of this process.
+            env=os.environ | {CACHE_VARIABLE: str(cache_folder())},
             start_new_session=True,  # so that Ctrl-C and a closed terminal do not end it
         )
     except OSError:  # nothing can be begun, for one of the two reasons or lack of memory
@@ -92,10 +93,10 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)  # whoever is waiting for an answer goes first
     faulthandler.dump_traceback_later(COMPILE_TIMEOUT, exit=True)
-    config, dtype = from_json(json.loads(sys.argv[1])), sys.argv[2]
+    config, dtype = config_from_json(json.loads(sys.argv[1])), sys.argv[2]
     weights = {
         name: Weight(parameter.shape, array("f", bytes(4 * prod(parameter.shape))))
-        for name, parameter in architecture(config).parameters(config).items()
+        for name, parameter in get_architecture(config).parameters(config).items()
     }
     NumbaEngine(config, weights, OptimizerConfig(), dtype).logits([0])
     mark = _mark(config, dtype)

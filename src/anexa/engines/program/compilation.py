@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from anexa.cache import VARIABLE
+from anexa.cache import CACHE_VARIABLE
 from anexa.engines.program import code_cache
 from anexa.engines.program.units import Unit, units_of
 from anexa.engines.program.writer import Source
@@ -61,7 +61,7 @@ class Compilation:
         except OSError as error:
             _say(
                 f"the compiled model is not kept, as {folder} cannot be written "
-                f"({error.strerror or error}): set the environment variable {VARIABLE} to a "
+                f"({error.strerror or error}): set the environment variable {CACHE_VARIABLE} to a "
                 "writable folder"
             )
             self._folder = tempfile.TemporaryDirectory(prefix="anexa-")

@@ -14,7 +14,7 @@ from anexa.engines.program.memory import MemoryPlan, plan_memory
 from anexa.engines.program.program import Program
 from anexa.engines.program.trace import inference_program, loss_program, training_program
 from anexa.engines.program.writer import Source, Writer, weight_offsets
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
 
@@ -137,5 +137,5 @@ def all_sources(config: ModelConfig, dtype: str) -> Iterator[Source]:
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the weights of a model, by name."""
-    parameters = architecture(config).parameters(config)
+    parameters = get_architecture(config).parameters(config)
     return {name: parameter.shape for name, parameter in parameters.items()}

@@ -9,7 +9,7 @@ from math import prod
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.program.operations import TracingTape
 from anexa.engines.program.program import ROWS, Program, Value
-from anexa.model.architectures import architecture
+from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
 
@@ -28,16 +28,18 @@ def inference_program(config: ModelConfig, *, headless: bool = False) -> Program
         (N, C), instead.
     """
     program, tape = Program(), TracingTape(recording=False)
-    its = architecture(config)
+    architecture = get_architecture(config)
     weights = {
         name: program.weight(name, parameter.shape)
-        for name, parameter in its.parameters(config).items()
+        for name, parameter in architecture.parameters(config).items()
     }
     tokens, positions = program.input("tokens", (ROWS,)), program.input("positions", (ROWS,))
-    ops = HeadlessOperations(tape.ops, weights[its.head(config)]).ops if headless else tape.ops
+    ops = tape.ops
+    if headless:
+        ops = HeadlessOperations(ops, weights[architecture.head(config)]).ops
     name = "hidden_states" if headless else "logits"
     layers = range(config.n_layer)
-    program.results[name] = its.forward(ops, config, weights, tokens, positions, layers)
+    program.results[name] = architecture.forward(ops, config, weights, tokens, positions, layers)
     return program
 
 
@@ -84,7 +86,7 @@ def training_program(config: ModelConfig) -> Program:
         A program with the results "loss", (1,), and "norm", (1,): the norm of all gradients
         together; and the gradient of each weight as a result with the name of the weight.
     """
-    return _training_program(config, architecture(config).parameters(config))
+    return _training_program(config, get_architecture(config).parameters(config))
 
 
 def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
@@ -115,14 +117,14 @@ def _trace_loss(
     Returns:
         The loss, and the weights by name.
     """
-    its = architecture(config)
+    architecture = get_architecture(config)
     weights = {
         name: program.weight(name, parameter.shape)
-        for name, parameter in its.parameters(config).items()
+        for name, parameter in architecture.parameters(config).items()
     }
     rows = [program.input(name, (ROWS,)) for name in ("tokens", "positions", "targets")]
     tokens, positions, targets = rows
     sequence_weights = program.input("sequence_weights", (1,))
     (denominators,) = program.emit("loss_denominators", (targets, sequence_weights), (ROWS,))
-    logits = its.forward(tape.ops, config, weights, tokens, positions)
+    logits = architecture.forward(tape.ops, config, weights, tokens, positions)
     return tape.ops.cross_entropy(logits, targets, denominators), weights

@@ -14,7 +14,14 @@ from anexa.model.architectures.qwen2 import QWEN2
 from anexa.model.architectures.qwen3 import QWEN3
 from anexa.model.config import SIZE_RULES, ModelConfig
 
-__all__ = ["ARCHITECTURES", "Architecture", "GGUFLayout", "Parameter", "architecture", "from_json"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "GGUFLayout",
+    "Parameter",
+    "config_from_json",
+    "get_architecture",
+]
 
 # Architectures by `model_type`; their parameters include LoRA adapters if `lora_rank` is above 0.
 ARCHITECTURES = {
@@ -27,16 +34,16 @@ ARCHITECTURES = {
     "gpt_neo": GPT_NEO,
     "gpt_neox": GPT_NEOX,
 }
-ARCHITECTURES = {name: with_adapters(its) for name, its in ARCHITECTURES.items()}
+ARCHITECTURES = {name: with_adapters(architecture) for name, architecture in ARCHITECTURES.items()}
 SIZE_RULES.update(ARCHITECTURES)  # ModelConfig needs them, and cannot import this module
 
 
-def architecture(config: ModelConfig) -> Architecture:
+def get_architecture(config: ModelConfig) -> Architecture:
     """Look up the architecture of a configuration by its `model_type`."""
     return ARCHITECTURES[config.model_type]
 
 
-def from_json(json: dict[str, Any]) -> ModelConfig:
+def config_from_json(json: dict[str, Any]) -> ModelConfig:
     """Read the configuration in a `config.json`, by the architecture that it names.
 
     Args:

@@ -166,37 +166,37 @@ def is_adapter(name: str) -> bool:
     return name.endswith((".lora_A.weight", ".lora_B.weight"))
 
 
-def takes_columns(its: Architecture, name: str) -> bool:
+def is_fan_in_fan_out(architecture: Architecture, name: str) -> bool:
     """Return whether a matrix of a block is stored as (in, out) instead of (out, in).
 
     Args:
-        its: architecture of the model.
+        architecture: architecture of the model.
         name: name of the weight in `Architecture.parameters`.
     """
-    return its.gguf is not None and name.split(".")[-2] in its.gguf.transposed
+    return architecture.gguf is not None and name.split(".")[-2] in architecture.gguf.transposed
 
 
-def with_adapters(its: Architecture) -> Architecture:
+def with_adapters(architecture: Architecture) -> Architecture:
     """Return a copy of an architecture that also has the weights of LoRA adapters.
 
     Its `parameters` ends with two matrices for each matrix of a block if `lora_rank` is above 0.
     """
 
     def parameters(config: ModelConfig) -> dict[str, Parameter]:
-        base = its.parameters(config)
+        base = architecture.parameters(config)
         if not config.lora_rank:
             return base
         adapters = {}
         for name, parameter in base.items():
             if parameter.num_fused:  # a matrix of a block
-                n_out, n_in = parameter.shape[:: -1 if takes_columns(its, name) else 1]
+                n_out, n_in = parameter.shape[:: -1 if is_fan_in_fan_out(architecture, name) else 1]
                 layer = name.removesuffix(".weight")
                 std = (3 * n_in) ** -0.5  # that of numbers between ±1/√n_in
                 adapters[f"{layer}.lora_A.weight"] = Parameter((config.lora_rank, n_in), std)
                 adapters[f"{layer}.lora_B.weight"] = Parameter((n_out, config.lora_rank))
         return base | adapters
 
-    return replace(its, parameters=parameters)
+    return replace(architecture, parameters=parameters)
 
 
 def add_adapter(

@@ -121,7 +121,7 @@ DEFAULTS = {
 # Settings of GPTNeoXConfig that change the function, with the one value that this code computes.
 SETTINGS = {"hidden_act": "gelu", "attention_bias": True}
 
-UNSCALED = ("default", None)  # values of rope_type if positions are not scaled
+UNSCALED_ROPE_TYPES = ("default", None)  # values of rope_type if positions are not scaled
 
 # Keys of transformers 4, which the Pythia models have, by attributes of ModelConfig.
 OLD_ROPE_KEYS = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
@@ -168,7 +168,8 @@ def _rope(json: dict[str, Any]) -> dict[str, Any]:
     found |= {name: json[key] for name, key in OLD_ROPE_KEYS.items() if key in json}
     ropes = [json[key] for key in ("rope_scaling", "rope_parameters") if json.get(key)]
     for rope in ropes:
-        if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in UNSCALED:
+        rope_type = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else rope
+        if not isinstance(rope, dict) or rope_type not in UNSCALED_ROPE_TYPES:
             raise AnexaError(
                 f"its rotary positions are scaled ({short_repr(rope)}): only unscaled ones are "
                 "supported"

@@ -16,7 +16,7 @@ from anexa.model.rotary import LinearScaling, Llama3Scaling, RopeScaling
 
 # Scalings that can be computed, by `rope_type`; then the types, by scaling.
 SCALINGS: dict[str, type[RopeScaling]] = {"linear": LinearScaling, "llama3": Llama3Scaling}
-TYPES = {scaling: name for name, scaling in SCALINGS.items()}
+ROPE_TYPES = {scaling: name for name, scaling in SCALINGS.items()}
 
 
 def write_rope(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def write_rope(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:
 
 
 def _described(scaling: RopeScaling) -> dict[str, Any]:
-    return {"rope_type": TYPES[type(scaling)], **asdict(scaling)}
+    return {"rope_type": ROPE_TYPES[type(scaling)], **asdict(scaling)}
 
 
 def read_rope(json: dict[str, Any]) -> tuple[float, RopeScaling | None]:
