@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError
 from anexa.model import tokenizer as module
@@ -165,6 +166,33 @@ def test_with_bos() -> None:
 
 
 # ------------------------------------------------------------------ many at once
+
+
+@pytest.mark.parametrize("shared", ["with_special_tokens", "constructor"])
+def test_special_tokens_of_a_copy_leave_the_original_as_it_is(shared: str) -> None:
+    letter = TEXT.encode("a")[0]
+    before, text = TEXT.to_json(), TEXT.decode([letter, letter])
+    if shared == "constructor":
+        backend = Backend.from_str(before)
+        copy = Tokenizer(backend, letter, [letter])
+        assert json.loads(backend.to_str()) == json.loads(before)
+    else:
+        copy = TEXT.with_special_tokens(letter, [letter])
+    assert set(copy.special_tokens) == {END_OF_TEXT, "a"}
+    assert copy.decode([letter, letter]) == ""
+    assert TEXT.to_json() == before
+    assert TEXT.decode([letter, letter]) == text == "aa"
+
+
+def test_panic_of_tokenizers_in_a_batch_is_an_error() -> None:
+    content = json.loads(BYTES.to_json())
+    content["pre_tokenizer"] = {
+        **{"type": "Split", "pattern": {"Regex": "(a+)+$"}},  # which backtracks forever
+        **{"behavior": "Isolated", "invert": False},
+    }
+    tokenizer = Tokenizer.from_json(json.dumps(content))
+    with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged .*retry-limit"):
+        tokenizer.encode_batch(["a" * 40 + "!"])
 
 
 @pytest.mark.parametrize("tokenizer", ALL)

@@ -1,4 +1,4 @@
-"""Tokenizer on Hugging Face's `tokenizers`: character tokenizers, byte-level BPE, and others."""
+"""Texts to token ids and back: a tokenizer on Hugging Face's `tokenizers`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as Backend
 
-from anexa.errors import AnexaError, short_repr
+from anexa.errors import AnexaError
 from anexa.model.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
 from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer_backend import (
@@ -27,6 +27,7 @@ from anexa.model.tokenizer_backend import (
     tokenizers_errors,
     trained_backend,
 )
+from anexa.model.tokenizer_vocabulary import TokenizerVocabulary, is_surrogate
 
 __all__ = ["END_OF_TEXT", "MIN_BPE_VOCAB", "RenderedPrompt", "Tokenizer"]
 
@@ -34,23 +35,10 @@ ENCODE_BATCH = 4096  # texts per call of `tokenizers`; a larger batch only takes
 LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
 
 
-class Tokenizer:
-    """A tokenizer with the special tokens that begin and end texts.
+class Tokenizer(TokenizerVocabulary):
+    """A tokenizer with the special tokens that begin and end texts, as in `TokenizerVocabulary`.
 
     In Anexa's own tokenizers, `END_OF_TEXT` does both: it stands between documents.
-
-    Args:
-        backend: tokenizer of the `tokenizers` library. BOS and EOS ids that are not those
-            of added tokens become special tokens of it, in place.
-        bos_token_id: id of the token that begins a text; None: that of `END_OF_TEXT`, if present.
-        eos_token_ids: ids of the tokens that end a text; empty: that of `END_OF_TEXT`, if present.
-
-    Attributes:
-        bos_token_id: id of the token that begins a text; None if texts begin without one.
-        eos_token_ids: ids of the tokens that end a text; empty if texts have no end.
-        vocab_size: number of ids, V.
-        adds_bos: whether `encode_prompt` prepends BOS: True for a corpus of documents, whose
-            prompts begin a document; False for running text.
 
     Raises:
         AnexaError: if the vocabulary is empty, or `tokenizers` cannot use the backend. Methods that
@@ -63,41 +51,8 @@ class Tokenizer:
         bos_token_id: int | None = None,
         eos_token_ids: Sequence[int] = (),
     ) -> None:
-        with tokenizers_errors():
-            eot_token: int | None = backend.token_to_id(END_OF_TEXT)
-            vocabulary: dict[str, int] = backend.get_vocab()
-            if not vocabulary:
-                raise AnexaError("tokenizer.json is damaged: its vocabulary is empty")
-            self._backend = backend
-            self._token_bytes: dict[int, bytes] = {}
-            self.vocab_size: int = max(vocabulary.values()) + 1
-            self.eos_token_ids = tuple(eos_token_ids) or (() if eot_token is None else (eot_token,))
-            self.bos_token_id = eot_token if bos_token_id is None else bos_token_id
-            added = backend.get_added_tokens_decoder()
-            for token_id in (bos_token_id, *eos_token_ids):  # special tokens are not decoded
-                if token_id is not None and token_id not in added:
-                    token = AddedToken(self.id_to_token(token_id), special=True, normalized=False)
-                    backend.add_special_tokens([token])
-            bos_ids: list[int] = backend.encode("").ids
-            if any(token_id >= self.vocab_size for token_id in bos_ids):
-                raise AnexaError("tokenizer.json is damaged: it puts unknown ids around texts")
-            self.adds_bos = len(bos_ids) > 0
-            unk_token: str | None = getattr(backend.model, "unk_token", None)
-            self._unk_id: int | None = backend.token_to_id(unk_token) if unk_token else None
-
-    @property
-    def eot_token(self) -> int:
-        """Id of the token between documents: the first of `eos_token_ids`.
-
-        Raises:
-            AnexaError: if no token ends a text.
-        """
-        if not self.eos_token_ids:
-            raise AnexaError(
-                f"the tokenizer has no token {END_OF_TEXT}, and no file beside it names another "
-                "token that ends a text"
-            )
-        return self.eos_token_ids[0]
+        super().__init__(backend, bos_token_id, eos_token_ids)
+        self._token_bytes: dict[int, bytes] = {}
 
     @classmethod
     def from_characters(
@@ -129,11 +84,7 @@ class Tokenizer:
     def with_special_tokens(
         self, bos_token_id: int | None, eos_token_ids: Sequence[int]
     ) -> Tokenizer:
-        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`.
-
-        The copy shares its backend with this tokenizer: BOS and EOS ids that are not those of added
-        tokens become special tokens of both.
-        """
+        """Return a copy with these BOS and EOS ids; None and an empty sequence: `END_OF_TEXT`."""
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
@@ -143,95 +94,17 @@ class Tokenizer:
             AnexaError: if no token ends a text.
         """
         eot_token = self.eot_token
-        backend = Backend.from_str(self.to_json())
         with tokenizers_errors():
+            backend = Backend.from_str(self.to_json())
             backend = set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
         return Tokenizer(backend, eot_token, [eot_token])
 
     def with_added_tokens(self, tokens: Sequence[str]) -> Tokenizer:
         """Return a copy in which each of these strings is one token; new ones have the last ids."""
-        backend = Backend.from_str(self.to_json())
         with tokenizers_errors():
+            backend = Backend.from_str(self.to_json())
             backend.add_tokens([AddedToken(token, normalized=False) for token in tokens])
         return Tokenizer(backend, self.bos_token_id, self.eos_token_ids)
-
-    def to_json(self) -> str:
-        """Return the content of `tokenizer.json`."""
-        text: str = self._backend.to_str(pretty=True)
-        return text
-
-    def to_config(self, block_size: int) -> dict[str, Any]:
-        """Return the content of `tokenizer_config.json`, for transformers.
-
-        Args:
-            block_size: context length of the model, in tokens.
-        """
-        bos, eos = self.bos_eos
-        filler = "" if self.pad_token_id is None else self.id_to_token(self.pad_token_id)
-        special_tokens = {
-            **{"bos_token": bos, "eos_token": eos},
-            **{"unk_token": filler, "pad_token": filler},
-        }
-        return {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **{key: token for key, token in special_tokens.items() if token},
-            "model_max_length": block_size,
-            "clean_up_tokenization_spaces": False,
-            # transformers 4 would add token types, and GPT-2 add their embedding to the tokens'.
-            "model_input_names": ["input_ids", "attention_mask"],
-        }
-
-    def token_to_id(self, token: str) -> int | None:
-        """Return the id of a token, None if it is not in the vocabulary."""
-        if any(map(_is_surrogate, token)):
-            return None
-        token_id: int | None = self._backend.token_to_id(token)
-        return token_id
-
-    def id_to_token(self, token_id: int) -> str | None:
-        """Return the token of an id; None if there is no such id, or only the model has it."""
-        if not 0 <= token_id < self.vocab_size:
-            return None
-        token: str | None = self._backend.id_to_token(token_id)
-        return token
-
-    @property
-    def bos_eos(self) -> tuple[str, str]:
-        """Texts of the BOS and EOS tokens for a chat template; "" where there is no such token."""
-        bos = None if self.bos_token_id is None else self.id_to_token(self.bos_token_id)
-        eos = self.id_to_token(self.eos_token_ids[0]) if self.eos_token_ids else None
-        return bos or "", eos or ""
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id of the padding token: UNK if the vocabulary has it, else EOS; None if it has neither.
-
-        Attention masks tell padding from the same token in a text.
-        """
-        return self._unk_id if self._unk_id is not None else next(iter(self.eos_token_ids), None)
-
-    @cached_property
-    def added_tokens(self) -> tuple[str, ...]:
-        """Strings that are one token wherever they occur in a text, such as `<think>`."""
-        added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
-        return tuple(token.content for token in added.values())
-
-    @cached_property
-    def special_tokens(self) -> tuple[str, ...]:
-        """The added tokens that are no text: they are left out when ids are decoded."""
-        added: dict[int, AddedToken] = self._backend.get_added_tokens_decoder()
-        return tuple(token.content for token in added.values() if token.special)
-
-    @cached_property
-    def byte_ids(self) -> frozenset[int]:
-        """Ids that are one byte each, and become text only together with neighboring bytes.
-
-        Only SentencePiece's byte fallback has these; empty for other tokenizers.
-        """
-        if "ByteFallback" not in repr(self._backend.decoder):
-            return frozenset()
-        ids = (self.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
-        return frozenset(token_id for token_id in ids if token_id is not None)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Encode a text to token ids; BOS and EOS are added only with `add_special_tokens`.
@@ -260,7 +133,8 @@ class Tokenizer:
         ids, lengths = [_int_array((), 0)], [_int_array((), 0)]
         for start in range(0, len(texts), ENCODE_BATCH):
             batch = list(texts[start : start + ENCODE_BATCH])
-            encodings = self._backend.encode_batch_fast(batch, add_special_tokens=False)
+            with tokenizers_errors():
+                encodings = self._backend.encode_batch_fast(batch, add_special_tokens=False)
             lengths.append(_int_array(map(len, encodings), len(batch)))
             batch_ids = chain.from_iterable(encoding.ids for encoding in encodings)
             ids.append(_int_array(batch_ids, int(lengths[-1].sum())))
@@ -321,19 +195,6 @@ class Tokenizer:
             raise AnexaError("the prompt is empty, and this model has no token to begin a text")
         return [self.eot_token if self.bos_token_id is None else self.bos_token_id]
 
-    @cached_property
-    def max_token_length(self) -> int:
-        """Length of the longest token as the vocabulary writes it, in characters.
-
-        In byte-level BPE, each of these characters is one byte of text.
-        """
-        return max(map(len, self._backend.get_vocab()))
-
-    @cached_property
-    def max_plain_token_length(self) -> int:
-        """Length of the longest token that is not an added one, as in `max_token_length`."""
-        return max(map(len, self._backend.get_vocab().keys() - {*self.added_tokens}), default=1)
-
     def unknown_characters(self, text: str) -> list[str]:
         """List the different characters outside of added tokens that cannot be encoded.
 
@@ -360,23 +221,10 @@ class Tokenizer:
 
     def _is_unknown(self, character: str) -> bool:
         # Python decodes bytes that are not UTF-8 to surrogates, which `tokenizers` refuses.
-        if _is_surrogate(character):
+        if is_surrogate(character):
             return True
         ids = self.encode(character)  # empty if the tokenizer has no UNK token
         return self._unk_id in ids or not (ids or character.isspace())
-
-    def check_ids(self, ids: Iterable[int]) -> None:
-        """Check that all token ids are in the vocabulary.
-
-        Raises:
-            AnexaError: if a token id is not in the vocabulary.
-        """
-        for token in ids:
-            if not 0 <= token < self.vocab_size:
-                raise AnexaError(
-                    f"there is no token id {short_repr(token)}: the ids of this model are "
-                    f"0 to {self.vocab_size - 1:,}"
-                )
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Decode token ids to text.
@@ -418,10 +266,6 @@ class Tokenizer:
         if isinstance(self._backend.decoder, decoders.ByteLevel | decoders.Fuse):
             return ByteDetokenizer(self)
         return WindowDetokenizer(self, context_ids)
-
-
-def _is_surrogate(character: str) -> bool:
-    return "\ud800" <= character <= "\udfff"
 
 
 def _int_array(values: Iterable[int], count: int) -> npt.NDArray[Any]:
