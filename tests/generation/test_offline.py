@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anexa.engines import Engine, installed_engines, open_engine
 from anexa.engines.sequential import SequentialEngine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.generation import (
     BatchScheduler,
     Sampler,
@@ -152,6 +152,51 @@ def test_a_prompt_without_room_has_no_continuation() -> None:
     full, too_long = random_tokens(BLOCK_SIZE, 1), random_tokens(BLOCK_SIZE + 1, 1)
     texts = generate_batch(model, [too_long, full], -1)
     assert [len(text) for text in texts] == [0, 1]
+
+
+def shortened(tokens: list[int], ends: set[int]) -> list[int]:
+    """The tokens before the first one that ends the text."""
+    return tokens[: next((n for n, token in enumerate(tokens) if token in ends), len(tokens))]
+
+
+def test_stop_tokens_and_ignore_eos_end_a_completion_as_they_do_in_a_text() -> None:
+    model = engine_of("numpy", "llama", VOCABULARY)
+    prompts = [random_tokens(2, seed) for seed in range(20)]
+    stop, limit = [1, 5], BLOCK_SIZE - 1
+    for fields, ends in [
+        ({"ignore_eos": True}, set[int]()),
+        ({"stop_token_ids": stop}, {EOS, *stop}),
+        ({"ignore_eos": True, "stop_token_ids": stop}, {*stop}),
+    ]:
+        params = [SamplingParams(1.0, seed=seed, **fields) for seed in range(20)]
+        whole = [
+            [*islice(generate_tokens(model, prompt, Sampler(how)), limit)]
+            for prompt, how in zip(prompts, params)
+        ]
+        expected = [shortened(tokens, ends) for tokens in whole]
+        assert generate_batch(model, prompts, EOS, params) == expected
+        assert expected != [shortened(tokens, {EOS}) for tokens in whole], "a test of nothing"
+
+
+def test_no_completion_ends_before_min_tokens() -> None:
+    model = engine_of("numpy", "llama", VOCABULARY)
+    prompts = [random_tokens(2, seed) for seed in range(20)]
+    lengths = {}
+    for least in (0, 3):
+        params = [SamplingParams(1.0, seed=seed, min_tokens=least) for seed in range(20)]
+        lengths[least] = min(map(len, generate_batch(model, prompts, EOS, params)))
+    assert lengths[0] < 3 <= lengths[3]
+
+
+@pytest.mark.parametrize("prompts", [[], [[1]]])
+def test_limits_and_tokens_out_of_range_are_refused(prompts: list[list[int]]) -> None:
+    model = engine_of("numpy", "llama", VOCABULARY)
+    for limit in (0, -1):
+        with pytest.raises(UsageError, match=f"max_tokens must be at least 1, not {limit}"):
+            generate_batch(model, prompts, EOS, max_tokens=limit)
+    params = [SamplingParams(stop_token_ids=[VOCABULARY])]
+    with pytest.raises(UsageError, match=f"stop_token_ids contains the token id {VOCABULARY}"):
+        generate_batch(model, prompts, EOS, params)
 
 
 def test_damaged_weights_are_an_error_of_one_sentence() -> None:

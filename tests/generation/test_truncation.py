@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anexa
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.generation.text_stream import PromptTooLongError
 from anexa.generation.truncation import drop_oldest_turns
 from anexa.model.chat_format import Message
@@ -61,6 +61,13 @@ def test_prompt_leaves_room_for_the_answer(parrot: Path, max_tokens: int | None)
         if num_dropped:
             one_more = [messages[0], *messages[1 + 2 * (num_dropped - 1) :]]
             assert model.num_prompt_tokens(one_more) > room
+
+
+@pytest.mark.parametrize("max_tokens", [0, -1])
+def test_room_for_no_answer_is_refused(parrot: Path, max_tokens: int) -> None:
+    model = anexa.load(parrot, engine="numpy")
+    with pytest.raises(UsageError, match=f"max_tokens must be at least 1, not {max_tokens}"):
+        model.truncate([{"role": "user", "content": "hello"}], max_tokens)
 
 
 def test_last_turn_is_kept_even_if_it_is_too_long(parrot: Path) -> None:

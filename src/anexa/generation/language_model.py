@@ -273,7 +273,7 @@ class LanguageModel:
 
         Args:
             messages: messages so far, each with a "role" and a "content".
-            max_tokens: number of tokens to leave free for the answer; None, 0 and numbers above
+            max_tokens: number of tokens to leave free for the answer; None and numbers above
                 `max_new_tokens` mean `max_new_tokens`.
             thinking: whether the model may reason.
             end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
@@ -284,8 +284,12 @@ class LanguageModel:
 
         Raises:
             AnexaError: if the model has no chat template or cannot read the messages.
+            UsageError: if `max_tokens` is out of range.
         """
-        room_for_answer = min(max_tokens or self.max_new_tokens, self.max_new_tokens)
+        room_for_answer = self.max_new_tokens
+        if max_tokens is not None:
+            RANGES["max_tokens"].check("max_tokens", max_tokens)
+            room_for_answer = min(max_tokens, room_for_answer)
         room = self.engine.config.block_size - room_for_answer
 
         def fits(some: Sequence[Message]) -> bool:

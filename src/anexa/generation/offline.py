@@ -8,7 +8,7 @@ from anexa.engines import Engine
 from anexa.engines.sequential import SequentialEngine
 from anexa.generation import scheduler
 from anexa.generation.sampling import Sampler
-from anexa.generation.sampling_params import GREEDY, SamplingParams
+from anexa.generation.sampling_params import GREEDY, RANGES, SamplingParams
 from anexa.generation.scheduler import BatchScheduler
 
 MAX_NUM_SEQS = 64  # maximum batch size: a larger one needs more memory and is not faster
@@ -49,9 +49,9 @@ def generate_batch(
         engine: engine with the model's weights.
         prompts: token ids of the prompts, at least one token each. The completion of a prompt that
             is longer than the context is empty.
-        eos_token: id of the end-of-sequence token, which the completions do not include.
-        params: sampling parameters, one per prompt; None means greedy decoding. Only `eos_token`
-            ends a completion: `ignore_eos` and `stop_token_ids` do not change that.
+        eos_token: id of the end-of-sequence token. The completions do not include it, nor the
+            `stop_token_ids` of their parameters.
+        params: sampling parameters, one per prompt; None means greedy decoding.
         max_tokens: maximum number of tokens in a completion, at least 1; None means no limit. A
             completion also ends when the context is full.
 
@@ -60,13 +60,19 @@ def generate_batch(
 
     Raises:
         AnexaError: if the model cannot be computed, or a logit is not a number.
+        UsageError: if `max_tokens` is out of range, or a token id in the parameters is not in the
+            vocabulary.
     """
+    if max_tokens is not None:
+        RANGES["max_tokens"].check("max_tokens", max_tokens)
+    for one in params or ():
+        one.check_token_ids(engine.config.vocab_size)
     loop = BatchScheduler(engine, min(MAX_NUM_SEQS, len(prompts)))
     completions: list[list[int]] = [[] for _ in prompts]
     running: dict[scheduler.Sequence, int] = {}
     for number, prompt in enumerate(prompts):
         if len(prompt) <= engine.config.block_size:
-            sampler = Sampler(params[number] if params else GREEDY)
+            sampler = Sampler(params[number] if params else GREEDY, eos_token_ids=[eos_token])
             running[loop.add(prompt, sampler)] = number
     while running:
         for output in loop.step():
@@ -74,11 +80,12 @@ def generate_batch(
                 raise output.error
             number = running[output.sequence]
             generated = completions[number]
-            if output.token != eos_token:
+            ends = output.token in output.sequence.sampler.params.end_token_ids([eos_token])
+            if not ends:
                 generated.append(output.token)
             room = engine.config.block_size + 1 - len(prompts[number])
             limit = room if max_tokens is None else min(room, max_tokens)
-            if output.token == eos_token or len(generated) == limit:
+            if ends or len(generated) == limit:
                 loop.remove(output.sequence)
                 del running[output.sequence]
     return completions
