@@ -11,7 +11,7 @@ from giants_tables import MAX_TRAINED, square
 
 from anexa.errors import AnexaError
 from anexa.files import write_atomic
-from anexa.training.loss_plot import COLORS, STYLE, can_draw
+from anexa.training.loss_plot import COLORS, RC_PARAMS, has_matplotlib
 
 DIGITS = range(1, 21)
 OURS = "Anexa (hollow: longer than in training)"
@@ -35,14 +35,14 @@ def draw(tasks: dict[str, dict[str, Any]], path: Path) -> None:
     """
     if path.suffix not in (".svg", ".png"):
         raise AnexaError(f"a picture ends in .svg or .png, not {path.name}")
-    if not can_draw():
+    if not has_matplotlib():
         raise AnexaError("pictures need matplotlib: pip install 'anexa[plot]'")
     import matplotlib
     from matplotlib.figure import Figure
 
     file = io.BytesIO()
     # A fixed salt and no date: the same figures make the same file.
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": "giants"}):
+    with matplotlib.rc_context(RC_PARAMS | {"svg.hashsalt": "giants"}):
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.add_subplot()
         _draw_ours(axes, tasks)

@@ -32,7 +32,7 @@ def cpu_seconds(config: TrainConfig, folder: Path) -> list[float]:
         folder: folder for the model folders "without" and "with".
     """
     trainers = [
-        build_trainer(config, folder / name, RunOptions(keep_steps=budget))
+        build_trainer(config, folder / name, RunOptions(history_budget=budget))
         for name, budget in (("without", 0), ("with", None))
     ]
     runs: list[Iterator[StepResult]] = [iter(trainer) for trainer in trainers]

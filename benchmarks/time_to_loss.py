@@ -213,7 +213,7 @@ def main() -> None:
         f"{options.threads} thread{'s' if options.threads > 1 else ''}, {documents.name}, "
         f"target validation loss {options.loss:g}"
     )
-    print(f"anexa: {settings.command()}")
+    print(f"anexa: {settings.command_line()}")
     ratios = []
     for seed in options.seeds:
         sides = ["stock", "anexa"]

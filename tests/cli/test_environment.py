@@ -15,7 +15,7 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.training import init_distributed, read_train_config
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from tests.cli.process import (
     ANEXA,
     TRAIN,
@@ -308,5 +308,5 @@ def test_a_folder_moved_while_it_trains_is_one_sentence(place: Path) -> None:
     assert process.returncode == 1
     assert error.startswith("anexa: cannot write m")
     assert error.count("\n") == 1
-    assert (place / "moved" / CHECKPOINT).exists()
+    assert (place / "moved" / CHECKPOINT_PATH).exists()
     assert not (place / "m").exists()

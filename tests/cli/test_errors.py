@@ -16,7 +16,7 @@ import pytest
 
 from anexa.model.loading import load_model
 from anexa.training import build_trainer
-from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.checkpoint import CHECKPOINT_PATH
 from tests.cli.process import (
     ANEXA,
     GENERATE,
@@ -80,7 +80,7 @@ def half(arrange: Arrange) -> Arrange:
     def then(place: Path) -> None:
         run = build_trainer(settings(place / "names.txt"), place / "half")
         for step in run:
-            run.stopping = step.number == 3
+            run.stopping = step.step == 3
         arrange(place)
 
     return then
@@ -95,7 +95,7 @@ def takes_from_another(name: str) -> Arrange:
         wanted = settings(place / "others.txt", preset="anexa", n_layer=1, n_embd=16)
         run = build_trainer(wanted, place / "others")
         for step in run:
-            run.stopping = step.number == 3
+            run.stopping = step.step == 3
         shutil.copy(place / "others" / name, place / "half" / name)
 
     return arrange
@@ -180,8 +180,13 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         ("train --resume nowhere", nothing, 1, "nowhere holds no training"),
         ("train --resume names.txt", nothing, 1, "names.txt holds no training"),
         ("train --resume empty", makes("empty"), 1, "empty holds no training"),
-        ("train --resume half", half(truncates(f"half/{CHECKPOINT}")), 1, "is damaged"),
-        ("train --resume half", half(writes(f"half/{CHECKPOINT}", b"\0" * 500)), 1, "is damaged"),
+        ("train --resume half", half(truncates(f"half/{CHECKPOINT_PATH}")), 1, "is damaged"),
+        (
+            "train --resume half",
+            half(writes(f"half/{CHECKPOINT_PATH}", b"\0" * 500)),
+            1,
+            "is damaged",
+        ),
         (
             "train --resume half",
             half(takes_from_another("config.json")),
@@ -191,7 +196,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         ("train --resume half", half(takes_from_another("tokenizer.json")), 1, TOKENIZER),
         (
             "train --resume half",
-            half(takes_from_another(str(CHECKPOINT))),
+            half(takes_from_another(str(CHECKPOINT_PATH))),
             1,
             "do not belong together",
         ),
@@ -233,7 +238,7 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         ),
         ("train --resume model --layout text", nothing, 2, "started with --layout auto, not text"),
         ("train --resume model --seed 1", nothing, 2, "started with --seed 42, not 1"),
-        ("train --resume model", truncates(f"model/{CHECKPOINT}"), 1, "is damaged"),
+        ("train --resume model", truncates(f"model/{CHECKPOINT_PATH}"), 1, "is damaged"),
         # SamplingParams
         (f"{GENERATE} --temperature -1", nothing, 2, "temperature must be at least 0, not -1.0"),
         (

@@ -20,7 +20,7 @@ from anexa.generation.language_model import BUNDLED
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model, open_model
 from anexa.training import build_trainer
-from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.checkpoint import CHECKPOINT_PATH
 from tests.cli.process import ANEXA, anexa, environment, listing, one_sentence, posix
 from tests.cli.test_files import run_unprivileged, with_files_up_to
 from tests.training.runs import settings, stop_after, write_names
@@ -279,7 +279,7 @@ def test_unreadable_training_state_is_a_warning(
 ) -> None:
     """The weights are exported anyway."""
     stop_after(build_trainer(settings(place / "names.txt"), place / "half"), 4)
-    spoil(place / "half" / CHECKPOINT)
+    spoil(place / "half" / CHECKPOINT_PATH)
     result = run_unprivileged("export", "half", "--to", "json", cwd=place)
     (place / "half" / "training").chmod(0o755)
     said = "anexa: cannot tell whether the training in half has ended: "

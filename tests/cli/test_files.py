@@ -20,8 +20,8 @@ from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import initial_weights
-from anexa.training.loss_plot import PICTURE
-from anexa.training.metrics import METRICS
+from anexa.training.loss_plot import LOSS_PLOT_PATH
+from anexa.training.metrics import METRICS_PATH
 from tests.cli.process import (
     ANEXA,
     GENERATE,
@@ -70,7 +70,7 @@ def test_full_disk_later_leaves_the_last_checkpoint(place: Path) -> None:
     new = place / "new"
     load_model(new)
     whole = set(listing(place / "whole"))
-    assert whole - set(listing(new)) <= {str(METRICS), str(PICTURE)}, (
+    assert whole - set(listing(new)) <= {str(METRICS_PATH), str(LOSS_PLOT_PATH)}, (
         "written after the first checkpoint"
     )
     assert set(listing(new)) <= whole

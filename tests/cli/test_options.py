@@ -12,7 +12,7 @@ from anexa.cli.options import attribute_docs
 from anexa.names import flag
 from anexa.training.config import TrainConfig, preset_config
 from anexa.training.option_table import OPTIONS, SECTIONS
-from anexa.training.presets import DEFAULT, PRESETS, usual_preset
+from anexa.training.presets import DEFAULT_PRESET, PRESETS, default_preset
 from tests.cli.process import anexa
 
 
@@ -47,9 +47,9 @@ def test_defaults_are_those_of_the_presets(help_texts: dict[str, str]) -> None:
         if name in ("preset", "engine"):
             assert default
             presets = {
-                usual_preset(["garden"]),
-                usual_preset(["arithmetic"]),
-                usual_preset([], "m"),
+                default_preset(["garden"]),
+                default_preset(["arithmetic"]),
+                default_preset([], "m"),
             }
             assert name == "engine" or presets <= {*re.split(r"[ ;]+", default[1])}
         elif value in (None, "", ()):
@@ -61,7 +61,7 @@ def test_defaults_are_those_of_the_presets(help_texts: dict[str, str]) -> None:
             assert default
             first, *rest = re.split(r"[,;] ", default[1].replace("- ", "-"))
             assert (first,) == value if isinstance(value, tuple) else type(value)(first) == value
-            adamw = preset_config(DEFAULT, "adamw").options()[name]
+            adamw = preset_config(DEFAULT_PRESET, "adamw").options()[name]
             if name != "optimizer" and adamw != value:
                 assert rest.pop(0) == f"with adamw {adamw:g}"
             differ = len({preset_config(preset).options()[name] for preset in PRESETS}) > 1

@@ -16,7 +16,7 @@ from anexa.engines import open_engine
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_metadata
 from anexa.training import build_trainer, resume_trainer
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from anexa.training.evaluation import mean_loss
 from tests.cli.process import anexa, lines_until, start
 from tests.training.runs import settings, stop_after, write_names
@@ -75,7 +75,7 @@ def test_the_end_of_a_training_is_that_of_the_folder(place: Path) -> None:
     assert [f"{e.validation_loss:.4f}" for e in state.evaluations if e.step == int(step)] == [loss]
     card = (folder / "README.md").read_text("utf-8")
     assert f"| weights | of step {step}, with the lowest validation loss: {loss} |" in card
-    kept = json.loads(read_metadata(folder / CHECKPOINT)["run"])["kept"]
+    kept = json.loads(read_metadata(folder / CHECKPOINT_PATH)["run"])["kept"]
     assert (kept["step"], f"{kept['validation_loss']:.4f}") == (int(step), loss)
     assert anexa(*advised(advice), cwd=place, text="a\nquit\n").returncode == 0
 
@@ -117,7 +117,7 @@ def test_the_advice_of_a_stopped_run_resumes_it(mark: str, place: Path) -> None:
         output = process.communicate(timeout=60)[0]
     found = re.search(r"the model has the weights of step ([\d,]+), (.*)\nstopped after", output)
     assert found
-    step, loss = read_checkpoint(place / "a model").state.kept
+    step, loss = read_checkpoint(place / "a model").state.kept_step_and_loss
     assert found[1] == f"{step:,}"
     expected = (
         "not evaluated yet" if loss is None else f"validation loss {loss_of(place / 'a model'):.4f}"

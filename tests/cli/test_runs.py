@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from anexa.training import build_trainer
-from anexa.training.checkpoint import CHECKPOINT
-from anexa.training.lock import Lock
-from anexa.training.loss_plot import can_draw
+from anexa.training.checkpoint import CHECKPOINT_PATH
+from anexa.training.lock import TrainingLock
+from anexa.training.loss_plot import has_matplotlib
 from anexa.training.summary import summarize
 from tests.cli.process import anexa, listing
 from tests.training.metrics import history, write_metrics
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finish(build_trainer(settings(other), models / "c"))
     stopped = build_trainer(settings(corpus, steps=100), models / "d")
     for step in stopped:
-        stopped.stopping = step.number == 25
+        stopped.stopping = step.step == 25
     for seed, name in enumerate("abcd"):
         write_metrics(models / name, *history(20 + 100 * seed, seed=seed))
     return place
@@ -56,7 +56,7 @@ def test_runs_are_listed_with_their_state(place: Path) -> None:
     (place / "models" / ".d.aside").mkdir()
     (place / "models" / ".d.aside" / "config.json").touch()
     (place / "models" / "file").touch()
-    with Lock(place / "models" / "c"):
+    with TrainingLock(place / "models" / "c"):
         result = anexa("runs", cwd=place)
     assert (result.returncode, result.stderr) == (0, "")
     rows = cells(result.stdout)
@@ -101,7 +101,7 @@ def test_damaged_folders_have_a_row(place: Path) -> None:
     models = place / "models"
     (models / "a" / "config.json").write_text("{")
     (models / "b" / "config.json").unlink()
-    (models / "c" / CHECKPOINT).write_bytes(b"GGUF" * 99)
+    (models / "c" / CHECKPOINT_PATH).write_bytes(b"GGUF" * 99)
     shutil.rmtree(models / "d" / "training")
     (models / "e").mkdir()
     (models / "e" / "config.json").write_text('{"model_type": "bert"}')
@@ -182,7 +182,7 @@ def test_compare_warns_of_incomparable_losses(place: Path) -> None:
     assert result.stderr == note.format("tokenizers")
 
 
-@pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
+@pytest.mark.skipif(not has_matplotlib(), reason="matplotlib is not installed")
 def test_compare_plots_the_losses(place: Path) -> None:
     Path(shutil.copytree(place / "models" / "b", place / "a"))
     result = anexa("compare", "models/a", "models/b", "--out", "ab.svg", cwd=place)
@@ -199,7 +199,7 @@ def test_compare_plots_the_losses(place: Path) -> None:
     assert ">.<" in (place / "here.svg").read_text("utf-8")
 
 
-@pytest.mark.skipif(can_draw(), reason="matplotlib is installed")
+@pytest.mark.skipif(has_matplotlib(), reason="matplotlib is installed")
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_compare_says_that_it_cannot_plot(options: list[str], place: Path) -> None:
     result = anexa("compare", "models/a", "models/b", "--out", "ab.svg", *options, cwd=place)
@@ -226,7 +226,7 @@ def test_compare_says_that_it_cannot_plot(options: list[str], place: Path) -> No
 def test_runs_that_cannot_be_compared_are_refused(
     arguments: str, status: int, sentence: str, place: Path
 ) -> None:
-    if "no/a.png" in arguments and not can_draw():
+    if "no/a.png" in arguments and not has_matplotlib():
         pytest.skip("matplotlib is not installed")
     shutil.copytree(place / "models" / "b", place / "elsewhere")
     shutil.rmtree(place / "elsewhere" / "training")

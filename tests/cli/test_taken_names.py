@@ -17,7 +17,7 @@ from anexa.files import write_folder
 from anexa.model.loading import load_model
 from anexa.output_paths import TEMPORARY_PREFIX
 from anexa.training import build_trainer, resume_trainer
-from anexa.training.lock import Lock
+from anexa.training.lock import TrainingLock
 from anexa.training.opening import open_corpus
 from tests.cli.process import ANEXA, anexa, environment, one_sentence, posix, start
 from tests.training.runs import finish, settings, stop_after, weights_file, write_names
@@ -193,7 +193,7 @@ def test_a_run_that_another_process_continued_is_refused(names: Path, tmp_path: 
 def test_a_running_run_is_refused_before_its_corpus_is_read(names: Path, tmp_path: Path) -> None:
     stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
     names.unlink()
-    with Lock(tmp_path / "m"), pytest.raises(AnexaError, match="is already running"):
+    with TrainingLock(tmp_path / "m"), pytest.raises(AnexaError, match="is already running"):
         resume_trainer(tmp_path / "m")
 
 

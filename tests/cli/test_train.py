@@ -12,8 +12,8 @@ import pytest
 from anexa.model.loading import load_model
 from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint, read_train_config
-from anexa.training.config_file import CONFIG
-from anexa.training.loss_plot import PICTURE, can_draw
+from anexa.training.config_file import CONFIG_PATH
+from anexa.training.loss_plot import LOSS_PLOT_PATH, has_matplotlib
 from anexa.training.metrics import read_metrics
 from tests.cli.process import anexa, lines_until, listing, one_sentence, start
 from tests.training.runs import settings, weights_file, write_names
@@ -57,10 +57,10 @@ def test_samples_are_logged_and_losses_plotted(names: Path) -> None:
     written = [(event["step"], event["sample"]) for event in events if "sample" in event]
     assert [(sample.step, sample.text) for sample in samples] == written
     assert [s for s, _ in written] == [r.step for r in records if r.validation_loss is not None]
-    if can_draw():
-        assert (names.parent / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    if has_matplotlib():
+        assert (names.parent / "m" / LOSS_PLOT_PATH).read_bytes().startswith(b"\x89PNG")
     else:
-        assert not (names.parent / "m" / PICTURE).exists()
+        assert not (names.parent / "m" / LOSS_PLOT_PATH).exists()
 
 
 def test_second_run_gets_a_numbered_folder(names: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_configuration_in_its_folder_repeats_a_run(names: Path) -> None:
         assert (result.returncode, result.stderr) == (0, "")
     a, b, c = (names.parent / name for name in "abc")
     assert weights_file(a) == weights_file(b) != weights_file(c)
-    assert (a / CONFIG).read_bytes() == (b / CONFIG).read_bytes()
+    assert (a / CONFIG_PATH).read_bytes() == (b / CONFIG_PATH).read_bytes()
     assert read_train_config(c) == read_train_config(a).replace(seed=7)
 
 

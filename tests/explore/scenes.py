@@ -39,7 +39,7 @@ OF_STEP = ("change", "m", "v", "clipped", "update")
 def open_runs(folder: Path) -> Session:
     """A run of each architecture, gpt2 with Muon, and a model without its training."""
     corpus = write_names(folder)
-    keep = RunOptions(keep_steps=20_000_000)
+    keep = RunOptions(history_budget=20_000_000)
     runs = [
         finish(build_trainer(settings(corpus, **{**SIZES, **own}), folder / name, keep)).folder
         for name, own in RUNS.items()

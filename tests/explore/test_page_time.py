@@ -70,7 +70,7 @@ def test_dragging_shows_each_step_and_leaves_one_entry_in_the_history(
     wait_for_step(explore_page, LAST // 2)
     assert explore_page.evaluate("history.length") == before + 1
     record = explorer.get("steps")["records"][LAST // 2 - 1]
-    explore_page.locator("#time .facts code", has_text=record["weights"]).wait_for()
+    explore_page.locator("#time .facts code", has_text=record["weights_hash"]).wait_for()
     explore_page.go_back()
     wait_for_step(explore_page, 10)
 
@@ -89,7 +89,7 @@ def test_numbers_of_a_step_are_those_of_its_record(explore_page: Any, explorer: 
     shown = explore_page.locator("#view .facts-list").inner_text().replace("−", "-").splitlines()
     for key in ("loss", "learning_rate", "gradient_norm"):
         assert any(line == str(record[key]) or _number(line) == record[key] for line in shown), key
-    assert record["weights"] in shown
+    assert record["weights_hash"] in shown
     assert explore_page.get_by_role("link", name=document, exact=True).count()
     explore_page.get_by_text("See its documents and gradients").click()
     wait_for_step(explore_page, 41)

@@ -21,13 +21,13 @@ from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
-from anexa.training.history import HISTORY, RECORDS, frame_path, frame_steps, hash_weights
-from anexa.training.recording import MIN_INTERVAL
+from anexa.training.history import HISTORY_PATH, RECORDS_FILE, frame_path, frame_steps, hash_weights
+from anexa.training.recording import MIN_FRAME_INTERVAL
 from tests.engines.helpers import needs_numba
 from tests.training.runs import each_engine, finish, settings, stop_after, write_names
 
 SMALL: dict[str, Any] = {"n_embd": 4, "n_head": 2, "block_size": 8, "batch_size": 2}
-STEPS = MIN_INTERVAL + 12  # with key frames after 0 and `MIN_INTERVAL` steps
+STEPS = MIN_FRAME_INTERVAL + 12  # with key frames after 0 and `MIN_FRAME_INTERVAL` steps
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def test_any_step_is_the_same_from_anywhere(
     for step in visited:
         assert is_state(replay, step, run.states[step])
         if step:
-            assert hash_weights(done(replay.state(step)).weights) == replay.record(step).weights
+            assert (
+                hash_weights(done(replay.state(step)).weights) == replay.record(step).weights_hash
+            )
 
 
 @each_engine
@@ -113,7 +115,7 @@ def test_a_stopped_and_a_killed_run_are_repeated(run: RecordedRun, tmp_path: Pat
     stop_after(stopped, 7)
     killed = tmp_path / "killed"
     for step in build_trainer(wanted, tmp_path / "m"):
-        if step.number == 12:
+        if step.step == 12:
             shutil.copytree(tmp_path / "m", killed)
     for folder in (stopped.folder, killed):
         assert is_state(Replay(folder), 7, states[7])  # before it is resumed
@@ -125,8 +127,8 @@ def test_a_stopped_and_a_killed_run_are_repeated(run: RecordedRun, tmp_path: Pat
 def test_a_history_that_begins_later(run: RecordedRun, tmp_path: Path) -> None:
     wanted = settings(run.corpus, steps=9, **SMALL)
     states = record_states(build_trainer(wanted, tmp_path / "whole"))
-    stop_after(build_trainer(wanted, tmp_path / "m", RunOptions(keep_steps=0)), 4)
-    finish(resume_trainer(tmp_path / "m", options=RunOptions(keep_steps=10**6)))
+    stop_after(build_trainer(wanted, tmp_path / "m", RunOptions(history_budget=0)), 4)
+    finish(resume_trainer(tmp_path / "m", options=RunOptions(history_budget=10**6)))
     replay = Replay(tmp_path / "m")
     assert (replay.first_step, replay.last_step) == (4, 9)
     assert all(is_state(replay, step, states[step]) for step in (9, 4, 5))
@@ -242,10 +244,10 @@ def test_steps_and_weights_that_do_not_exist(run: RecordedRun) -> None:
 
 
 def test_other_bits_are_said_at_their_step(copy: Path) -> None:
-    path = copy / HISTORY / RECORDS
+    path = copy / HISTORY_PATH / RECORDS_FILE
     lines = path.read_text(encoding="utf-8").splitlines()
     record = json.loads(lines[9])
-    lines[9] = json.dumps(record | {"weights": "0" * 16})
+    lines[9] = json.dumps(record | {"weights_hash": "0" * 16})
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     replay = Replay(copy)
     said = r"^step 10 of the run in .* cannot be repeated: from this step on, this machine or this "
@@ -257,7 +259,7 @@ def test_other_bits_are_said_at_their_step(copy: Path) -> None:
 
 
 def remove_history(folder: Path) -> None:
-    shutil.rmtree(folder / HISTORY)
+    shutil.rmtree(folder / HISTORY_PATH)
 
 
 def remove_training(folder: Path) -> None:
@@ -270,16 +272,16 @@ def remove_frames(folder: Path) -> None:
 
 
 def remove_records(folder: Path) -> None:
-    (folder / HISTORY / RECORDS).unlink()
+    (folder / HISTORY_PATH / RECORDS_FILE).unlink()
 
 
 def remove_first_records(folder: Path) -> None:
-    path = folder / HISTORY / RECORDS
+    path = folder / HISTORY_PATH / RECORDS_FILE
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[3:]))
 
 
 def damage_record(folder: Path) -> None:
-    path = folder / HISTORY / RECORDS
+    path = folder / HISTORY_PATH / RECORDS_FILE
     path.write_bytes(path.read_bytes().replace(b'"step": 9,', b'"step": "9",'))
 
 
@@ -325,7 +327,9 @@ def test_a_folder_without_steps_is_refused(
     trainer = finish(build_trainer(settings(corpus, steps=10, **SMALL), tmp_path / "m"))
     folder = trainer.folder
     if damage is remove_records:
-        shutil.copy(frame_path(run.folder, MIN_INTERVAL), frame_path(folder, MIN_INTERVAL))
+        shutil.copy(
+            frame_path(run.folder, MIN_FRAME_INTERVAL), frame_path(folder, MIN_FRAME_INTERVAL)
+        )
     damage(folder)
     with pytest.raises(AnexaError, match=said) as error:
         Replay(folder)
@@ -333,31 +337,31 @@ def test_a_folder_without_steps_is_refused(
 
 
 def test_a_missing_frame_is_bridged(run: RecordedRun, copy: Path) -> None:
-    frame_path(copy, MIN_INTERVAL).unlink()
-    assert is_state(Replay(copy), MIN_INTERVAL + 2, run.states[MIN_INTERVAL + 2])
+    frame_path(copy, MIN_FRAME_INTERVAL).unlink()
+    assert is_state(Replay(copy), MIN_FRAME_INTERVAL + 2, run.states[MIN_FRAME_INTERVAL + 2])
 
 
 def test_without_the_first_frame_steps_begin_with_the_next(run: RecordedRun, copy: Path) -> None:
     frame_path(copy, 0).unlink()
     replay = Replay(copy)
-    assert (replay.first_step, replay.last_step) == (MIN_INTERVAL, STEPS)
+    assert (replay.first_step, replay.last_step) == (MIN_FRAME_INTERVAL, STEPS)
     assert is_state(replay, STEPS, run.states[STEPS])
 
 
 def test_a_damaged_frame_is_refused(copy: Path) -> None:
-    path = frame_path(copy, MIN_INTERVAL)
+    path = frame_path(copy, MIN_FRAME_INTERVAL)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     replay = Replay(copy)
     with pytest.raises(AnexaError, match=rf"{path.name} is damaged: its numbers have changed"):
         done(replay.state(STEPS))
-    assert done(replay.state(MIN_INTERVAL - 1)).step == MIN_INTERVAL - 1
+    assert done(replay.state(MIN_FRAME_INTERVAL - 1)).step == MIN_FRAME_INTERVAL - 1
 
 
 @pytest.mark.parametrize("key", ["w.wte.weight", "m.wte.weight"])
 def test_a_frame_of_another_run_is_refused(key: str, copy: Path) -> None:
     """Its own hash is right, but not that of the step, or a moment is missing."""
-    path = frame_path(copy, MIN_INTERVAL)
+    path = frame_path(copy, MIN_FRAME_INTERVAL)
     tensors, metadata = read_tensors(path)
     if key.startswith("w."):
         tensors[key].data[0] += 1
@@ -374,8 +378,8 @@ def test_key_frame_that_is_gone_is_not_replaced_by_a_later_one(copy: Path) -> No
     frame_path(copy, 0).unlink()
     with pytest.raises(AnexaError, match=r"up to step 5 .* are gone"):
         done(replay.state(5))
-    assert done(replay.state(MIN_INTERVAL + 1)).step == MIN_INTERVAL + 1
+    assert done(replay.state(MIN_FRAME_INTERVAL + 1)).step == MIN_FRAME_INTERVAL + 1
     shutil.rmtree(copy)
-    assert done(replay.state(MIN_INTERVAL + 1)).step == MIN_INTERVAL + 1  # in memory
+    assert done(replay.state(MIN_FRAME_INTERVAL + 1)).step == MIN_FRAME_INTERVAL + 1  # in memory
     with pytest.raises(AnexaError, match=r"up to step 0 .* are gone"):
         done(replay.state(0))

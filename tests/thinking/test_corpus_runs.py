@@ -14,7 +14,7 @@ from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import Trainer, build_trainer, resume_trainer
-from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.checkpoint import CHECKPOINT_PATH
 from anexa.training.evaluation import to_batch
 from tests.thinking.test_corpus import TOKENIZER, rows_of, some_rows
 from tests.training.runs import finish, sums, weights_file
@@ -69,12 +69,12 @@ def test_resumed_run_equals_uninterrupted_run(trained: Trainer, tmp_path: Path) 
     stopped = build_trainer(sums(), tmp_path / "m")
     for steps in (1, 4):
         for step in stopped:
-            stopped.stopping = step.number == steps
+            stopped.stopping = step.step == steps
         assert stopped.state.step == steps
         stopped = resume_trainer(tmp_path / "m")
     resumed = finish(stopped)
     assert weights_file(resumed.folder) == weights_file(trained.folder)
-    moments = [read_tensors(run.folder / CHECKPOINT)[0] for run in (trained, resumed)]
+    moments = [read_tensors(run.folder / CHECKPOINT_PATH)[0] for run in (trained, resumed)]
     assert moments[0] == moments[1]
     assert resumed.state.tokens == trained.state.tokens
 

@@ -74,7 +74,7 @@ def stop_after(run: Trainer, steps: int) -> None:
     """Execute `steps` steps, then stop as Ctrl-C does."""
     run.stopping = steps == 0
     for step in run:
-        run.stopping = step.number == steps
+        run.stopping = step.step == steps
     assert not run.done
     assert run.state.step == steps
     assert read_checkpoint(run.folder).state.step == steps  # nothing is lost

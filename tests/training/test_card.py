@@ -32,7 +32,7 @@ def card(run: Trainer) -> str:
 def test_card_header_is_valid_hub_metadata(card: str, run: Trainer) -> None:
     """The YAML has the best loss; a corpus name that the Hub does not allow is left out."""
     hub: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    best = run.state.best
+    best = run.state.best_evaluation
     assert best is not None
     data = hub.ModelCard(card).data
     assert data.tags == ["anexa", "microgpt"]

@@ -175,7 +175,7 @@ def test_command_has_every_option_that_repeats_the_run(preset: str, optimizer: s
         compile=False,
         shard=True,
     )
-    program, command, corpus, *words = shlex.split(config.command())
+    program, command, corpus, *words = shlex.split(config.command_line())
     assert (program, command) == ("anexa", "train")
     given: dict[str, object] = {"corpus": corpus}
     while words:

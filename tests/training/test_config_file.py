@@ -13,7 +13,7 @@ from anexa.engines import ENGINES
 from anexa.errors import AnexaError, UsageError
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.config import preset_config
-from anexa.training.config_file import CONFIG, encode_toml, read_options
+from anexa.training.config_file import CONFIG_PATH, encode_toml, read_options
 from anexa.training.presets import PRESETS
 from tests.training.runs import finish, settings, stop_after, weights_file, write_names
 
@@ -174,17 +174,17 @@ def test_a_corpus_whose_name_is_not_utf8_survives_the_file(tmp_path: Path) -> No
 
 def test_a_run_writes_its_configuration_and_the_file_repeats_it(tmp_path: Path) -> None:
     run = finish(build_trainer(settings(write_names(tmp_path), steps=3), tmp_path / "m"))
-    path = run.folder / CONFIG
+    path = run.folder / CONFIG_PATH
     config = TrainConfig.from_options(**read_options(path))
     assert config == run.config
     again = finish(build_trainer(config, tmp_path / "again"))
     assert weights_file(again.folder) == weights_file(run.folder)
-    assert (again.folder / CONFIG).read_bytes() == path.read_bytes()
+    assert (again.folder / CONFIG_PATH).read_bytes() == path.read_bytes()
 
 
 def test_a_resumed_run_writes_its_new_configuration(tmp_path: Path) -> None:
     run = build_trainer(settings(write_names(tmp_path)), tmp_path / "m")
     stop_after(run, 3)
-    given = read_options(run.folder / CONFIG, {"device": "cpu"})
+    given = read_options(run.folder / CONFIG_PATH, {"device": "cpu"})
     finish(resume_trainer(run.folder, given))
-    assert read_options(run.folder / CONFIG) == given
+    assert read_options(run.folder / CONFIG_PATH) == given

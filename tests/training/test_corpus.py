@@ -16,10 +16,15 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.folder import create_folder
 from anexa.model.tokenizer import Tokenizer
 from anexa.training import build_trainer, corpus, resume_trainer, tokenizers
-from anexa.training.corpus import TextCorpus, make_datasets, tokenizer_notes, unknown_note
-from anexa.training.opening import check_unchanged
+from anexa.training.corpus import (
+    TextCorpus,
+    make_datasets,
+    tokenizer_notes,
+    unknown_character_notes,
+)
+from anexa.training.opening import check_corpus_unchanged
 from anexa.training.sections import DataConfig
-from anexa.training.tokenizers import bpe_size, make_tokenizer
+from anexa.training.tokenizers import bpe_vocab_size, make_tokenizer
 from tests.data.helpers import documents, texts
 from tests.model.helpers import small_model
 from tests.training.runs import finish, settings, write_names
@@ -73,7 +78,7 @@ def test_invalid_bpe_sizes_are_refused(spec: str) -> None:
 
 
 def test_bpe_size_is_parsed() -> None:
-    assert [bpe_size(spec) for spec in ("bpe:257", "bpe:1000000", "char", "a/bpe:1")] == [
+    assert [bpe_vocab_size(spec) for spec in ("bpe:257", "bpe:1000000", "char", "a/bpe:1")] == [
         257,
         1_000_000,
         None,
@@ -131,18 +136,18 @@ def test_sequences_contain_the_documents(spec: str) -> None:
 
 def test_unknown_characters_are_counted_in_the_whole_corpus() -> None:
     tokenizer = make_tokenizer("char", TEXT)
-    assert unknown_note(TextCorpus(TEXT), tokenizer, allowed=False) == ()
+    assert unknown_character_notes(TextCorpus(TEXT), tokenizer, allowed=False) == ()
     some = TextCorpus(documents("text", SENTENCE * 20 + "<|endoftext|>" + "é" + SENTENCE + "ü"))
-    [note] = unknown_note(some, tokenizer, allowed=False)
+    [note] = unknown_character_notes(some, tokenizer, allowed=False)
     assert note.startswith(
         "2 of 1,094 characters (0.18%) are not in the vocabulary of the tokenizer: 'é', 'ü'; they"
     )
     for strange in (documents("text", "да" * 99), documents("lines", "anna\nдада\n" * 99)):
         with pytest.raises(AnexaError, match=r"x does not fit the tokenizer: .* \((100|50)\.00%\)"):
-            unknown_note(TextCorpus(strange), tokenizer, allowed=False)
-        assert unknown_note(TextCorpus(strange), tokenizer, allowed=True)
+            unknown_character_notes(TextCorpus(strange), tokenizer, allowed=False)
+        assert unknown_character_notes(TextCorpus(strange), tokenizer, allowed=True)
     bytes_know_all = make_tokenizer("bpe:300", NAMES)
-    assert unknown_note(TextCorpus(documents("text", "да")), bytes_know_all, False) == ()
+    assert unknown_character_notes(TextCorpus(documents("text", "да")), bytes_know_all, False) == ()
 
 
 def test_unknown_characters_are_counted_before_a_run_begins(tmp_path: Path) -> None:
@@ -202,9 +207,9 @@ def test_too_short_text_is_refused() -> None:
 
 
 def test_changed_corpus_is_refused() -> None:
-    check_unchanged(TextCorpus(TEXT), TEXT.sha256, Path("none"))
+    check_corpus_unchanged(TextCorpus(TEXT), TEXT.sha256, Path("none"))
     with pytest.raises(AnexaError) as caught:
-        check_unchanged(TextCorpus(TEXT), "0123456789abcdef", Path("none"))
+        check_corpus_unchanged(TextCorpus(TEXT), "0123456789abcdef", Path("none"))
     assert str(caught.value) == (
         "the corpus x has changed since this run was started (its SHA-256 was "
         f"0123456789ab… and is {TEXT.sha256[:12]}…): restore the old text, or start a new run"

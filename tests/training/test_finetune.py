@@ -21,7 +21,7 @@ from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.checkpoint import loss_changes, read_checkpoint
-from anexa.training.config_file import CONFIG, read_options
+from anexa.training.config_file import CONFIG_PATH, read_options
 from anexa.training.freeze import frozen_weights
 from anexa.training.metrics import read_metrics
 from tests.training.runs import finish, settings, stop_after, weights_file
@@ -100,10 +100,10 @@ def test_a_resumed_run_needs_no_base_and_equals_the_whole(
 
 def test_the_run_is_repeated_by_its_file_and_by_its_options(text: Path, base: Path) -> None:
     run = finish(build_trainer(configure(text, base, block_size=12)))
-    again = TrainConfig.from_options(**read_options(run.folder / CONFIG))
+    again = TrainConfig.from_options(**read_options(run.folder / CONFIG_PATH))
     assert again == run.config
     assert TrainConfig.from_json(json.loads(json.dumps(run.config.to_json()))) == run.config
-    command = run.config.command()
+    command = run.config.command_line()
     assert f"--from {base}" in command
     assert "--block-size 12" in command
     assert "--n-embd" not in command

@@ -97,7 +97,7 @@ def test_steps_of_a_continued_chat_model_can_be_replayed(tmp_path: Path) -> None
     run = build_trainer(
         continued(conversations, base, block_size=120),
         tmp_path / "kept",
-        RunOptions(keep_steps=10**8),
+        RunOptions(history_budget=10**8),
     )
     finish(run)
     base.rename(tmp_path / "gone")

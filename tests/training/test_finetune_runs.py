@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anexa.model.loading import load_model
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from tests.cli.process import anexa, start
 from tests.engines.helpers import assert_close
 from tests.training.runs import weights_file
@@ -59,7 +59,7 @@ def test_killed_run_is_resumed_to_the_bit_without_its_base(folder: Path) -> None
 
 
 def _is_ahead(folder: Path, step: int) -> bool:
-    return (folder / CHECKPOINT).exists() and read_checkpoint(folder).state.step > step
+    return (folder / CHECKPOINT_PATH).exists() and read_checkpoint(folder).state.step > step
 
 
 def test_json_has_the_losses_before_and_after(folder: Path) -> None:

@@ -17,10 +17,10 @@ from anexa.engines import OptimizerConfig
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
 from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trainer, resume_trainer
-from anexa.training.checkpoint import CHECKPOINT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from anexa.training.history import (
-    HISTORY,
-    RECORDS,
+    HISTORY_PATH,
+    RECORDS_FILE,
     frame_path,
     frame_steps,
     hash_weights,
@@ -28,7 +28,12 @@ from anexa.training.history import (
     read_frame,
     read_records,
 )
-from anexa.training.recording import MIN_INTERVAL, frame_interval, make_history, parse_size
+from anexa.training.recording import (
+    MIN_FRAME_INTERVAL,
+    frame_interval,
+    make_history_callbacks,
+    parse_size,
+)
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 
 SMALL: dict[str, Any] = {"n_embd": 8, "n_head": 2, "block_size": 8, "batch_size": 2}
@@ -46,7 +51,7 @@ def same_history(one: Path, two: Path) -> bool:
 def test_a_stopped_run_has_the_history_of_an_uninterrupted_one(
     engine: str, names: Path, tmp_path: Path
 ) -> None:
-    steps, stop = (6, 4) if engine == "scalar" else (MIN_INTERVAL + 6, MIN_INTERVAL + 2)
+    steps, stop = (6, 4) if engine == "scalar" else (MIN_FRAME_INTERVAL + 6, MIN_FRAME_INTERVAL + 2)
     wanted = settings(names, engine=engine, steps=steps, **(SMALL | {"n_embd": 4}))
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     stop_after(build_trainer(wanted, tmp_path / "m"), stop)
@@ -54,14 +59,14 @@ def test_a_stopped_run_has_the_history_of_an_uninterrupted_one(
     assert same_history(whole.folder, resumed.folder)
     records = read_records(whole.folder)
     assert [record.step for record in records] == [*range(1, steps + 1)]
-    assert records[-1].weights == hash_weights(whole.engine.weights())
-    assert frame_steps(whole.folder) == [0, *range(MIN_INTERVAL, steps, MIN_INTERVAL)]
+    assert records[-1].weights_hash == hash_weights(whole.engine.weights())
+    assert frame_steps(whole.folder) == [0, *range(MIN_FRAME_INTERVAL, steps, MIN_FRAME_INTERVAL)]
 
 
 def test_records_and_frames_are_those_of_the_run(names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=130, **SMALL), tmp_path / "m")
     shown = [
-        (step.number, step.learning_rate, step.loss, step.gradient_norm, run.engine.weights())
+        (step.step, step.learning_rate, step.loss, step.gradient_norm, run.engine.weights())
         for step in run
     ]
     records = read_records(run.folder)
@@ -69,13 +74,13 @@ def test_records_and_frames_are_those_of_the_run(names: Path, tmp_path: Path) ->
         step[:4] for step in shown
     ]
     frame = read_frame(run.folder, 128)
-    assert hash_weights(frame.weights) == hash_weights(shown[127][4]) == records[127].weights
+    assert hash_weights(frame.weights) == hash_weights(shown[127][4]) == records[127].weights_hash
     assert read_frame(run.folder, 0).moments == {}
 
 
 def test_a_line_is_json_that_gives_the_record_back(names: Path, tmp_path: Path) -> None:
     run = finish(build_trainer(settings(names, steps=3, **SMALL), tmp_path / "m"))
-    lines = (run.folder / HISTORY / RECORDS).read_text(encoding="utf-8").splitlines()
+    lines = (run.folder / HISTORY_PATH / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
     records = read_records(run.folder)
     assert lines == [json.dumps(vars(record)) for record in records]
 
@@ -86,12 +91,12 @@ def test_a_killed_run_has_the_history_of_an_uninterrupted_one(names: Path, tmp_p
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     run = build_trainer(wanted, tmp_path / "m")
     for step in run:
-        if step.number in (1, 39, 63, 64, 65, 129):
-            copy = tmp_path / f"killed-{step.number}"
+        if step.step in (1, 39, 63, 64, 65, 129):
+            copy = tmp_path / f"killed-{step.step}"
             shutil.copytree(run.folder, copy)
             done = read_checkpoint(copy).state.step
             assert len(read_records(copy)) >= done
-            with (copy / HISTORY / RECORDS).open("ab") as file:
+            with (copy / HISTORY_PATH / RECORDS_FILE).open("ab") as file:
                 file.write(b'{"step": 9')  # half a line
             assert same_history(finish(resume_trainer(copy)).folder, whole.folder)
 
@@ -110,15 +115,15 @@ def test_iterating_in_pieces_leaves_no_gap(names: Path, tmp_path: Path) -> None:
 def test_the_history_changes_nothing_else(names: Path, tmp_path: Path) -> None:
     wanted = settings(names, steps=20)
     with_history = finish(build_trainer(wanted, tmp_path / "with"))
-    without = finish(build_trainer(wanted, tmp_path / "without", RunOptions(keep_steps=0)))
+    without = finish(build_trainer(wanted, tmp_path / "without", RunOptions(history_budget=0)))
     assert weights_file(with_history.folder) == weights_file(without.folder)
-    assert not (without.folder / HISTORY).exists()
+    assert not (without.folder / HISTORY_PATH).exists()
 
 
 def test_a_larger_model_keeps_a_history_only_if_asked(names: Path, tmp_path: Path) -> None:
     wanted = settings(names, n_embd=32, steps=4)
-    assert not (finish(build_trainer(wanted, tmp_path / "m")).folder / HISTORY).exists()
-    asked = build_trainer(wanted, tmp_path / "n", RunOptions(keep_steps=10**6))
+    assert not (finish(build_trainer(wanted, tmp_path / "m")).folder / HISTORY_PATH).exists()
+    asked = build_trainer(wanted, tmp_path / "n", RunOptions(history_budget=10**6))
     stop_after(asked, 2)
     assert read_budget(asked.folder) == 10**6
     finish(resume_trainer(asked.folder))  # without asking again
@@ -127,16 +132,16 @@ def test_a_larger_model_keeps_a_history_only_if_asked(names: Path, tmp_path: Pat
 
 def test_a_history_can_begin_when_a_run_is_resumed(names: Path, tmp_path: Path) -> None:
     wanted = settings(names, steps=90, **SMALL)
-    stop_after(build_trainer(wanted, tmp_path / "m", RunOptions(keep_steps=0)), 10)
+    stop_after(build_trainer(wanted, tmp_path / "m", RunOptions(history_budget=0)), 10)
     run = finish(resume_trainer(tmp_path / "m"))
     assert [record.step for record in read_records(run.folder)] == [*range(11, 91)]
-    assert frame_steps(run.folder) == [10, 10 + MIN_INTERVAL]
+    assert frame_steps(run.folder) == [10, 10 + MIN_FRAME_INTERVAL]
 
 
 def test_a_gap_is_said(names: Path, tmp_path: Path) -> None:
     wanted = settings(names, steps=20, **SMALL)
     stop_after(build_trainer(wanted, tmp_path / "m"), 5)
-    stop_after(resume_trainer(tmp_path / "m", options=RunOptions(keep_steps=0)), 10)
+    stop_after(resume_trainer(tmp_path / "m", options=RunOptions(history_budget=0)), 10)
     with pytest.warns(AnexaWarning, match="ends with step 5 of 10, .* begins again with step 10"):
         run = finish(resume_trainer(tmp_path / "m"))
     assert [record.step for record in read_records(run.folder)] == [*range(11, 21)]
@@ -157,7 +162,7 @@ def test_frames_stay_within_the_budget(max_frames: int, names: Path, tmp_path: P
     size = 3 * sum(4 * len(w.data) for w in run.engine.weights().values()) + 27 * 128
     shutil.rmtree(run.folder)
     budget = max_frames * size
-    run = build_trainer(run.config, tmp_path / "m", RunOptions(keep_steps=budget))
+    run = build_trainer(run.config, tmp_path / "m", RunOptions(history_budget=budget))
     counts = []
     for _ in run:
         counts.append(len(frame_steps(run.folder)))
@@ -171,7 +176,7 @@ def test_frames_stay_within_the_budget(max_frames: int, names: Path, tmp_path: P
 def test_distances_are_as_small_as_the_budget_allows(steps: int, max_frames: int) -> None:
     interval = frame_interval(steps, max_frames)
     assert steps // interval + 1 <= max_frames
-    assert interval == MIN_INTERVAL or steps // (interval // 2) + 1 > max_frames
+    assert interval == MIN_FRAME_INTERVAL or steps // (interval // 2) + 1 > max_frames
 
 
 @pytest.mark.parametrize(
@@ -190,10 +195,12 @@ def test_malformed_sizes_are_refused(text: str) -> None:
 
 def test_a_budget_below_two_frames_is_refused(names: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too small for 2 key frames of this model: give at least"):
-        build_trainer(settings(names), tmp_path / "m", RunOptions(keep_steps=1000))
+        build_trainer(settings(names), tmp_path / "m", RunOptions(history_budget=1000))
     assert not (tmp_path / "m").exists()
     assert (
-        make_history(ModelConfig("gpt2", 99, 128, 128, 4, 4), OptimizerConfig(), "float32", None)
+        make_history_callbacks(
+            ModelConfig("gpt2", 99, 128, 128, 4, 4), OptimizerConfig(), "float32", None
+        )
         == []
     )
 
@@ -205,20 +212,20 @@ def test_a_budget_below_two_frames_is_refused(names: Path, tmp_path: Path) -> No
         b"[]",
         b"[" * 100_000,
         b"\xff",
-        b'{"step": 3, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0, "weights": 5}',
-        b'{"step": 3, "learning_rate": "0.1", "loss": 1.0, "gradient_norm": 1.0, "weights": ""}',
-        b'{"step": 9, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0, "weights": ""}',
+        b'{"step": 3, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0, "weights_hash": 5}',
+        b'{"step": 3, "learning_rate": "1", "loss": 1.0, "gradient_norm": 1.0, "weights_hash": ""}',
+        b'{"step": 9, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0, "weights_hash": ""}',
     ],
 )
 def test_a_damaged_record_is_refused(line: bytes, names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=5, **SMALL), tmp_path / "m")
     stop_after(run, 4)
-    path = run.folder / HISTORY / RECORDS
+    path = run.folder / HISTORY_PATH / RECORDS_FILE
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
     with pytest.raises(AnexaError, match=r"line 3 of .*steps.jsonl is damaged: remove the folder"):
         finish(resume_trainer(run.folder))
-    shutil.rmtree(run.folder / HISTORY)
+    shutil.rmtree(run.folder / HISTORY_PATH)
     assert len(read_records(finish(resume_trainer(run.folder)).folder)) == 1
 
 
@@ -238,7 +245,7 @@ def test_a_damaged_frame_is_refused(names: Path, tmp_path: Path) -> None:
     frame_path(run.folder, 1).write_bytes(content)
     with pytest.raises(AnexaError, match="it is not that of step 1"):
         read_frame(run.folder, 1)
-    shutil.copy(run.folder / CHECKPOINT, path)
+    shutil.copy(run.folder / CHECKPOINT_PATH, path)
     with pytest.raises(AnexaError, match="is damaged: it has no description"):
         read_frame(run.folder, 0)
 
@@ -246,7 +253,7 @@ def test_a_damaged_frame_is_refused(names: Path, tmp_path: Path) -> None:
 def test_a_removed_folder_is_an_error(names: Path, tmp_path: Path) -> None:
     class Remover(Callback):
         def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-            shutil.rmtree(trainer.folder / HISTORY, ignore_errors=True)
+            shutil.rmtree(trainer.folder / HISTORY_PATH, ignore_errors=True)
 
     run = build_trainer(settings(names, steps=9, **SMALL), tmp_path / "m")
     with pytest.raises(AnexaError, match=r"cannot write .*steps.jsonl"):

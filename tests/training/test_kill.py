@@ -92,7 +92,7 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     write_names(tmp_path)
     run = build_trainer(settings(tmp_path / "names.txt", steps=20), tmp_path / "m")
     for step in run:
-        run.stopping = step.number == 5
+        run.stopping = step.step == 5
     left = [run.folder / ".anexa-abc", run.folder / "training" / ".anexa-def"]
     for part in left:
         part.write_bytes(b"half of a file")

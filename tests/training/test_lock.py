@@ -13,14 +13,14 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.training import lock
-from anexa.training.lock import LOCK, Lock, is_running
+from anexa.training.lock import LOCK_PATH, TrainingLock, is_training
 from tests.cli.process import listing
 
 HOLDER = """
 import sys
 from pathlib import Path
-from anexa.training.lock import Lock
-with Lock(Path(sys.argv[1])):
+from anexa.training.lock import TrainingLock
+with TrainingLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -49,59 +49,59 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
-    assert not is_running(folder)
+    assert not is_training(folder)
     with holder(folder) as process:
-        assert is_running(folder)
+        assert is_training(folder)
         with pytest.raises(AnexaError) as caught:
-            Lock(folder).acquire()
+            TrainingLock(folder).acquire()
         assert str(caught.value).startswith(f"the training in {folder} is already running: ")
-        assert is_running(folder)
+        assert is_training(folder)
         process.communicate()
-    assert not is_running(folder)
-    with Lock(folder):
-        assert is_running(folder)
+    assert not is_training(folder)
+    with TrainingLock(folder):
+        assert is_training(folder)
 
 
 def test_a_killed_process_releases_the_lock(folder: Path) -> None:
     with holder(folder) as process:
         process.kill()
         process.wait()
-        assert not is_running(folder)
-        with Lock(folder):
+        assert not is_training(folder)
+        with TrainingLock(folder):
             pass
 
 
 def test_is_running_neither_releases_the_lock_nor_writes(folder: Path) -> None:
-    assert not is_running(folder)
-    assert not is_running(folder / "nowhere")
+    assert not is_training(folder)
+    assert not is_training(folder / "nowhere")
     assert listing(folder) == {"training": None}
-    held = Lock(folder)
+    held = TrainingLock(folder)
     held.acquire()
     before = listing(folder)
     for _ in range(3):  # in the process that holds it, too
-        assert is_running(folder)
+        assert is_training(folder)
     assert listing(folder) == before
     with pytest.raises(AnexaError):
-        Lock(folder).acquire()
+        TrainingLock(folder).acquire()
     held.release()
-    assert not is_running(folder)
+    assert not is_training(folder)
     held.release()  # once more does no harm
 
 
 def test_is_running_does_not_keep_a_training_from_starting(folder: Path) -> None:
-    (folder / LOCK).touch()
+    (folder / LOCK_PATH).touch()
     done = threading.Event()
 
     def ask() -> None:
         while not done.is_set():
-            is_running(folder)
+            is_training(folder)
 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     for asker in askers:
         asker.start()
     try:
         for _ in range(200):
-            with Lock(folder):
+            with TrainingLock(folder):
                 pass
     finally:
         done.set()
@@ -110,14 +110,14 @@ def test_is_running_does_not_keep_a_training_from_starting(folder: Path) -> None
 
 
 def test_several_processes_can_call_is_running_at_once(folder: Path) -> None:
-    (folder / LOCK).touch()
+    (folder / LOCK_PATH).touch()
     with ThreadPoolExecutor(4) as pool:
-        assert not any(pool.map(lambda _: is_running(folder), range(4000)))
+        assert not any(pool.map(lambda _: is_training(folder), range(4000)))
 
 
 def test_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnexaError, match=r"^cannot write .*lock: No such file"):
-        Lock(tmp_path / "nowhere").acquire()
+        TrainingLock(tmp_path / "nowhere").acquire()
 
 
 def test_training_works_on_a_file_system_without_locks(
@@ -127,5 +127,5 @@ def test_training_works_on_a_file_system_without_locks(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(lock, "_lock", refuse)
-    with Lock(folder):
-        assert not is_running(folder)
+    with TrainingLock(folder):
+        assert not is_training(folder)

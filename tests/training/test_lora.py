@@ -16,10 +16,10 @@ from anexa.model.architectures.base import is_adapter
 from anexa.model.loading import load_model
 from anexa.model.weights import num_parameters
 from anexa.training import TrainConfig, build_trainer, resume_trainer
-from anexa.training.base_options import base_options
+from anexa.training.base_options import complete_base_options
 from anexa.training.build import RunOptions
 from anexa.training.checkpoint import read_checkpoint
-from anexa.training.presets import LORA_FACTOR
+from anexa.training.presets import LORA_LEARNING_RATE_FACTOR
 from tests.engines.helpers import BATCH_ENGINES
 from tests.model.foreign import GPT2, write_folder
 from tests.training.runs import finish, settings, stop_after
@@ -126,7 +126,7 @@ def test_what_cannot_be_adapted_is_refused(text: Path, base: Path) -> None:
         with pytest.raises(UsageError, match=sentence):
             build_trainer(configure(text, base, freeze=groups), Path("out"))
     with pytest.raises(UsageError, match="--keep-steps keeps no steps of adapters"):
-        build_trainer(configure(text, base), Path("out"), RunOptions(keep_steps=10**9))
+        build_trainer(configure(text, base), Path("out"), RunOptions(history_budget=10**9))
     assert not Path("out").exists()
 
 
@@ -150,5 +150,5 @@ def test_adapters_of_a_run_are_opened_with_their_base(
 
 def test_learning_rate_of_adapters_is_higher(text: Path, base: Path) -> None:
     given = {"corpus": (str(text),), "from_": str(base)}
-    rates = [base_options(given | more)["learning_rate"] for more in ({}, {"lora": 2})]
-    assert rates[1] == pytest.approx(LORA_FACTOR * rates[0], rel=0.3)
+    rates = [complete_base_options(given | more)["learning_rate"] for more in ({}, {"lora": 2})]
+    assert rates[1] == pytest.approx(LORA_LEARNING_RATE_FACTOR * rates[0], rel=0.3)

@@ -15,12 +15,12 @@ import pytest
 
 from anexa.errors import AnexaError, UsageError
 from anexa.training import loss_plot as picture
-from anexa.training.loss_plot import COLORS, can_draw, draw_losses
+from anexa.training.loss_plot import COLORS, draw_losses, has_matplotlib
 from anexa.training.metrics import MetricsRecord
 from tests.cli.process import listing
 from tests.training.metrics import history, record
 
-needs_matplotlib = pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
+needs_matplotlib = pytest.mark.skipif(not has_matplotlib(), reason="matplotlib is not installed")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -53,7 +53,7 @@ def test_one_run_has_its_losses_and_labels(tmp_path: Path) -> None:
     assert {"0", "1,000", "2,000"} <= set(drawing.texts)
     assert drawing.curves(COLORS[0]) == [10, 3]
     assert drawing.marks(COLORS[1]) == 11 + 1  # one is in the legend
-    assert drawing.marks(picture.GRAY) == 10 + 1
+    assert drawing.marks(picture.MARK_COLOR) == 10 + 1
     [best] = [text for text in drawing.texts if text.startswith("best")]
     assert best == "best 1.5709"
     assert not any(text.startswith("last") for text in drawing.texts)
@@ -90,12 +90,12 @@ def test_several_runs_have_their_own_colors_and_names(tmp_path: Path) -> None:
 def test_smoothing_is_a_centered_moving_average() -> None:
     np = pytest.importorskip("numpy")
     few = np.array([3.0, 1.0, 2.0])
-    assert picture.smoothed(few).tolist() == [3, 1, 2]
+    assert picture.smooth_losses(few).tolist() == [3, 1, 2]
     line = np.linspace(4, 1, 500)
-    assert picture.smoothed(line)[:-6] == pytest.approx(line[:-6])  # it lags behind nothing
+    assert picture.smooth_losses(line)[:-6] == pytest.approx(line[:-6])  # it lags behind nothing
     noise = np.array([1.0, -1.0] * 500)
-    assert abs(picture.smoothed(noise)[50:]).max() < 0.1
-    assert picture.smoothed(noise)[0] == 1
+    assert abs(picture.smooth_losses(noise)[50:]).max() < 0.1
+    assert picture.smooth_losses(noise)[0] == 1
 
 
 @needs_matplotlib
@@ -154,6 +154,6 @@ def test_missing_matplotlib_is_an_error_that_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picture, "find_spec", lambda _: None)
-    assert not can_draw()
+    assert not has_matplotlib()
     with pytest.raises(AnexaError, match=r"pip install 'anexa\[plot\]'"):
         draw_losses([("m", *history(10))], tmp_path / "a.png")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.training.metrics import METRICS, MetricsLog, Sample, read_metrics
+from anexa.training.metrics import METRICS_PATH, MetricsLog, Sample, read_metrics
 from tests.training.metrics import record
 
 
@@ -30,7 +30,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    text = (folder / METRICS).read_text("utf-8")
+    text = (folder / METRICS_PATH).read_text("utf-8")
     assert text.endswith("\n")
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
@@ -43,7 +43,7 @@ def test_records_can_be_read_as_soon_as_they_are_written(folder: Path) -> None:
     metrics.add(Sample(10, "однажды\n«b»\u2028\x85"))
     metrics.add(second)
     assert read_metrics(folder) == ([first, second], [Sample(10, "однажды\n«b»\u2028\x85")])
-    assert b'"step": 10' in (folder / METRICS).read_bytes().splitlines()[0]
+    assert b'"step": 10' in (folder / METRICS_PATH).read_bytes().splitlines()[0]
 
 
 def test_every_line_is_strict_json(folder: Path) -> None:
@@ -99,14 +99,14 @@ def test_a_new_run_has_no_records(folder: Path) -> None:
 
 def test_half_a_line_is_skipped_and_then_removed(folder: Path) -> None:
     MetricsLog(folder).add(record(10))
-    whole = (folder / METRICS).read_bytes()
+    whole = (folder / METRICS_PATH).read_bytes()
     MetricsLog(folder, after_step=10).add(record(20))
-    both = (folder / METRICS).read_bytes()
+    both = (folder / METRICS_PATH).read_bytes()
     for end in range(len(whole), len(both)):
-        (folder / METRICS).write_bytes(both[:end])
+        (folder / METRICS_PATH).write_bytes(both[:end])
         assert read_metrics(folder) == ([record(10)], [])
         MetricsLog(folder, after_step=20).add(record(20))
-        assert (folder / METRICS).read_bytes() == both
+        assert (folder / METRICS_PATH).read_bytes() == both
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_half_a_line_is_skipped_and_then_removed(folder: Path) -> None:
 )
 def test_damaged_log_is_an_error(line: bytes, folder: Path) -> None:
     MetricsLog(folder).add(record(10))
-    with (folder / METRICS).open("ab") as file:
+    with (folder / METRICS_PATH).open("ab") as file:
         file.write(line + b"\n")
-    before = (folder / METRICS).read_bytes()
+    before = (folder / METRICS_PATH).read_bytes()
     for use in (read_metrics, MetricsLog):
         with pytest.raises(AnexaError, match=r"^line 2 of .*metrics\.jsonl is damaged"):
             use(folder)
-    assert (folder / METRICS).read_bytes() == before
+    assert (folder / METRICS_PATH).read_bytes() == before
 
 
 def test_missing_log_is_an_error(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.training import TrainConfig, build_trainer, resume_trainer
 from anexa.training.build import default_folder
 from anexa.training.config_file import encode_toml, read_options
-from anexa.training.evaluation import EVALUATION_SEQUENCES, to_batch
+from anexa.training.evaluation import MAX_EVALUATION_SEQUENCES, to_batch
 from anexa.training.opening import open_corpora
 from anexa.training.sections import DataConfig
-from anexa.training.sources import SOURCES, losses_by_corpus
+from anexa.training.sources import SOURCES_PATH, losses_by_corpus
 from anexa.training.specs import (
     CorpusSpec,
     absolute_corpora,
@@ -107,7 +107,7 @@ def test_records_have_absolute_paths_or_none(
 
 def test_a_configuration_has_all_corpora(tmp_path: Path) -> None:
     config = TrainConfig.from_options(corpus=["a b.txt:3", "é/:1"], engine="numpy")
-    assert config.command().startswith("anexa train 'a b.txt:3' 'é/:1' --preset anexa ")
+    assert config.command_line().startswith("anexa train 'a b.txt:3' 'é/:1' --preset anexa ")
     assert TrainConfig.from_json(config.to_json()) == config
     (tmp_path / "c.toml").write_bytes(encode_toml(config))
     assert TrainConfig.from_options(**read_options(tmp_path / "c.toml")) == config
@@ -204,7 +204,7 @@ def test_each_corpus_is_recorded(corpora: tuple[str, str], tmp_path: Path) -> No
     names, text = corpora
     config = settings(Path(names)).replace(corpus=(f"{names}:3", f"{text}:1"))
     run = build_trainer(config, tmp_path / "m")
-    one, other = json.loads((run.folder / SOURCES).read_bytes())["sources"]
+    one, other = json.loads((run.folder / SOURCES_PATH).read_bytes())["sources"]
     assert one == {
         "name": "names.txt",
         "weight": "3",
@@ -235,7 +235,7 @@ def test_each_corpus_has_its_validation_loss(corpora: tuple[str, str], tmp_path:
     assert min(losses.values()) < kept.validation_loss < max(losses.values())
     assert isinstance(run.validation, Mixture)
     last = run.state.evaluations[-1]
-    samples = run.validation.samples(EVALUATION_SEQUENCES)
+    samples = run.validation.samples(MAX_EVALUATION_SEQUENCES)
     assert [len(sample) for sample in samples] == [96, 32]
     measured = [run.engine.loss(to_batch(sample)) for sample in samples]
     assert last.by_corpus == pytest.approx(measured, rel=1e-5)
@@ -250,7 +250,7 @@ def test_the_corpus_that_has_changed_is_named(corpora: tuple[str, str], tmp_path
     sentence = rf"the corpus fox.txt has changed .* \(its SHA-256 was {was}… and is {now}…\)"
     with pytest.raises(AnexaError, match=sentence):
         resume_trainer(tmp_path / "m")
-    (tmp_path / "m" / SOURCES).unlink()
+    (tmp_path / "m" / SOURCES_PATH).unlink()
     with pytest.raises(AnexaError, match=r"the corpus names\.txt, fox\.txt has changed"):
         resume_trainer(tmp_path / "m")
 

@@ -57,7 +57,7 @@ def test_options_of_reading_are_recorded(tmp_path: Path) -> None:
     assert run.config.data.field == "body"
     again = TrainConfig.from_options(**read_options(tmp_path / "run" / "training" / "config.toml"))
     assert again.data == run.config.data
-    assert {"--field", "body", "--skip-bad"} <= set(shlex.split(run.config.command()))
+    assert {"--field", "body", "--skip-bad"} <= set(shlex.split(run.config.command_line()))
 
 
 @pytest.mark.parametrize("include", [(), ("*.log",), ("*.log", "a/**/*.md")])
@@ -68,7 +68,7 @@ def test_patterns_survive_json_toml_and_the_command(
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     options = read_options(Path(write(tmp_path / "c.toml", encode_toml(config))))
     assert TrainConfig.from_options(**options).data == config.data
-    words = shlex.split(config.command())
+    words = shlex.split(config.command_line())
     assert tuple(b for a, b in pairwise(words) if a == "--include") == include
 
 

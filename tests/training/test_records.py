@@ -26,7 +26,7 @@ def test_a_record_covers_the_steps_since_the_previous_one(processes: int) -> Non
         history.step += 1
         history.tokens += 16
         history.unrecorded.append(loss)
-    record = records.next(0.1, 0.2, Evaluation(6, 1.0, 2.0, 2.5))
+    record = records.pop_record(0.1, 0.2, Evaluation(6, 1.0, 2.0, 2.5))
     assert (record.step, record.tokens, record.loss, record.validation_loss) == (6, 96, 3.0, 2.5)
     assert (record.learning_rate, record.gradient_norm) == (0.1, 0.2)
     assert record.tokens_per_second == pytest.approx(32 / 4.0)

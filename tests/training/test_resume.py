@@ -18,7 +18,7 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.training import RunOptions, build_trainer, resume_trainer
-from anexa.training.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, FORMAT_VERSION, read_checkpoint
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file, write_names
 from tests.training.timer import Timer
 
@@ -39,7 +39,7 @@ def test_resumed_run_equals_uninterrupted_run(engine: str, names: Path, tmp_path
     assert [(e.step, e.train_loss, e.validation_loss) for e in resumed.state.evaluations] == [
         (e.step, e.train_loss, e.validation_loss) for e in whole.state.evaluations
     ]
-    moments = [read_tensors(run.folder / CHECKPOINT)[0] for run in (whole, resumed)]
+    moments = [read_tensors(run.folder / CHECKPOINT_PATH)[0] for run in (whole, resumed)]
     assert moments[0] == moments[1]
 
 
@@ -225,25 +225,25 @@ def without_metadata(path: Path) -> None:
 
 
 def with_metadata_of_no_json(path: Path) -> None:
-    write_tensors(path, read_tensors(path)[0], {"format": FORMAT, "run": "{"})
+    write_tensors(path, read_tensors(path)[0], {"format": FORMAT_VERSION, "run": "{"})
 
 
 def with_metadata_of_another_kind(path: Path) -> None:
-    write_tensors(path, read_tensors(path)[0], {"format": FORMAT, "run": "[1, 2]"})
+    write_tensors(path, read_tensors(path)[0], {"format": FORMAT_VERSION, "run": "[1, 2]"})
 
 
 def with_settings_of_nonsense(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
     run["config"]["schedule"]["steps"] = "many"
-    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
+    write_tensors(path, tensors, {"format": FORMAT_VERSION, "run": json.dumps(run)})
 
 
 def with_an_unknown_preset(path: Path) -> None:
     tensors, metadata = read_tensors(path)
     run = json.loads(metadata["run"])
     run["config"]["preset"] = "giant"
-    write_tensors(path, tensors, {"format": FORMAT, "run": json.dumps(run)})
+    write_tensors(path, tensors, {"format": FORMAT_VERSION, "run": json.dumps(run)})
 
 
 def without_a_weight(path: Path) -> None:
@@ -290,7 +290,7 @@ def test_damaged_checkpoint_is_refused(
     engine: str, damage: Callable[[Path], None], names: Path, tmp_path: Path
 ) -> None:
     stop_after(build_trainer(settings(names, engine=engine), tmp_path / "m"), 3)
-    damage(tmp_path / "m" / CHECKPOINT)
+    damage(tmp_path / "m" / CHECKPOINT_PATH)
     with pytest.raises(AnexaError, match=r"state\.safetensors") as caught:
         resume_trainer(tmp_path / "m")
     assert "\n" not in str(caught.value)
@@ -321,7 +321,7 @@ def test_the_last_steps_of_a_run_in_minutes_are_saved(
     assert run.done
     assert steps[-1].progress == 1
     assert steps[-1].evaluation is not None
-    assert read_checkpoint(run.folder).state.step == run.state.step == steps[-1].number
+    assert read_checkpoint(run.folder).state.step == run.state.step == steps[-1].step
     with pytest.raises(AnexaError, match="is finished"):
         resume_trainer(run.folder)
 
@@ -331,7 +331,7 @@ def test_a_moved_folder_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     run = build_trainer(settings(Path("names.txt"), steps=4), tmp_path / "m")
     for step in run:
-        run.stopping = step.number == 2
+        run.stopping = step.step == 2
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert finish(resume_trainer(tmp_path / "m")).state.step == 4

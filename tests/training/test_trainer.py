@@ -38,17 +38,17 @@ def test_every_step_and_evaluation_is_yielded(names: Path, tmp_path: Path) -> No
     options = RunOptions(timer=Timer(tick=0.001))
     run = build_trainer(settings(names, steps=25, batch_size=2), tmp_path / "m", options)
     steps = list(run)
-    assert [step.number for step in steps] == list(range(1, 26))
+    assert [step.step for step in steps] == list(range(1, 26))
     assert [step.progress for step in steps] == [number / 25 for number in range(1, 26)]
     evaluated = [step for step in steps if step.evaluation]
     assert len(evaluated) == ScheduleConfig().evaluations
     assert run.state.evaluations[1:] == [step.evaluation for step in evaluated]
     begin = 0
     for step in evaluated:
-        losses = [s.loss for s in steps[begin : step.number]]
+        losses = [s.loss for s in steps[begin : step.step]]
         assert step.evaluation is not None
         assert step.evaluation.train_loss == pytest.approx(sum(losses) / len(losses))
-        begin = step.number
+        begin = step.step
     assert steps[-1].seconds_left == run.clock.final_eval_seconds
 
 
@@ -178,7 +178,7 @@ def test_a_stopped_run_never_saves_non_finite_weights(
 
     def go() -> None:
         for step in run:
-            run.stopping = step.number == steps
+            run.stopping = step.step == steps
 
     with pytest.raises(AnexaError, match=r"is nan at step .* below 1e\+30"):
         go()
@@ -222,7 +222,7 @@ def test_the_model_on_disk_is_the_best_one(tmp_path: Path) -> None:
     at_evaluations = {}
     for step in run:
         if step.evaluation:
-            at_evaluations[step.number] = step.evaluation.validation_loss, run.engine.weights()
+            at_evaluations[step.step] = step.evaluation.validation_loss, run.engine.weights()
     best, weights = min(at_evaluations.values(), key=lambda pair: pair[0])
     assert best < run.state.evaluations[0].validation_loss - 1, "it has learned something"
     assert best < run.state.evaluations[-1].validation_loss - 1, "the last is not the best"
@@ -264,7 +264,7 @@ def test_a_second_process_cannot_train_in_the_folder(names: Path, tmp_path: Path
     next(steps)
     with pytest.raises(AnexaError, match="is already running"):
         finish(second)
-    assert [step.number for step in steps][-1] == 20
+    assert [step.step for step in steps][-1] == 20
 
 
 def test_a_failed_start_leaves_no_folder(names: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from anexa.errors import AnexaError
 from anexa.training import LossPlotCallback, Trainer, build_trainer, loss_plot, resume_trainer
 from anexa.training.checkpoint import read_checkpoint
-from anexa.training.loss_plot import PICTURE
+from anexa.training.loss_plot import LOSS_PLOT_PATH
 from anexa.training.metrics import Sample, read_metrics
 from anexa.training.schedule import learning_rate
 from tests.training.runs import finish, settings, stop_after
@@ -39,7 +39,9 @@ def build_with_plot(corpus: Path, folder: Path) -> Trainer:
     return run
 
 
-needs_matplotlib = pytest.mark.skipif(not loss_plot.can_draw(), reason="there is no matplotlib")
+needs_matplotlib = pytest.mark.skipif(
+    not loss_plot.has_matplotlib(), reason="there is no matplotlib"
+)
 
 
 @needs_matplotlib
@@ -47,18 +49,18 @@ needs_matplotlib = pytest.mark.skipif(not loss_plot.can_draw(), reason="there is
 def test_losses_are_plotted_at_intervals_and_at_the_end(
     interval: float, plots: int, names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss_plot, "MIN_INTERVAL", interval)
+    monkeypatch.setattr(loss_plot, "REDRAW_INTERVAL", interval)
     run = build_with_plot(names, tmp_path / "m")
     drawn, before = 0, b""
     for step in run:
-        path = tmp_path / "m" / PICTURE
+        path = tmp_path / "m" / LOSS_PLOT_PATH
         now = path.read_bytes() if path.exists() else b""
         drawn, before = drawn + (now != before), now
         if step.evaluation and run.metrics:
-            run.metrics.add(Sample(step.number, "a sample"))  # marked in the next plot
+            run.metrics.add(Sample(step.step, "a sample"))  # marked in the next plot
     assert drawn == plots
-    assert (tmp_path / "m" / PICTURE).read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "m" / PICTURE).read_bytes() != before
+    assert (tmp_path / "m" / LOSS_PLOT_PATH).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "m" / LOSS_PLOT_PATH).read_bytes() != before
 
 
 @needs_matplotlib
@@ -66,7 +68,7 @@ def test_a_stopped_run_is_plotted(names: Path, tmp_path: Path) -> None:
     for steps, drawn in ((0, False), (3, True)):  # of nothing there is no plot
         folder = tmp_path / f"m{steps}"
         stop_after(build_with_plot(names, folder), steps)
-        assert (folder / PICTURE).exists() == drawn
+        assert (folder / LOSS_PLOT_PATH).exists() == drawn
 
 
 def test_without_matplotlib_nothing_is_plotted(
@@ -74,14 +76,14 @@ def test_without_matplotlib_nothing_is_plotted(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # so Python finds none
     finish(build_with_plot(names, tmp_path / "m"))
-    assert not (tmp_path / "m" / PICTURE).exists()
+    assert not (tmp_path / "m" / LOSS_PLOT_PATH).exists()
 
 
 def test_plotting_does_not_count_in_the_speed(
     names: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    monkeypatch.setattr(loss_plot, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(loss_plot, "REDRAW_INTERVAL", 0.0)
     finish(build_with_plot(names, tmp_path / "m"))
     records, _ = read_metrics(tmp_path / "m")
     slowest = min(record.tokens_per_second for record in records)

@@ -29,7 +29,7 @@ def compare(
     from anexa.files import read_bytes
     from anexa.names import flag, portable, shown
     from anexa.output_paths import check_output
-    from anexa.training.loss_plot import can_draw, check_drawing, check_suffix, draw_losses
+    from anexa.training.loss_plot import check_matplotlib, check_suffix, draw_losses, has_matplotlib
     from anexa.training.metrics import read_metrics
     from anexa.training.summary import summarize
 
@@ -47,7 +47,7 @@ def compare(
         names = [str(folder) for folder in folders]
     if out:
         curves = [(name, *read_metrics(folder)) for name, folder in zip(names, folders)]
-        if can_draw():
+        if has_matplotlib():
             draw_losses(curves, out)
 
     options = [run.config.options() for run in runs if run.config]
@@ -68,7 +68,7 @@ def compare(
         report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}
         echo(json.dumps(report, indent=2))
         if out:
-            check_drawing()  # after the report, which needs no matplotlib
+            check_matplotlib()  # after the report, which needs no matplotlib
         return
     rows = [
         ["corpus", *(run.corpus or UNKNOWN for run in runs)],
@@ -90,5 +90,5 @@ def compare(
         rows.append([flag(name), *cells])
     show_table(("", *names), rows, right=names)
     if out:
-        check_drawing()  # after the table, which needs no matplotlib
+        check_matplotlib()  # after the table, which needs no matplotlib
         echo(f"wrote {shown(str(out))}")

@@ -12,8 +12,8 @@ from typer import Argument, Option
 
 from anexa.names import flag
 from anexa.training.config import TrainConfig, preset_config
-from anexa.training.option_table import CHOICES, HINTS, OPTIONS, SECTIONS
-from anexa.training.presets import DEFAULT, FINETUNE, PRESETS
+from anexa.training.option_table import CHOICES, OPTIONS, SECTIONS, TYPE_HINTS
+from anexa.training.presets import DEFAULT_PRESET, FINETUNE_PRESET, PRESETS
 
 
 def with_config_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,7 +40,7 @@ def _parameter(name: str) -> inspect.Parameter:
     """Return the parameter of an option, which is None if the option is not given."""
     section, field = OPTIONS.get(name, ("", name))
     kind = SECTIONS.get(section, TrainConfig)
-    hint = HINTS.get(name, str)
+    hint = TYPE_HINTS.get(name, str)
     text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
     info: Any = Option(_flags(name, hint), help=text)
     if name == "corpus":
@@ -70,12 +70,12 @@ def _default(name: str) -> str:
     """Return the default value of an option in brackets, for the end of its help text."""
     if name == "preset":
         return (
-            f" [default: {DEFAULT}; with --from {FINETUNE}; for conversations anexa-chat; for the "
-            "corpus arithmetic anexa-think]"
+            f" [default: {DEFAULT_PRESET}; with --from {FINETUNE_PRESET}; for conversations "
+            "anexa-chat; for the corpus arithmetic anexa-think]"
         )
     section, field = OPTIONS[name]
     [value] = [f.default for f in fields(SECTIONS[section]) if f.name == field]
-    adamw = preset_config(DEFAULT, "adamw").options()[name]
+    adamw = preset_config(DEFAULT_PRESET, "adamw").options()[name]
     if value in (None, "", ()):
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)

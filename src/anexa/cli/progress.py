@@ -125,7 +125,7 @@ class LiveReporter(ProgressReporter):
         difference = result.loss - self._loss
         self._loss = result.loss if weight == 1.0 else self._loss + weight * difference
         self._move(
-            f"step {result.number:,} · loss {self._loss:.3f} · "
+            f"step {result.step:,} · loss {self._loss:.3f} · "
             f"{result.tokens_per_second:,.0f} tokens/s · {_duration(result.seconds_left)} left",
             result.progress,
         )
@@ -189,7 +189,7 @@ class JsonReporter(ProgressReporter):
         if result.evaluation:
             self._object(
                 event="evaluation",
-                step=result.number,
+                step=result.step,
                 seconds=result.evaluation.seconds,
                 tokens=trainer.state.tokens,
                 train_loss=result.evaluation.train_loss,
@@ -204,7 +204,7 @@ class JsonReporter(ProgressReporter):
             folder=portable(str(trainer.folder)),
             step=trainer.state.step,
             seconds=trainer.state.seconds,
-            **dict(zip(("kept_step", "validation_loss"), trainer.state.kept)),
+            **dict(zip(("kept_step", "validation_loss"), trainer.state.kept_step_and_loss)),
             losses=[asdict(change) for change in loss_changes(trainer.state, trainer.base)],
             by_corpus=losses_by_corpus(trainer.corpus, trainer.state),
         )
@@ -259,7 +259,7 @@ def notes(trainer: Trainer) -> list[str]:
     if trainer.resumed:
         lines.append(f"resuming after step {trainer.state.step:,}")
     if trainer.lengthened:
-        option, length = trainer.config.length
+        option, length = trainer.config.length_option
         lines.append(
             f"lengthened from {flag(option)} {trainer.state.earlier_lengths[-1]} to {length}: "
             f"the {trainer.config.schedule.shape} schedule is that of the whole new length, and "
@@ -288,7 +288,7 @@ def evaluation_line(result: StepResult) -> str:
 def closing(trainer: Trainer) -> list[str]:
     """Return lines about the result of a run, and commands to resume it or to use the model."""
     state, folder = trainer.state, shell_path(trainer.folder)
-    step, loss = state.kept
+    step, loss = state.kept_step_and_loss
     if not trainer.done:
         command = resume_command(trainer.folder, trainer.config.data.corpus)
         what = ", where FILE is a file with the same text" if " FILE " in command else ""

@@ -13,7 +13,7 @@ from anexa.errors import AnexaError
 from anexa.names import portable, shown
 
 if TYPE_CHECKING:
-    from anexa.training.summary import Summary
+    from anexa.training.summary import RunSummary
 
 
 def runs(
@@ -56,7 +56,7 @@ def runs(
     echo("".join(f"\n{shown(sentence)}" for sentence in wrong), nl=bool(wrong))
 
 
-def as_object(summary: Summary) -> dict[str, Any]:
+def as_object(summary: RunSummary) -> dict[str, Any]:
     """Convert a summary to a dict for JSON: its attributes, and `tokens_per_second`.
 
     File names are encoded by `portable`; values that are unknown are None.
@@ -72,15 +72,15 @@ def as_object(summary: Summary) -> dict[str, Any]:
 
 
 def _is_model(folder: Path) -> bool:
-    from anexa.training.checkpoint import CHECKPOINT
+    from anexa.training.checkpoint import CHECKPOINT_PATH
 
     try:
-        return (folder / "config.json").exists() or (folder / CHECKPOINT).exists()
+        return (folder / "config.json").exists() or (folder / CHECKPOINT_PATH).exists()
     except OSError:  # no read permission: its row in the table says so
         return True
 
 
-def _summary(folder: Path) -> Summary | str:
+def _summary(folder: Path) -> RunSummary | str:
     """Read the summary of a model folder; return the error as a sentence if that fails."""
     from anexa.training.summary import summarize
 

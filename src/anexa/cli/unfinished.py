@@ -14,12 +14,12 @@ def warn_if_unfinished(folder: Path) -> None:
     Args:
         folder: model folder; one without a checkpoint, or a file, leads to no warning.
     """
-    from anexa.training.checkpoint import CHECKPOINT
+    from anexa.training.checkpoint import CHECKPOINT_PATH
     from anexa.training.opening import resume_command
     from anexa.training.summary import summarize
 
     try:
-        if not (folder / CHECKPOINT).exists():
+        if not (folder / CHECKPOINT_PATH).exists():
             return
         run = summarize(folder)
     except (AnexaError, OSError) as error:  # the weights can still be used

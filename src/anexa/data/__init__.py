@@ -6,7 +6,13 @@ makes training and validation datasets, and `duplicates` keeps copies out of the
 """
 
 from anexa.cache import cache_folder
-from anexa.data.corpora import Documents, corpus_source, corpus_stem, guess_layout, read_corpus
+from anexa.data.corpora import (
+    Documents,
+    absolute_corpus_spec,
+    corpus_stem,
+    guess_layout,
+    read_corpus,
+)
 from anexa.data.download import Progress, fetch
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 
@@ -16,8 +22,8 @@ __all__ = [
     "Documents",
     "Layout",
     "Progress",
+    "absolute_corpus_spec",
     "cache_folder",
-    "corpus_source",
     "corpus_stem",
     "fetch",
     "guess_layout",

@@ -34,7 +34,7 @@ __all__ = [
     "CORPORA",
     "CorpusInfo",
     "Documents",
-    "corpus_source",
+    "absolute_corpus_spec",
     "corpus_stem",
     "guess_layout",
     "read_corpus",
@@ -277,7 +277,7 @@ def _base_name(spec: str) -> str:
     return shown(Path(spec).name or Path(os.path.realpath(spec)).name or spec)
 
 
-def corpus_source(spec: str) -> str:
+def absolute_corpus_spec(spec: str) -> str:
     """Return a corpus specification that is valid in any working directory.
 
     A path becomes absolute; a name from `CORPORA` and "-" stay as they are.

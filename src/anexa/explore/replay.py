@@ -28,10 +28,10 @@ from anexa.training.build import open_run_engine
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.checks import check_same_tokenizer
 from anexa.training.evaluation import to_batch
-from anexa.training.freeze import run_optimizer
+from anexa.training.freeze import run_optimizer_config
 from anexa.training.history import (
-    HISTORY,
-    Frame,
+    HISTORY_PATH,
+    KeyFrame,
     StepRecord,
     frame_path,
     frame_steps,
@@ -106,7 +106,7 @@ class Replay:
         checkpoint, model = read_checkpoint(folder), ModelFolder(folder)
         self.config, self.model_config = checkpoint.config, model.config
         self.tokenizer = model.tokenizer
-        self.optimizer = run_optimizer(self.config, self.model_config)
+        self.optimizer = run_optimizer_config(self.config, self.model_config)
         check_same_tokenizer(checkpoint, self.tokenizer, folder)
         engine = self.config.device.engine
         self.incremental = engine in ("numpy", "numba", "torch")
@@ -118,7 +118,7 @@ class Replay:
         self._training, _ = corpus.datasets(
             self.tokenizer, self.config.model.block_size, self.config.run.seed
         )
-        self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
         self._cache_size = cache_size
         self._cached = 0  # bytes in the cache
         self._lock = Lock()  # of the cache and of the dataset, which remembers its last epoch
@@ -148,7 +148,7 @@ class Replay:
         """
         return [self.tokenizer.decode(sequence.ids) for sequence in self._sequences(step)]
 
-    def state(self, step: int) -> JobGenerator[Frame]:
+    def state(self, step: int) -> JobGenerator[KeyFrame]:
         """Compute the weights and moments after a step; after step 0, the initial weights.
 
         Some of the steps repeated on the way are kept in memory, up to `cache_size`.
@@ -176,7 +176,7 @@ class Replay:
         """
         return self.open_engine((yield from self.state(step)))
 
-    def open_engine(self, frame: Frame) -> Engine:
+    def open_engine(self, frame: KeyFrame) -> Engine:
         """Open a new engine, configured as in the run, with any weights and moments.
 
         Args:
@@ -204,7 +204,7 @@ class Replay:
         """
         record = self.record(step)
         engine.train_step(self.batch(step), record.learning_rate)
-        if hash_weights(engine.weights()) != record.weights:
+        if hash_weights(engine.weights()) != record.weights_hash:
             raise AnexaError(
                 f"step {step} of the run in {self.folder} cannot be repeated: from this step on, "
                 "this machine or this version of a package computes other bits than the run did"
@@ -314,7 +314,7 @@ class Replay:
             )
         raise AnexaError(f"the model in {self.folder} has no weight {one_line(name)}")
 
-    def _nearest(self, step: int) -> Frame:
+    def _nearest(self, step: int) -> KeyFrame:
         """Return the latest state, at most at a step, that is in the cache or on the disk."""
         self._check(step)
         on_disk = max((n for n in frame_steps(self.folder) if n <= step), default=-1)
@@ -325,28 +325,28 @@ class Replay:
                 return self._cache[cached]
         if on_disk < self.first_step:
             raise AnexaError(
-                f"the key frames up to step {step} in {self.folder / HISTORY} are gone: restore "
-                "them, and open the folder again"
+                f"the key frames up to step {step} in {self.folder / HISTORY_PATH} are gone: "
+                "restore them, and open the folder again"
             )
         frame = read_frame(self.folder, on_disk)
         path = frame_path(self.folder, on_disk)
         weights = validate_weights(frame.weights, self.model_config, path)
         shapes = self.optimizer.state_shapes(self.model_config) if on_disk else {}
         proven = on_disk <= self.first_step or (
-            self.record(on_disk).weights == hash_weights(weights)
+            self.record(on_disk).weights_hash == hash_weights(weights)
         )
         if not proven or {key: m.shape for key, m in frame.moments.items()} != shapes:
             raise AnexaError(f"the key frame {path} is damaged: it does not fit the run")
-        frame = Frame(on_disk, weights, frame.moments)
+        frame = KeyFrame(on_disk, weights, frame.moments)
         self._add_to_cache(frame)
         return frame
 
-    def _remember(self, step: int, engine: Engine) -> Frame:
-        frame = Frame(step, engine.weights(), engine.optimizer_state())
+    def _remember(self, step: int, engine: Engine) -> KeyFrame:
+        frame = KeyFrame(step, engine.weights(), engine.optimizer_state())
         self._add_to_cache(frame)
         return frame
 
-    def _add_to_cache(self, frame: Frame) -> None:
+    def _add_to_cache(self, frame: KeyFrame) -> None:
         with self._lock:
             if frame.step not in self._cache:
                 self._cached += frame.size
@@ -382,7 +382,7 @@ def _check_index(name: str, shape: tuple[int, ...], index: Index) -> None:
         raise AnexaError(f"{one_line(name)} has no element {element}: its shape is {sizes}")
 
 
-def _life_point(frame: Frame, name: str, index: Index, gradient: float | None) -> LifePoint:
+def _life_point(frame: KeyFrame, name: str, index: Index, gradient: float | None) -> LifePoint:
     def number(tensors: Weights, key: str) -> float | None:
         return float(as_array(tensors[key])[index]) if key in tensors else None
 

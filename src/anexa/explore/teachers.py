@@ -20,7 +20,7 @@ from anexa.errors import AnexaError
 from anexa.explore.replay import JobGenerator, Replay, scaled
 from anexa.explore.shares import ShareAccount, Shares, to_units
 from anexa.explore.switches import Edit, apply_edits, find_target
-from anexa.training.history import Frame
+from anexa.training.history import KeyFrame
 
 START = 0.1  # progress, from 0 to 1, at which the first step begins
 
@@ -283,7 +283,7 @@ def _copy(replay: Replay, engine: Engine, step: int, edits: Iterable[Edit] = ())
         The new engine; `engine` is not changed.
     """
     weights = apply_edits(replay.model_config, engine.weights(), edits)
-    return replay.open_engine(Frame(step, weights, engine.optimizer_state()))
+    return replay.open_engine(KeyFrame(step, weights, engine.optimizer_state()))
 
 
 def _check(replay: Replay, first: int, last: int) -> None:

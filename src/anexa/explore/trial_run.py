@@ -12,7 +12,7 @@ from typing import Any
 
 from anexa.errors import AnexaError, one_line
 from anexa.training.history import read_records
-from anexa.training.metrics import METRICS, read_metrics
+from anexa.training.metrics import METRICS_PATH, read_metrics
 from anexa.training.presets import PRESETS
 
 PRESET = "microgpt"  # preset of the run, in `PRESETS`
@@ -51,7 +51,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
                 running = process.poll() is None
                 time.sleep(INTERVAL * running)
                 records = read_records(folder)
-                samples = read_metrics(folder)[1] if (folder / METRICS).exists() else []
+                samples = read_metrics(folder)[1] if (folder / METRICS_PATH).exists() else []
                 yield {
                     "records": [asdict(record) for record in records[shown[0] :]],
                     "samples": [asdict(sample) for sample in samples[shown[1] :]],

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
         default_folder,
     )
     from anexa.training.callbacks import LossPlotCallback, SampleCallback
-    from anexa.training.checkpoint import CHECKPOINT, Evaluation, TrainerState, read_train_config
+    from anexa.training.checkpoint import (
+        CHECKPOINT_PATH,
+        Evaluation,
+        TrainerState,
+        read_train_config,
+    )
     from anexa.training.config import TrainConfig
     from anexa.training.distributed import (
         DistributedContext,
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from anexa.training.trainer import Callback, StepResult, Trainer
 
 __all__ = [
-    "CHECKPOINT",
+    "CHECKPOINT_PATH",
     "Callback",
     "DistributedContext",
     "Evaluation",

@@ -17,8 +17,8 @@ from anexa.training.config import TrainConfig
 from anexa.training.general import GeneralText
 
 # Folder of a model in the cache of the Hugging Face Hub: models--USER--NAME/snapshots/COMMIT.
-HUB_CACHE = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
-CHUNK = 2**20  # bytes that are hashed at once
+HUB_CACHE_PATTERN = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
+HASH_CHUNK_BYTES = 2**20  # bytes that are hashed at once
 
 
 def model_config_of(config: TrainConfig) -> ModelConfig:
@@ -79,7 +79,7 @@ def describe_base(path: Path, general: GeneralText | None) -> BaseModel:
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:
-            while chunk := opened.read(CHUNK):
+            while chunk := opened.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
     measured = (None, "") if general is None else (general.name, general.sha256)
     return BaseModel(public_name(path), digest.hexdigest(), *measured)
@@ -91,7 +91,7 @@ def public_name(path: Path) -> str:
     It is USER/NAME of the Hub if the path is in the Hub's cache.
     """
     for part in path.absolute().parts:
-        found = HUB_CACHE.fullmatch(part)
+        found = HUB_CACHE_PATTERN.fullmatch(part)
         if found:
             return f"{found[1]}/{found[2]}"
     return model_name(path)

@@ -27,27 +27,27 @@ from anexa.output_paths import check_output, free_path, numbered_path
 from anexa.training.base import describe_base, load_base, model_config_of, public_name
 from anexa.training.callbacks import CheckpointCallback, MetricsCallback, card_of, save_adapter
 from anexa.training.checkpoint import (
-    CHECKPOINT,
+    CHECKPOINT_PATH,
     BaseModel,
     TrainerState,
     write_checkpoint,
 )
 from anexa.training.checks import (
-    check_possible,
-    device_request,
+    check_train_config,
+    requested_device,
 )
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus, tokenizer_notes
 from anexa.training.distributed import DistributedContext
-from anexa.training.freeze import run_optimizer
-from anexa.training.general import GeneralText, general_text
+from anexa.training.freeze import run_optimizer_config
+from anexa.training.general import GeneralText, choose_general_text
 from anexa.training.opening import open_corpora
-from anexa.training.presets import usual_preset
-from anexa.training.recording import make_history
+from anexa.training.presets import default_preset
+from anexa.training.recording import make_history_callbacks
 from anexa.training.schedule import Clock
 from anexa.training.sources import source_records, write_sources
 from anexa.training.specs import absolute_corpora, parse_specs
-from anexa.training.tokenizers import check_tokenizer_spec, tokenizer_source
+from anexa.training.tokenizers import absolute_tokenizer_spec, check_tokenizer_spec
 from anexa.training.trainer import Trainer
 
 
@@ -58,9 +58,9 @@ class RunOptions:
     Attributes:
         context: rank, world size and device of this process.
         tensorboard: whether to write events for TensorBoard.
-        keep_steps: maximum size of the key frames of the run's history, in bytes; 0: no history;
-            None: as before for a resumed run, else a small history for a small model
-            (`make_history`).
+        history_budget: maximum size of the key frames of the run's history, in bytes; 0: no
+            history; None: as before for a resumed run, else a small history for a small model
+            (`make_history_callbacks`).
         download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
         encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
         timer: function that returns the time in seconds, from any origin, by which the run measures
@@ -69,7 +69,7 @@ class RunOptions:
 
     context: DistributedContext = field(default_factory=DistributedContext)
     tensorboard: bool = False
-    keep_steps: int | None = None
+    history_budget: int | None = None
     download: Progress | None = None
     encoding: Progress | None = None
     timer: Callable[[], float] = time.perf_counter
@@ -103,10 +103,10 @@ def build_trainer(
         resume = f", or resume its run with --resume {shell_path(folder)}"
         raise AnexaError(
             f"{folder} exists already: choose another folder with --out"
-            f"{resume if (folder / CHECKPOINT).exists() else ''}"
+            f"{resume if (folder / CHECKPOINT_PATH).exists() else ''}"
         )
     check_output(folder or free_path(default_folder(config)), folder=True)
-    check_possible(config, model_config_of(config), options.context, options.tensorboard)
+    check_train_config(config, model_config_of(config), options.context, options.tensorboard)
     check_tokenizer_spec(config.data.tokenizer)
     corpus = open_corpora(config.data, options.download)
     return build_from_corpus(config, folder, corpus, options)
@@ -141,7 +141,7 @@ def build_from_corpus(
         # A model without a chat template gets that of a corpus of conversations.
         model = replace(model, chat_template=model.chat_template or corpus.chat_template)
         corpora = [record.name for record in source_records(corpus)]
-        general = general_text(model, config.model.block_size, corpora)
+        general = choose_general_text(model, config.model.block_size, corpora)
         base = describe_base(path, general)
         if config.finetune.lora:
             model = with_adapters(model, config)
@@ -149,14 +149,14 @@ def build_from_corpus(
     # Absolute, so that the configuration is valid from any working directory.
     config = config.replace(
         corpus=absolute_corpora(config.data.corpus),
-        tokenizer=tokenizer_source(config.data.tokenizer),
+        tokenizer=absolute_tokenizer_spec(config.data.tokenizer),
     )
     trainer = assemble_trainer(config, name, corpus, model, TrainerState(), options, base, general)
     trainer.evaluate()
     checkpoint = trainer.checkpoint()
 
     def write(unfinished: Path) -> None:
-        (unfinished / CHECKPOINT).parent.mkdir()
+        (unfinished / CHECKPOINT_PATH).parent.mkdir()
         write_checkpoint(unfinished, checkpoint)
         write_sources(unfinished, corpus)
         save_adapter(trainer, unfinished, checkpoint.weights)
@@ -226,7 +226,7 @@ def default_folder(config: TrainConfig) -> Path:
     if base is not None:
         return Path("models") / f"{public_name(Path(base)).rpartition('/')[2]}-{name}"
     as_text = config.data.layout != "auto" or bool(config.data.field)
-    usual = config.preset == usual_preset(config.data.corpus, as_text=as_text)
+    usual = config.preset == default_preset(config.data.corpus, as_text=as_text)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
 
@@ -261,7 +261,7 @@ def assemble_trainer(
             steps of a run with adapters.
     """
     device_config = select_device(
-        config.device.engine, model.config, device_request(config, options.context)
+        config.device.engine, model.config, requested_device(config, options.context)
     )
     # The checkpoint has the resolved precision, so a resumed run keeps it on any machine.
     config = config.replace(dtype=device_config.dtype, compile=bool(device_config.compile))
@@ -277,11 +277,11 @@ def assemble_trainer(
         sequences = config.schedule.epochs * training.per_epoch
         steps = math.ceil(sequences / config.run.batch_size)
     engine = open_run_engine(config, model.config, model.weights, device_config)
-    optimizer = run_optimizer(config, model.config)
-    if config.finetune.lora and options.keep_steps:
+    optimizer = run_optimizer_config(config, model.config)
+    if config.finetune.lora and options.history_budget:
         raise UsageError("--keep-steps keeps no steps of adapters (--lora): leave it out")
-    budget = 0 if config.finetune.lora else options.keep_steps
-    history = make_history(model.config, optimizer, engine.dtype, budget)
+    budget = 0 if config.finetune.lora else options.history_budget
+    history = make_history_callbacks(model.config, optimizer, engine.dtype, budget)
     return Trainer(
         config=config,
         folder=folder,
@@ -327,7 +327,7 @@ def open_run_engine(
         model_config,
         weights,
         device_config=device_config,
-        optimizer=run_optimizer(config, model_config),
+        optimizer=run_optimizer_config(config, model_config),
         seed=config.run.seed,
     )
 

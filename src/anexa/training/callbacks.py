@@ -22,7 +22,7 @@ from anexa.training.metrics import MetricsAccumulator, MetricsLog, Sample
 from anexa.training.sources import losses_by_corpus, source_records
 from anexa.training.trainer import Callback, StepResult, Trainer
 
-SAMPLE_TOKENS = 100  # maximum length of a sample, in tokens; twice as many after a prompt
+MAX_SAMPLE_TOKENS = 100  # maximum length of a sample, in tokens; twice as many after a prompt
 _peak_flops = cache(measure_peak_flops)  # measured once for all runs of a process
 
 
@@ -69,7 +69,7 @@ class MetricsCallback(Callback):
         """
         assert self._accumulator is not None
         if result.is_record_due:
-            record = self._accumulator.next(
+            record = self._accumulator.pop_record(
                 result.learning_rate, result.gradient_norm, result.evaluation
             )
             if self._log:
@@ -97,7 +97,7 @@ class CheckpointCallback(Callback):
             AnexaError: if a file cannot be written.
         """
         if result.evaluation:
-            self._save(trainer, is_best=result.evaluation is trainer.state.best)
+            self._save(trainer, is_best=result.evaluation is trainer.state.best_evaluation)
 
     def on_end(self, trainer: Trainer) -> None:
         """Save a checkpoint of a run that was stopped before its end.
@@ -111,7 +111,7 @@ class CheckpointCallback(Callback):
             # The last step has changed the weights: check that their loss is finite.
             batch = to_batch(trainer.validation.sample(1))
             trainer.check_finite(trainer.engine.loss(batch))
-            self._save(trainer, is_best=trainer.state.best is None)
+            self._save(trainer, is_best=trainer.state.best_evaluation is None)
 
     def _save(self, trainer: Trainer, is_best: bool) -> None:
         """Write the model, then the checkpoint; a run killed in between repeats some steps."""
@@ -161,7 +161,7 @@ class SampleCallback(Callback):
             return
         result.sample = self._generate(trainer)
         if result.sample and trainer.metrics:
-            trainer.metrics.add(Sample(result.number, result.sample))
+            trainer.metrics.add(Sample(result.step, result.sample))
 
     def _generate(self, trainer: Trainer) -> str:
         if trainer.device_config.shard and trainer.context.world_size > 1:
@@ -170,7 +170,7 @@ class SampleCallback(Callback):
         unknown = "".join(trainer.tokenizer.unknown_characters(prompt))
         prompt = prompt.translate(str.maketrans("", "", unknown))
         sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))
-        max_tokens = SAMPLE_TOKENS * (2 if prompt else 1)  # an answer may begin with a thought
+        max_tokens = MAX_SAMPLE_TOKENS * (2 if prompt else 1)  # an answer may begin with a thought
         try:
             stream = stream_text(
                 trainer.engine, trainer.tokenizer, prompt, sampler, max_tokens=max_tokens

@@ -143,7 +143,7 @@ def _results(corpus: str, state: TrainerState) -> str:
     """
     # The Hub does not accept other names of data sets.
     datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
-    if state.best is None:
+    if state.best_evaluation is None:
         return datasets
     name = json.dumps(corpus)
     return f"""{datasets}metrics: [perplexity]
@@ -155,10 +155,10 @@ model-index:
     metrics:
     - type: loss
       name: validation loss, nats per token
-      value: {state.best.validation_loss:.4f}
+      value: {state.best_evaluation.validation_loss:.4f}
     - type: perplexity
       name: validation perplexity a token
-      value: {math.exp(min(state.best.validation_loss, 700)):.4f}
+      value: {math.exp(min(state.best_evaluation.validation_loss, 700)):.4f}
 """
 
 
@@ -177,14 +177,14 @@ def _without_folders(config: TrainConfig) -> TrainConfig:
 
 def _commands(config: TrainConfig, state: TrainerState) -> str:
     """Return the command lines that repeat the run, one for each time that it was lengthened."""
-    name, last = config.length
+    name, last = config.length_option
     first, *others = [*state.earlier_lengths, last]
     resumes = [f"anexa train --resume FOLDER {flag(name)} {length}" for length in others]
-    return "\n".join([config.replace(**{name: type(last)(first)}).command(), *resumes])
+    return "\n".join([config.replace(**{name: type(last)(first)}).command_line(), *resumes])
 
 
 def _kept(state: TrainerState) -> str:
-    step, loss = state.kept
+    step, loss = state.kept_step_and_loss
     if loss is None:
         return f"of step {step:,}, not evaluated yet"
     return f"of step {step:,}, with the lowest validation loss: {loss:.4f}"

@@ -13,12 +13,12 @@ from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training.config import TrainConfig
-from anexa.training.config_file import CONFIG, encode_toml
+from anexa.training.config_file import CONFIG_PATH, encode_toml
 
-CHECKPOINT = Path("training") / "state.safetensors"  # in a model folder
+CHECKPOINT_PATH = Path("training") / "state.safetensors"  # in a model folder
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT = "4"  # format of the metadata; a checkpoint of another format is refused
+FORMAT_VERSION = "4"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TrainerState:
         final_eval_seconds: time to reserve for the last evaluation.
         compile_seconds: time spent by `torch.compile`, which does not count as progress.
         earlier_lengths: lengths that the finished run had before it was lengthened, the first one
-            first, in the unit of `TrainConfig.length`.
+            first, in the unit of `TrainConfig.length_option`.
     """
 
     step: int = 0
@@ -105,7 +105,7 @@ class TrainerState:
         return self.evaluations[-1]
 
     @property
-    def best(self) -> Evaluation | None:
+    def best_evaluation(self) -> Evaluation | None:
         """Evaluation with the lowest validation loss; None if there was none after a step.
 
         The evaluation before the first step does not count.
@@ -114,7 +114,7 @@ class TrainerState:
         return min(later, key=lambda e: e.validation_loss, default=None)
 
     @property
-    def kept(self) -> tuple[int, float | None]:
+    def kept_step_and_loss(self) -> tuple[int, float | None]:
         """Step and validation loss of the weights that the model folder has.
 
         The loss is None if the run was stopped before its first evaluation after a step.
@@ -127,7 +127,9 @@ class TrainerState:
     @property
     def kept_evaluation(self) -> Evaluation | None:
         """Evaluation of the weights that the model folder has; None if there was none."""
-        return self.best or next((e for e in self.evaluations if e.step == self.step), None)
+        return self.best_evaluation or next(
+            (e for e in self.evaluations if e.step == self.step), None
+        )
 
 
 @dataclass(frozen=True)
@@ -230,12 +232,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "launch": checkpoint.launch,
         "base": None if checkpoint.base is None else asdict(checkpoint.base),
         "state": asdict(checkpoint.state),
-        "kept": dict(zip(("step", "validation_loss"), checkpoint.state.kept)),
+        "kept": dict(zip(("step", "validation_loss"), checkpoint.state.kept_step_and_loss)),
     }
     toml = encode_toml(checkpoint.config, checkpoint.state.earlier_lengths)
-    write_atomic(folder / CONFIG, toml)
-    metadata = {"format": FORMAT, "run": json.dumps(run)}
-    write_tensors(folder / CHECKPOINT, tensors | checkpoint.moments, metadata)
+    write_atomic(folder / CONFIG_PATH, toml)
+    metadata = {"format": FORMAT_VERSION, "run": json.dumps(run)}
+    write_tensors(folder / CHECKPOINT_PATH, tensors | checkpoint.moments, metadata)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -246,7 +248,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     path = _checkpoint_file(folder)
     tensors, metadata = read_tensors(path)
-    run = parse_run(path, metadata)
+    run = parse_run_metadata(path, metadata)
     try:
         state = TrainerState(**run["state"])
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
@@ -261,7 +263,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             base=None if run["base"] is None else BaseModel(**run["base"]),
         )
     except METADATA_ERRORS as error:
-        raise damaged(path, error) from error
+        raise damaged_checkpoint_error(path, error) from error
 
 
 def read_train_config(folder: Path) -> TrainConfig:
@@ -271,11 +273,11 @@ def read_train_config(folder: Path) -> TrainConfig:
         AnexaError: if there is no checkpoint, or it is damaged or of another format.
     """
     path = _checkpoint_file(folder)
-    run = parse_run(path, read_metadata(path))
+    run = parse_run_metadata(path, read_metadata(path))
     try:
         return TrainConfig.from_json(run["config"])
     except METADATA_ERRORS as error:
-        raise damaged(path, error) from error
+        raise damaged_checkpoint_error(path, error) from error
 
 
 def is_of_launch(folder: Path, launch: str) -> bool:
@@ -295,7 +297,7 @@ def is_of_launch(folder: Path, launch: str) -> bool:
         return False
 
 
-def check_current(folder: Path, step: int) -> None:
+def check_checkpoint_unchanged(folder: Path, step: int) -> None:
     """Check that no other process has continued a run after its checkpoint was read.
 
     Args:
@@ -306,12 +308,12 @@ def check_current(folder: Path, step: int) -> None:
         AnexaError: if the folder has another checkpoint now, or none that can be read.
     """
     path = _checkpoint_file(folder)
-    state = parse_run(path, read_metadata(path)).get("state")
+    state = parse_run_metadata(path, read_metadata(path)).get("state")
     if not isinstance(state, dict) or state.get("step") != step:
         raise AnexaError(f"another process has just continued the training in {folder}: try again")
 
 
-def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def parse_run_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Parse the description of a run in the metadata of its checkpoint.
 
     Args:
@@ -324,11 +326,11 @@ def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         AnexaError: if there is no description, or it is of another format.
     """
-    if "run" in metadata and metadata.get("format") != FORMAT:
+    if "run" in metadata and metadata.get("format") != FORMAT_VERSION:
         raise AnexaError(
             f"{path} was written by another version of Anexa (format "
-            f"{one_line(metadata.get('format', '1'))}, not {FORMAT}): its training cannot be "
-            "resumed, start a new one; the model itself can be used as before"
+            f"{one_line(metadata.get('format', '1'))}, not {FORMAT_VERSION}): its training cannot "
+            "be resumed, start a new one; the model itself can be used as before"
         )
     try:
         run = json.loads(metadata["run"])
@@ -336,16 +338,18 @@ def parse_run(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             raise TypeError(f"it is a {type(run).__name__}")
         return run
     except (*METADATA_ERRORS, RecursionError) as error:
-        raise damaged(path, error) from error
+        raise damaged_checkpoint_error(path, error) from error
 
 
-def damaged(path: Path, error: BaseException) -> AnexaError:
+def damaged_checkpoint_error(path: Path, error: BaseException) -> AnexaError:
     """Create the error about a checkpoint with malformed metadata."""
     return AnexaError(f"{path} is damaged: it does not describe a run ({short_repr(error)})")
 
 
 def _checkpoint_file(folder: Path) -> Path:
-    path = folder / CHECKPOINT
+    path = folder / CHECKPOINT_PATH
     if not path.exists():
-        raise AnexaError(f"{folder} holds no training that can be resumed: it has no {CHECKPOINT}")
+        raise AnexaError(
+            f"{folder} holds no training that can be resumed: it has no {CHECKPOINT_PATH}"
+        )
     return path

@@ -12,16 +12,16 @@ from anexa.errors import AnexaError, UsageError
 from anexa.model.adapters import with_lora_rank
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
-from anexa.training.checkpoint import CHECKPOINT, Checkpoint
+from anexa.training.checkpoint import CHECKPOINT_PATH, Checkpoint
 from anexa.training.config import TrainConfig
 from anexa.training.distributed import DistributedContext
 from anexa.training.freeze import frozen_weights
 from anexa.training.option_table import check_effects
-from anexa.training.presets import FINETUNE
-from anexa.training.tensorboard import check_installed
+from anexa.training.presets import FINETUNE_PRESET
+from anexa.training.tensorboard import check_tensorboardx
 
 
-def device_request(config: TrainConfig, context: DistributedContext) -> DeviceConfig:
+def requested_device(config: TrainConfig, context: DistributedContext) -> DeviceConfig:
     """Return the requested device of a run, to be resolved by `select_device`.
 
     With several processes it names the device of this process, not the one of the configuration.
@@ -29,7 +29,7 @@ def device_request(config: TrainConfig, context: DistributedContext) -> DeviceCo
     return replace(config.device, device=context.device or config.device.device)
 
 
-def check_possible(
+def check_train_config(
     config: TrainConfig, model: ModelConfig, context: DistributedContext, tensorboard: bool
 ) -> None:
     """Check the configuration of a run before the corpus is downloaded and read.
@@ -45,7 +45,7 @@ def check_possible(
         UsageError: if options do not fit each other or the engine.
     """
     check_effects(config.options())
-    if config.preset == FINETUNE and config.finetune.from_ is None:
+    if config.preset == FINETUNE_PRESET and config.finetune.from_ is None:
         raise UsageError("--preset finetune continues a model: name it with --from FOLDER")
     batch_size = config.run.batch_size
     if batch_size % context.world_size:
@@ -55,9 +55,9 @@ def check_possible(
         )
     model = with_lora_rank(model, config.finetune.lora)
     frozen_weights(config.finetune.freeze, model)
-    select_device(config.device.engine, model, device_request(config, context))
+    select_device(config.device.engine, model, requested_device(config, context))
     if tensorboard:
-        check_installed()
+        check_tensorboardx()
 
 
 def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: Path) -> None:
@@ -71,7 +71,7 @@ def check_same_tokenizer(checkpoint: Checkpoint, tokenizer: Tokenizer, folder: P
     Raises:
         AnexaError: if the tokenizer differs.
     """
-    if checkpoint.tokenizer_sha256 != fingerprint(tokenizer):
+    if checkpoint.tokenizer_sha256 != hash_tokenizer(tokenizer):
         raise AnexaError(
             f"{folder / 'tokenizer.json'} is not the tokenizer that this run was started with: "
             "restore that file, or start a new run"
@@ -93,10 +93,10 @@ def check_moments(
     """
     if {name: moment.shape for name, moment in checkpoint.moments.items()} != shapes:
         raise AnexaError(
-            f"{folder / CHECKPOINT} is damaged: the optimizer's moments do not fit the weights"
+            f"{folder / CHECKPOINT_PATH} is damaged: the optimizer's moments do not fit the weights"
         )
 
 
-def fingerprint(tokenizer: Tokenizer) -> str:
+def hash_tokenizer(tokenizer: Tokenizer) -> str:
     """Return the SHA-256 of the `tokenizer.json` of a tokenizer, in hexadecimal."""
     return hashlib.sha256(tokenizer.to_json().encode()).hexdigest()

@@ -15,9 +15,9 @@ from typing import Any
 from anexa.errors import UsageError
 from anexa.model.architectures import ARCHITECTURES
 from anexa.names import flag, key, native, portable, shell_word
-from anexa.training.base_options import BASE_OPTIONS, base_options
+from anexa.training.base_options import BASE_OPTIONS, complete_base_options
 from anexa.training.option_table import OPTIONS, SECTIONS, check_values, option_text
-from anexa.training.presets import ADAMW, PRESETS, STOPPING, usual_preset
+from anexa.training.presets import ADAMW_PRESETS, LENGTH_OPTIONS, PRESETS, default_preset
 from anexa.training.sections import (
     DataConfig,
     FinetuneConfig,
@@ -29,7 +29,8 @@ from anexa.training.sections import (
     as_tuple,
 )
 
-CHANGEABLE = ("device", "micro_batch", "shard")  # options that may change when a run is resumed
+# Options that may change when a run is resumed.
+CHANGEABLE_OPTIONS = ("device", "micro_batch", "shard")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TrainConfig:
 
     Raises:
         UsageError: if a value is out of range or contradicts another one, or not exactly one of
-            `STOPPING` is given.
+            `LENGTH_OPTIONS` is given.
     """
 
     preset: str = "anexa"
@@ -62,7 +63,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options = self.options()
-        if sum(options[name] is not None for name in STOPPING) != 1:
+        if sum(options[name] is not None for name in LENGTH_OPTIONS) != 1:
             raise UsageError(
                 "a run ends after --steps, after --epochs or after --minutes: give one of them"
             )
@@ -98,14 +99,14 @@ class TrainConfig:
         if "corpus" in overrides:
             check_values({"corpus": overrides["corpus"]})
             overrides["corpus"] = as_tuple(overrides["corpus"])
-        overrides = base_options(overrides)
-        name = overrides.pop("preset", None) or usual_preset(
+        overrides = complete_base_options(overrides)
+        name = overrides.pop("preset", None) or default_preset(
             overrides.get("corpus", ()),
             overrides.get("from_"),
             as_text=overrides.get("layout", "auto") != "auto" or bool(overrides.get("field")),
         )
         config = preset_config(name, overrides.get("optimizer"))
-        if any(option in overrides for option in STOPPING):
+        if any(option in overrides for option in LENGTH_OPTIONS):
             overrides.setdefault("steps", None)
         overrides["engine"] = overrides.get("engine") or "auto"
         tokens = overrides.pop("batch_tokens", None)
@@ -122,13 +123,13 @@ class TrainConfig:
         return config.replace(**overrides)
 
     @property
-    def length(self) -> tuple[str, float]:
-        """The option that ends the run, one of `STOPPING`, and its value."""
+    def length_option(self) -> tuple[str, float]:
+        """The option that ends the run, one of `LENGTH_OPTIONS`, and its value."""
         options = self.options()
-        return next((name, options[name]) for name in STOPPING if options[name] is not None)
+        return next((name, options[name]) for name in LENGTH_OPTIONS if options[name] is not None)
 
     def for_resume(self, overrides: Mapping[str, Any], *, lengthen: bool = False) -> TrainConfig:
-        """Return the configuration of the resumed run, with new values of `CHANGEABLE` options.
+        """Return the configuration of the resumed run, with new values of `CHANGEABLE_OPTIONS`.
 
         Args:
             overrides: options that the user has given again, by name; each may be "auto".
@@ -140,7 +141,9 @@ class TrainConfig:
             UsageError: if another option differs from the run's, or a new value is out of range.
         """
         options = self.options()
-        changeable = (*CHANGEABLE, self.length[0]) if lengthen else CHANGEABLE
+        changeable = (
+            (*CHANGEABLE_OPTIONS, self.length_option[0]) if lengthen else CHANGEABLE_OPTIONS
+        )
         for name, asked in overrides.items():
             option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
@@ -186,7 +189,10 @@ class TrainConfig:
         Texts such as file names are encoded by `anexa.names.portable`, as they may not be UTF-8.
         """
         return {"preset": self.preset} | {
-            name: {key(field): _stored(v) for field, v in asdict(getattr(self, name)).items()}
+            name: {
+                key(field): _encode_option_value(v)
+                for field, v in asdict(getattr(self, name)).items()
+            }
             for name in SECTIONS
         }
 
@@ -200,14 +206,22 @@ class TrainConfig:
         sections = {}
         for name, kind in SECTIONS.items():
             names = {key(field.name): field.name for field in fields(kind)}
-            values = {names[k]: native_value(v) for k, v in value[name].items()}
+            values = {names[k]: decode_option_value(v) for k, v in value[name].items()}
             sections[name] = kind(**values)
         return cls(value["preset"], **sections)
 
-    def command(self) -> str:
+    def command_line(self) -> str:
         """Return the command line that repeats the run; it leaves the choice of a device open."""
         usual = preset_config(self.preset).options()
-        always = ["preset", "engine", *STOPPING, "batch_size", "optimizer", "learning_rate", "seed"]
+        always = [
+            "preset",
+            "engine",
+            *LENGTH_OPTIONS,
+            "batch_size",
+            "optimizer",
+            "learning_rate",
+            "seed",
+        ]
         left_out = ["corpus", "device"]
         if self.finetune.from_ is not None:
             always.append("block_size")
@@ -240,11 +254,11 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
     config = config.replace(**PRESETS[name])
     if optimizer in (None, config.optimizer.name):
         return config
-    changes = ADAMW.get(name, {}) if optimizer == "adamw" else {}
+    changes = ADAMW_PRESETS.get(name, {}) if optimizer == "adamw" else {}
     return config.replace(optimizer=optimizer, **changes)
 
 
-def _stored(value: Any) -> Any:
+def _encode_option_value(value: Any) -> Any:
     """Convert the value of an option for JSON.
 
     A text is encoded by `anexa.names.portable`; several texts become a list.
@@ -255,7 +269,7 @@ def _stored(value: Any) -> Any:
     return portable(value) if isinstance(value, str) else value
 
 
-def native_value(value: Any) -> Any:
+def decode_option_value(value: Any) -> Any:
     """Convert the value of an option from JSON: its texts are decoded by `anexa.names.native`."""
     if isinstance(value, list):
         return [native(each) if isinstance(each, str) else each for each in value]

@@ -11,16 +11,16 @@ from typing import Any
 from anexa.errors import AnexaError, UsageError, short_repr
 from anexa.names import key as key_of
 from anexa.training.base_options import BASE_OPTIONS
-from anexa.training.config import TrainConfig, native_value
+from anexa.training.config import TrainConfig, decode_option_value
 from anexa.training.option_table import OPTIONS, SECTIONS, check_values
-from anexa.training.presets import STOPPING
+from anexa.training.presets import LENGTH_OPTIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-CONFIG = Path("training") / "config.toml"  # in a model folder
+CONFIG_PATH = Path("training") / "config.toml"  # in a model folder
 
 
 def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> bytes:
@@ -37,7 +37,7 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
     note = "`anexa train --config FILE` repeats it."
     if earlier_lengths:
         lengths = ", then ".join(f"{length}" for length in earlier_lengths)
-        note = f"The run was lengthened: {config.length[0]} was {lengths}."
+        note = f"The run was lengthened: {config.length_option[0]} was {lengths}."
     lines = [
         f"# The configuration of this run. {note}",
         f"preset = {json.dumps(config.preset)}",
@@ -57,8 +57,8 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
 
     Args:
         path: path of the file; each of its keys is optional.
-        overrides: values by option name; a length (one of `STOPPING`) or a batch size replaces the
-            file's, even if it has another unit.
+        overrides: values by option name; a length (one of `LENGTH_OPTIONS`) or a batch size
+            replaces the file's, even if it has another unit.
 
     Returns:
         Values by option name, as `TrainConfig.from_options` takes them.
@@ -90,12 +90,12 @@ def read_options(path: Path, overrides: Mapping[str, Any] | None = None) -> dict
             for key, content in table.items():
                 option = _option(path, name, key)
                 labels[option] = f"{path}: [{name}] {key}"
-                options[option] = native_value(content)
-    if sum(option in options for option in STOPPING) > 1:
-        raise UsageError(f"{path}: [schedule] may have one of {', '.join(STOPPING)}")
+                options[option] = decode_option_value(content)
+    if sum(option in options for option in LENGTH_OPTIONS) > 1:
+        raise UsageError(f"{path}: [schedule] may have one of {', '.join(LENGTH_OPTIONS)}")
     check_values(options, labels.__getitem__)
-    if any(option in overrides for option in STOPPING):
-        options = {name: option for name, option in options.items() if name not in STOPPING}
+    if any(option in overrides for option in LENGTH_OPTIONS):
+        options = {name: option for name, option in options.items() if name not in LENGTH_OPTIONS}
     if "batch_tokens" in overrides:
         options.pop("batch_size", None)
     return options | overrides

@@ -14,9 +14,9 @@ from anexa.errors import AnexaError
 from anexa.model.model import DEFAULT_TEMPERATURE
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.sections import DataConfig
-from anexa.training.tokenizers import BPE_SAMPLE, bpe_size, make_tokenizer
+from anexa.training.tokenizers import BPE_SAMPLE, bpe_vocab_size, make_tokenizer
 
-MAX_UNKNOWN = 0.01  # fraction of unknown characters above which a tokenizer is refused
+MAX_UNKNOWN_FRACTION = 0.01  # fraction of unknown characters above which a tokenizer is refused
 
 
 class Corpus(Protocol):
@@ -174,12 +174,12 @@ def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> t
     trained on; and its vocabulary size. If there is nothing to say, the tuple is empty.
 
     Raises:
-        AnexaError: if more than `MAX_UNKNOWN` of the characters are unknown, and this is not
-            allowed.
+        AnexaError: if more than `MAX_UNKNOWN_FRACTION` of the characters are unknown, and this is
+            not allowed.
     """
     if data.has_foreign_tokenizer:
-        return unknown_note(corpus, tokenizer, data.allow_unknown)
-    wanted, notes = bpe_size(data.tokenizer), []
+        return unknown_character_notes(corpus, tokenizer, data.allow_unknown)
+    wanted, notes = bpe_vocab_size(data.tokenizer), []
     if wanted is not None and corpus.size > BPE_SAMPLE:
         notes.append(
             f"the tokenizer is trained on {BPE_SAMPLE // 2**20} MiB, spread evenly over the "
@@ -193,19 +193,19 @@ def tokenizer_notes(corpus: Corpus, data: DataConfig, tokenizer: Tokenizer) -> t
     return tuple(notes)
 
 
-def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[str, ...]:
+def unknown_character_notes(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[str, ...]:
     """Return a note about characters that a tokenizer from elsewhere does not know.
 
     Args:
         corpus: training and validation part of the corpus together.
         tokenizer: tokenizer that was not made from the corpus.
-        allowed: whether more than the fraction `MAX_UNKNOWN` of all characters may be unknown.
+        allowed: whether more than `MAX_UNKNOWN_FRACTION` of all characters may be unknown.
 
     Returns:
         A tuple of one sentence; empty if all characters are known.
 
     Raises:
-        AnexaError: if more than the fraction `MAX_UNKNOWN` are unknown, and this is not allowed.
+        AnexaError: if more than `MAX_UNKNOWN_FRACTION` are unknown, and this is not allowed.
     """
     unknown, total = corpus.unknown(tokenizer)
     count = sum(unknown.values())
@@ -217,7 +217,7 @@ def unknown_note(corpus: Corpus, tokenizer: Tokenizer, allowed: bool) -> tuple[s
         f"{count:,} of {total:,} characters ({max(count / total, 1e-4):.2%}) are not in the "
         f"vocabulary of the tokenizer: {listed}"
     )
-    if count > MAX_UNKNOWN * total and not allowed:
+    if count > MAX_UNKNOWN_FRACTION * total and not allowed:
         raise AnexaError(
             f"{corpus.name} does not fit the tokenizer: {sentence}; choose another --tokenizer (or "
             "model, with --from), or have them replaced with --allow-unknown"

@@ -26,9 +26,10 @@ from anexa.process import announce_if_slow
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
-MEETING_TIMEOUT = 300.0  # seconds to wait until all processes have connected
-STORE_TIMEOUT = 10.0  # seconds for PyTorch to open the store of a process that can be reached
-PAUSE = 0.05  # seconds between two attempts to reach the main process, or to count the others
+# Times in seconds.
+RENDEZVOUS_TIMEOUT = 300.0  # until all processes have connected
+STORE_TIMEOUT = 10.0  # for PyTorch to open the store of a process that can be reached
+RETRY_INTERVAL = 0.05  # between two attempts to reach the main process, or to count the others
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class DistributedContext:
 
 
 def init_distributed(
-    engine: str, device: str, timeout: float = MEETING_TIMEOUT
+    engine: str, device: str, timeout: float = RENDEZVOUS_TIMEOUT
 ) -> DistributedContext:
     """Initialize PyTorch's process group, if `torchrun` has started several processes.
 
@@ -220,7 +221,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
         while not is_master and (reason := _unreachable(address)):
             if time.monotonic() > deadline:
                 raise AnexaError(f"there is no main process at {where}: {reason}")
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
     store = TCPStore(
         "localhost" if is_master else address[0],
         address[1],
@@ -238,7 +239,7 @@ def _meet(size: int, address: tuple[str, int], is_master: bool, timeout: float) 
                     f"{arrived} of {size} processes (WORLD_SIZE) have connected to {where} within "
                     f"{timeout:g} seconds: start the others, or unset WORLD_SIZE"
                 )
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
     store.set_timeout(timedelta(seconds=timeout))
     return store
 

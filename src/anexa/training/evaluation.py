@@ -8,7 +8,7 @@ from anexa.data.batches import Dataset, LabeledSequence
 from anexa.data.mixture import Mixture
 from anexa.engines import Batch, Engine
 
-EVALUATION_SEQUENCES = 128  # maximum number of validation sequences of an evaluation
+MAX_EVALUATION_SEQUENCES = 128  # maximum number of validation sequences of an evaluation
 
 
 def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
@@ -17,7 +17,7 @@ def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
 
 
 def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
-    """Compute the mean loss over at most `EVALUATION_SEQUENCES`, spread evenly over a dataset.
+    """Compute the mean loss over at most `MAX_EVALUATION_SEQUENCES`, spread evenly over a dataset.
 
     Args:
         engine: engine with the weights.
@@ -52,9 +52,9 @@ def mean_losses(
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (
-        dataset.samples(EVALUATION_SEQUENCES)
+        dataset.samples(MAX_EVALUATION_SEQUENCES)
         if isinstance(dataset, Mixture)
-        else [dataset.sample(EVALUATION_SEQUENCES)]
+        else [dataset.sample(MAX_EVALUATION_SEQUENCES)]
     )
     sums = [_sum_losses(engine, sample, batch_size) for sample in samples]
     total, count = (sum(column) for column in zip(*sums))

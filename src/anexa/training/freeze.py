@@ -13,10 +13,11 @@ from anexa.model.config import ModelConfig
 from anexa.names import quoted
 from anexa.training.config import TrainConfig
 
-LAYERS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")  # group: a layer or a range of layers
-LAYER = re.compile(r"\.(\d+)\.")  # number of a layer in the name of a weight
+# A group that is a layer or a range of layers, such as 0 or 0-3.
+LAYER_RANGE_PATTERN = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+LAYER_PATTERN = re.compile(r"\.(\d+)\.")  # number of a layer in the name of a weight
 # Name of a gain or bias of a normalization, such as h.0.ln_1.weight or model.norm.weight.
-NORM = re.compile(r"(?:^|[._])(?:ln|\w*norm)(?:_\w+)?\.(?:weight|bias)$")
+NORM_PATTERN = re.compile(r"(?:^|[._])(?:ln|\w*norm)(?:_\w+)?\.(?:weight|bias)$")
 GROUPS = ("embeddings", "positions", "norms", "head")  # groups that are not layers
 
 
@@ -51,7 +52,7 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
     return frozenset(frozen)
 
 
-def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
+def run_optimizer_config(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
     """Return the optimizer configuration of a run: one that leaves its frozen weights as they are.
 
     Args:
@@ -69,7 +70,7 @@ def run_optimizer(config: TrainConfig, model: ModelConfig) -> OptimizerConfig:
 
 def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
     architecture = get_architecture(config)
-    layers = LAYERS.fullmatch(group)
+    layers = LAYER_RANGE_PATTERN.fullmatch(group)
     if layers:
         first, last = int(layers[1]), int(layers[2] or layers[1])
         if not first <= last < config.n_layer:
@@ -86,7 +87,7 @@ def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
     if group == "embeddings":
         return {architecture.embedding}
     if group == "norms":
-        found = {name for name in names if NORM.search(name)}
+        found = {name for name in names if NORM_PATTERN.search(name)}
     elif group == "positions":
         found = {architecture.positions} if architecture.positions else set()
     else:
@@ -101,5 +102,5 @@ def _group(group: str, names: list[str], config: ModelConfig) -> set[str]:
 
 
 def _layer(name: str) -> int | None:
-    found = LAYER.search(name)
+    found = LAYER_PATTERN.search(name)
     return int(found[1]) if found else None

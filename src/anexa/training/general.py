@@ -18,12 +18,15 @@ from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.model import Model
 from anexa.model.tokenizer import Tokenizer
 from anexa.training.checkpoint import BaseModel
-from anexa.training.evaluation import EVALUATION_SEQUENCES
+from anexa.training.evaluation import MAX_EVALUATION_SEQUENCES
 
-PROSE, ARITHMETIC = "python-docs", "arithmetic"  # names of the corpora that the text is from
-PROSE_CHARACTERS = 64 * 2**10  # length of the passage of prose, from the start of its corpus
+# Names of the corpora that the text is from.
+PROSE_CORPUS, ARITHMETIC_CORPUS = "python-docs", "arithmetic"
+PROSE_CHARS = 64 * 2**10  # characters of the passage of prose, from the start of its corpus
 PROSE_SEQUENCES = 32  # maximum number of sequences of the prose, spread evenly over the passage
-MAX_LEFT_OUT = 0.2  # fraction of unknown characters above which the prose does not suit a model
+MAX_UNKNOWN_FRACTION = (
+    0.2  # fraction of unknown characters above which the prose does not suit a model
+)
 MIN_BLOCK_SIZE = 64  # minimum length of sequences for problems of arithmetic, in tokens
 SEED = 0  # random seed of the datasets, the same for all runs
 
@@ -34,7 +37,7 @@ class GeneralText:
 
     Attributes:
         name: name of the corpus that the text is from.
-        dataset: dataset of the text, of which at most `EVALUATION_SEQUENCES` are used.
+        dataset: dataset of the text, of which at most `MAX_EVALUATION_SEQUENCES` are used.
     """
 
     name: str
@@ -43,11 +46,13 @@ class GeneralText:
     @property
     def sha256(self) -> str:
         """Hash of the token ids, in hexadecimal."""
-        sequences = [list(s.ids) for s in self.dataset.sample(EVALUATION_SEQUENCES)]
+        sequences = [list(s.ids) for s in self.dataset.sample(MAX_EVALUATION_SEQUENCES)]
         return hashlib.sha256(repr(sequences).encode()).hexdigest()
 
 
-def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> GeneralText | None:
+def choose_general_text(
+    model: Model, length: int, corpora: Collection[str] = ()
+) -> GeneralText | None:
     """Choose the general text for a model.
 
     Args:
@@ -59,9 +64,9 @@ def general_text(model: Model, length: int, corpora: Collection[str] = ()) -> Ge
         The text; None if none suits the model, or it is one of the user's own.
     """
     if model.chat_template == CHAT_TEMPLATE:
-        name, dataset = ARITHMETIC, _problems(model.tokenizer, length)
+        name, dataset = ARITHMETIC_CORPUS, _problems(model.tokenizer, length)
     else:
-        name, dataset = PROSE, _prose(model.tokenizer, length)
+        name, dataset = PROSE_CORPUS, _prose(model.tokenizer, length)
     return None if dataset is None or name in corpora else GeneralText(name, dataset)
 
 
@@ -76,7 +81,7 @@ def reopen_general_text(base: BaseModel, model: Model, length: int) -> GeneralTe
     Returns:
         The text; None if there is none, or this machine has another one.
     """
-    text = general_text(model, length) if base.general_text else None
+    text = choose_general_text(model, length) if base.general_text else None
     return text if text is not None and text.sha256 == base.general_sha256 else None
 
 
@@ -93,10 +98,10 @@ def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
     """
     if find_spec("pydoc_data") is None:  # some systems leave it out
         return None
-    text = "".join(read_corpus(PROSE).source())[:PROSE_CHARACTERS]
+    text = "".join(read_corpus(PROSE_CORPUS).source())[:PROSE_CHARS]
     unknown = "".join(tokenizer.unknown_characters(text))
     known = text.translate(str.maketrans("", "", unknown))
-    if len(known) < (1 - MAX_LEFT_OUT) * len(text):
+    if len(known) < (1 - MAX_UNKNOWN_FRACTION) * len(text):
         return None
     windows = TokenWindows(tokenizer.encode(known), length, SEED)
     chosen = evenly_spaced(len(windows.starts), PROSE_SEQUENCES)

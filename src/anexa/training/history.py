@@ -19,10 +19,10 @@ from anexa.model.adapters import ADAPTER_FOLDER
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.names import shell_path
-from anexa.training.checkpoint import CHECKPOINT
+from anexa.training.checkpoint import CHECKPOINT_PATH
 
-HISTORY = Path("training") / "history"  # folder of the history, in a model folder
-RECORDS = "steps.jsonl"  # file of the step records in it, one JSON object a line
+HISTORY_PATH = Path("training") / "history"  # folder of the history, in a model folder
+RECORDS_FILE = "steps.jsonl"  # file of the step records in it, one JSON object a line
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class StepRecord:
         learning_rate: learning rate of the step.
         loss: loss of the batch before the step, in nats per token.
         gradient_norm: global gradient norm, before clipping.
-        weights: hash of the weights after the step, as `hash_weights` computes it.
+        weights_hash: hash of the weights after the step, as `hash_weights` computes it.
     """
 
     step: int
     learning_rate: float
     loss: float
     gradient_norm: float
-    weights: str
+    weights_hash: str
 
 
 @dataclass(frozen=True)
-class Frame:
+class KeyFrame:
     """A key frame: the weights and the moments of the optimizer after a step.
 
     Attributes:
@@ -91,16 +91,16 @@ def hash_weights(weights: Weights) -> str:
 
 def frame_path(folder: Path, step: int) -> Path:
     """Return the path of the key frame after a step, in a model folder."""
-    return folder / HISTORY / f"step-{step:08}.safetensors"
+    return folder / HISTORY_PATH / f"step-{step:08}.safetensors"
 
 
 def frame_steps(folder: Path) -> list[int]:
     """List the steps after which a model folder has key frames, in order."""
-    names = (path.stem.removeprefix("step-") for path in (folder / HISTORY).glob("step-*"))
+    names = (path.stem.removeprefix("step-") for path in (folder / HISTORY_PATH).glob("step-*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def read_frame(folder: Path, step: int) -> Frame:
+def read_frame(folder: Path, step: int) -> KeyFrame:
     """Read the key frame after a step, and verify the hash of its weights and moments.
 
     Raises:
@@ -113,14 +113,14 @@ def read_frame(folder: Path, step: int) -> Frame:
         raise _damaged(path, f"it is not that of step {step}")
     if content["hash"] != hash_weights(tensors):
         raise _damaged(path, "its numbers have changed since it was written")
-    return Frame(
+    return KeyFrame(
         step,
         weights={key[2:]: w for key, w in tensors.items() if key.startswith("w.")},
         moments={key: w for key, w in tensors.items() if not key.startswith("w.")},
     )
 
 
-def write_frame(folder: Path, frame: Frame, budget: int) -> None:
+def write_frame(folder: Path, frame: KeyFrame, budget: int) -> None:
     """Write a key frame (weights and moments after a step) to the history of a run.
 
     Args:
@@ -146,7 +146,7 @@ def read_records(folder: Path) -> list[StepRecord]:
         AnexaError: if the file is damaged or cannot be read, or a step is missing between two
             others.
     """
-    path = folder / HISTORY / RECORDS
+    path = folder / HISTORY_PATH / RECORDS_FILE
     if not path.exists():
         return []
     *lines, _torn = read_bytes(path).split(b"\n")
@@ -180,23 +180,23 @@ def read_history(folder: Path) -> tuple[list[StepRecord], int]:
                 f"the run in {folder} trained adapters (--lora), whose steps are not kept: train "
                 "without --lora to look at them"
             )
-        if (folder / CHECKPOINT).exists():
+        if (folder / CHECKPOINT_PATH).exists():
             raise AnexaError(
                 f"the run in {folder} has no history of its steps: keep one from now on with "
                 f"anexa train --resume {shell_path(folder)} --keep-steps 200MB, or train again"
             )
-        raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT})")
+        raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT_PATH})")
     if not frames:
-        raise AnexaError(f"{folder / HISTORY} has no key frame to repeat the steps from")
+        raise AnexaError(f"{folder / HISTORY_PATH} has no key frame to repeat the steps from")
     if frames[-1] > (records[-1].step if records else frames[0]):
         raise AnexaError(
-            f"{folder / HISTORY / RECORDS} lacks the records of the steps up to the key frame of "
-            f"step {frames[-1]}"
+            f"{folder / HISTORY_PATH / RECORDS_FILE} lacks the records of the steps up to the key "
+            f"frame of step {frames[-1]}"
         )
     if records and records[0].step > frames[0] + 1:
         raise AnexaError(
-            f"{folder / HISTORY / RECORDS} lacks the records of the steps after the key frame of "
-            f"step {frames[0]}"
+            f"{folder / HISTORY_PATH / RECORDS_FILE} lacks the records of the steps after the key "
+            f"frame of step {frames[0]}"
         )
     return records, frames[0]
 
@@ -207,7 +207,7 @@ def encode_record(record: StepRecord) -> bytes:
     return (
         f'{{"step": {record.step}, "learning_rate": {record.learning_rate!r}, '
         f'"loss": {record.loss!r}, "gradient_norm": {record.gradient_norm!r}, '
-        f'"weights": "{record.weights}"}}\n'
+        f'"weights_hash": "{record.weights_hash}"}}\n'
     ).encode()
 
 
@@ -219,7 +219,7 @@ def _parse(line: bytes) -> StepRecord:
         type(record.step) is int
         and record.step > 0
         and all(type(number) in (int, float) for number in numbers)
-        and isinstance(record.weights, str)
+        and isinstance(record.weights_hash, str)
     ):
         raise TypeError(value)
     return record

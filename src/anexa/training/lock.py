@@ -12,9 +12,11 @@ from typing import BinaryIO
 
 from anexa.errors import AnexaError
 
-LOCK = Path("training") / "lock"  # in a model folder; the file is empty, and is never removed
-TRIES = 10  # attempts to acquire the lock, which `is_running` holds for a moment
-PAUSE = 0.01  # seconds between two attempts
+LOCK_PATH = Path("training") / "lock"  # in a model folder; the file is empty, and is never removed
+MAX_ATTEMPTS = (
+    10  # maximum number of attempts to acquire the lock, which `is_training` holds for a moment
+)
+RETRY_INTERVAL = 0.01  # time between two attempts, in seconds
 
 if sys.platform == "win32":
     import msvcrt
@@ -22,7 +24,8 @@ if sys.platform == "win32":
     def _lock(file: BinaryIO, shared: bool) -> None:  # noqa: ARG001  # there is one kind
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
-    HELD = (PermissionError,)  # errors of an attempt to lock a file that another process has locked
+    # Errors of an attempt to lock a file that another process has locked.
+    LOCK_ERRORS = (PermissionError,)
 else:
     import fcntl
 
@@ -30,10 +33,10 @@ else:
         # Not lockf, whose lock a process loses when it closes any other handle of the file.
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
-    HELD = (BlockingIOError,)
+    LOCK_ERRORS = (BlockingIOError,)
 
 
-class Lock:
+class TrainingLock:
     """Lock on a model folder, held by the process that trains in it.
 
     Use it as a context manager, or call `acquire` and `release`. The operating system releases it
@@ -53,14 +56,14 @@ class Lock:
         Raises:
             AnexaError: if another process holds the lock, or the file cannot be written.
         """
-        path = self._folder / LOCK
+        path = self._folder / LOCK_PATH
         try:
             file = path.open("ab")
         except OSError as error:
             raise AnexaError(f"cannot write {path}: {error.strerror}") from error
-        for attempt in range(TRIES):
+        for attempt in range(MAX_ATTEMPTS):
             if attempt:
-                time.sleep(PAUSE)
+                time.sleep(RETRY_INTERVAL)
             if _free(file, shared=False):
                 self._file = file
                 return
@@ -73,7 +76,7 @@ class Lock:
             self._file.close()
             self._file = None
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> TrainingLock:
         self.acquire()
         return self
 
@@ -81,19 +84,19 @@ class Lock:
         self.release()
 
 
-def is_running(folder: Path) -> bool:
+def is_training(folder: Path) -> bool:
     """Return whether a training in a model folder is running now, on this machine.
 
     It is False if the file of the lock cannot be opened, or the file system has no locks.
     """
     try:
-        with (folder / LOCK).open("rb") as file:
+        with (folder / LOCK_PATH).open("rb") as file:
             return not _free(file, shared=True)
     except OSError:  # there is no lock file, or it cannot be opened
         return False
 
 
-def check_not_running(folder: Path) -> None:
+def check_not_training(folder: Path) -> None:
     """Check that no training is running in a folder.
 
     It is called before the corpus is read, which may take minutes, and before the lock is acquired.
@@ -101,7 +104,7 @@ def check_not_running(folder: Path) -> None:
     Raises:
         AnexaError: if a training is running there.
     """
-    if is_running(folder):
+    if is_training(folder):
         raise _running(folder)
 
 
@@ -115,7 +118,7 @@ def _free(file: BinaryIO, shared: bool) -> bool:
     """Try to lock a file; on success the lock is held until the file is closed."""
     try:
         _lock(file, shared)
-    except HELD:
+    except LOCK_ERRORS:
         return False
     except OSError:
         # The file system has no locks: train there without one.

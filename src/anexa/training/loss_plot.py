@@ -13,49 +13,49 @@ from typing import TYPE_CHECKING, Any
 from anexa.errors import AnexaError, UsageError
 from anexa.files import write_atomic
 from anexa.names import shown
-from anexa.training.metrics import METRICS, MetricsRecord, Sample, read_metrics
+from anexa.training.metrics import METRICS_PATH, MetricsRecord, Sample, read_metrics
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PICTURE = Path("training") / "loss.png"  # in a model folder
-SUFFIXES = (".png", ".svg", ".pdf")  # formats of plots
-MIN_INTERVAL = 10.0  # seconds between two plots of a run: each takes about half a second
+LOSS_PLOT_PATH = Path("training") / "loss.png"  # in a model folder
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")  # formats of plots
+REDRAW_INTERVAL = 10.0  # minimum time between two plots of a run, in seconds: each takes about 0.5
 # The palette of Okabe and Ito (2008), which people with color blindness can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-INK, GRAY, PALE = "#333333", "#777777", "#dddddd"  # colors of text, of marks, and of the grid
+TEXT_COLOR, MARK_COLOR, GRID_COLOR = "#333333", "#777777", "#dddddd"
 # Settings of matplotlib (rcParams).
-STYLE: dict[Any, Any] = {
+RC_PARAMS: dict[Any, Any] = {
     "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
+    "text.color": TEXT_COLOR,
+    "axes.labelcolor": TEXT_COLOR,
     "axes.edgecolor": "#999999",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": PALE,
+    "grid.color": GRID_COLOR,
     "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "xtick.color": TEXT_COLOR,
+    "ytick.color": TEXT_COLOR,
     "text.parse_math": False,  # a folder may be named $x$
     "svg.fonttype": "none",  # text stays text
 }
 # Markers of validation losses and of samples, as arguments of matplotlib's `plot`.
-VALIDATION: dict[str, Any] = {
+VALIDATION_MARKERS: dict[str, Any] = {
     "marker": "o",
     "markersize": 5,
     "markeredgecolor": "white",
     "linestyle": "none",
 }
-SAMPLE: dict[str, Any] = {"marker": "^", "markersize": 5, "linestyle": "none"}
+SAMPLE_MARKERS: dict[str, Any] = {"marker": "^", "markersize": 5, "linestyle": "none"}
 SMOOTH_POINTS = 40  # number of records of a run / number of them in the smoothing window
 
 # Name, metrics records and samples of a run.
 PlottedRun = tuple[str, Sequence[MetricsRecord], Sequence[Sample]]
 
 
-def can_draw() -> bool:
+def has_matplotlib() -> bool:
     """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
@@ -72,7 +72,7 @@ class LossPlot:
         self._last_drawn = time.monotonic()
 
     def update(self, *, final: bool = False) -> None:
-        """Draw the metrics recorded so far, at most once in `MIN_INTERVAL` seconds.
+        """Draw the metrics recorded so far, at most once in `REDRAW_INTERVAL` seconds.
 
         The first interval begins when this object is created. Without a metrics log nothing is
         drawn.
@@ -83,10 +83,10 @@ class LossPlot:
         Raises:
             AnexaError: if the file cannot be written, or the metrics are damaged.
         """
-        due = final or time.monotonic() - self._last_drawn >= MIN_INTERVAL
-        if due and can_draw() and (self._folder / METRICS).exists():
+        due = final or time.monotonic() - self._last_drawn >= REDRAW_INTERVAL
+        if due and has_matplotlib() and (self._folder / METRICS_PATH).exists():
             run = (self._folder.name, *read_metrics(self._folder))
-            draw_losses([run], self._folder / PICTURE)
+            draw_losses([run], self._folder / LOSS_PLOT_PATH)
             self._last_drawn = time.monotonic()
 
 
@@ -96,17 +96,17 @@ def check_suffix(path: Path) -> None:
     Raises:
         UsageError: if the path has another suffix.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"a plot must be a {', '.join(SUFFIXES)} file, not {path}")
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise UsageError(f"a plot must be a {', '.join(PLOT_SUFFIXES)} file, not {path}")
 
 
-def check_drawing() -> None:
+def check_matplotlib() -> None:
     """Check that matplotlib is installed, so that plots can be drawn.
 
     Raises:
         AnexaError: if matplotlib is not installed.
     """
-    if not can_draw():
+    if not has_matplotlib():
         raise AnexaError("plots need matplotlib: pip install 'anexa[plot]'")
 
 
@@ -122,12 +122,12 @@ def draw_losses(runs: Sequence[PlottedRun], path: Path) -> None:
         AnexaError: if the file cannot be written, or matplotlib is not installed.
     """
     check_suffix(path)
-    check_drawing()
+    check_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
 
     file = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(RC_PARAMS), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a name may contain characters that the font lacks
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.add_subplot()
@@ -163,16 +163,16 @@ def _draw_run(
     losses = np.array([record.loss for record in records], float)
     there = np.isfinite(losses)
     steps, losses = steps[there], losses[there]
-    smooth = smoothed(losses)
+    smooth = smooth_losses(losses)
     if len(losses) > SMOOTH_POINTS:
         axes.plot(steps, losses, color=color, linewidth=0.7, alpha=0.25 if count == 1 else 0.12)
     axes.plot(steps, smooth, color=color, linewidth=2)
     measured = [(r.step, r.validation_loss) for r in records if r.validation_loss is not None]
     points = zip(*measured) if measured else ([], [])
-    axes.plot(*points, color=other, zorder=3, clip_on=False, **VALIDATION)
+    axes.plot(*points, color=other, zorder=3, clip_on=False, **VALIDATION_MARKERS)
     x, y = [sample.step for sample in samples], [0.02 + 0.03 * index] * len(samples)
-    mark = color if count > 1 else GRAY
-    axes.plot(x, y, color=mark, transform=axes.get_xaxis_transform(), **SAMPLE)
+    mark = color if count > 1 else MARK_COLOR
+    axes.plot(x, y, color=mark, transform=axes.get_xaxis_transform(), **SAMPLE_MARKERS)
     if count == 1 and any(step for step, _ in measured):
         _label(axes, measured, other)
     # The losses of the first batches may be far above all others: let the axis cut them off.
@@ -180,7 +180,7 @@ def _draw_run(
     return [*bounds, *(loss for _, loss in measured)]
 
 
-def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth_losses(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smooth losses by a centered moving average.
 
     At the start the window is symmetric and shrinks. At the end only its right half shrinks:
@@ -250,13 +250,13 @@ def _legend(figure: Any, runs: Sequence[PlottedRun]) -> None:
 
     one = len(runs) == 1
     many = any(len(records) > SMOOTH_POINTS for _, records, _ in runs)
-    line, point = COLORS[:2] if one else (GRAY, GRAY)
+    line, point = COLORS[:2] if one else (MARK_COLOR, MARK_COLOR)
     entries = [
         (Line2D([], [], color=line, linewidth=2), "training, smoothed" if many else "training"),
-        (Line2D([], [], color=point, **VALIDATION), "validation"),
+        (Line2D([], [], color=point, **VALIDATION_MARKERS), "validation"),
     ]
     if any(samples for _, _, samples in runs):
-        entries.append((Line2D([], [], color=GRAY, **SAMPLE), "sample"))
+        entries.append((Line2D([], [], color=MARK_COLOR, **SAMPLE_MARKERS), "sample"))
     if not one:
         entries = [
             (Line2D([], [], color=COLORS[i % len(COLORS)], linewidth=5), _named(name, records))

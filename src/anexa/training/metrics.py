@@ -16,8 +16,8 @@ from anexa.training.checkpoint import Evaluation, TrainerState
 from anexa.training.schedule import Clock
 from anexa.training.tensorboard import EventFile
 
-METRICS = Path("training") / "metrics.jsonl"  # in a model folder
-OPTIONAL = ("validation_loss", "general_loss", "mfu")  # fields that may be null
+METRICS_PATH = Path("training") / "metrics.jsonl"  # in a model folder
+OPTIONAL_FIELDS = ("validation_loss", "general_loss", "mfu")  # fields that may be null
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, after_step: int = 0, *, tensorboard: bool = False) -> None:
-        self._path = folder / METRICS
+        self._path = folder / METRICS_PATH
         before = read_bytes(self._path) if self._path.exists() else b""
         lines = _read(before, self._path)
         kept = [(line, entry) for line, entry in lines if entry.step <= after_step]
@@ -148,9 +148,9 @@ def read_metrics(folder: Path) -> tuple[list[MetricsRecord], list[Sample]]:
     Raises:
         AnexaError: if there is no metrics log, or it is damaged.
     """
-    path = folder / METRICS
+    path = folder / METRICS_PATH
     if not path.exists():
-        raise AnexaError(f"{folder} holds no metrics of a training: it has no {METRICS}")
+        raise AnexaError(f"{folder} holds no metrics of a training: it has no {METRICS_PATH}")
     entries = [entry for _, entry in _read(read_bytes(path), path)]
     return (
         [entry for entry in entries if isinstance(entry, MetricsRecord)],
@@ -186,7 +186,7 @@ def _parse(value: dict[str, object]) -> MetricsRecord | Sample:
     figures = {}
     for field in fields(MetricsRecord):
         figure = value[field.name]
-        if figure is None and field.name not in OPTIONAL:
+        if figure is None and field.name not in OPTIONAL_FIELDS:
             figure = math.nan  # written as null
         elif not isinstance(figure, int | float | None):
             raise TypeError(field.name)
@@ -218,7 +218,7 @@ class MetricsAccumulator:
         self._state, self._clock = state, clock
         self._previous = clock.busy, state.tokens  # at the previous record
 
-    def next(
+    def pop_record(
         self, learning_rate: float, gradient_norm: float, evaluation: Evaluation | None
     ) -> MetricsRecord:
         """Return a record of the steps since the previous record, and clear `state.unrecorded`.

@@ -17,7 +17,7 @@ from anexa.names import shell_path, shown
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 from anexa.training.sections import DataConfig
-from anexa.training.sources import changed_source, files_modified_since, source_records
+from anexa.training.sources import files_modified_since, find_changed_source, source_records
 from anexa.training.specs import (
     absolute_corpora,
     can_reopen,
@@ -171,7 +171,7 @@ def reopen_corpus(
             f"another one (its SHA-256 is {corpus.sha256[:12]}…, not {sha256[:12]}…): {advice}, or "
             "start a new run"
         )
-    check_unchanged(corpus, sha256, folder, replaced)
+    check_corpus_unchanged(corpus, sha256, folder, replaced)
     return corpus
 
 
@@ -209,7 +209,7 @@ def resume_command(folder: Path, corpora: Sequence[str]) -> str:
     return f"anexa train {text}--resume {shell_path(folder)}"
 
 
-def check_unchanged(
+def check_corpus_unchanged(
     corpus: Corpus, sha256: str, folder: Path, data: DataConfig | None = None
 ) -> None:
     """Check that a corpus, or each one of a mixture, still has the hash that the run recorded.
@@ -226,7 +226,7 @@ def check_unchanged(
     """
     if corpus.sha256 == sha256:
         return
-    index, was = changed_source(folder, corpus) or (None, sha256)
+    index, was = find_changed_source(folder, corpus) or (None, sha256)
     now, files = corpus if index is None else source_records(corpus)[index], ""
     if data is not None and index is not None:
         path = Path(parse_specs(data.corpus)[index].source)

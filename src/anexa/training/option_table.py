@@ -40,19 +40,19 @@ SECTIONS: dict[str, Any] = {
     "run": RunConfig,
 }
 # Options whose name differs from that of their field: (section, field), and the option.
-RENAMED = {
+RENAMED_OPTIONS = {
     ("optimizer", "name"): "optimizer",
     ("optimizer", "max_grad_norm"): "grad_clip",
     ("schedule", "shape"): "schedule",
 }
 # Section and field of each option. The fields of a section come before those of its base class.
 OPTIONS: dict[str, tuple[str, str]] = {
-    RENAMED.get((section, name), name): (section, name)
+    RENAMED_OPTIONS.get((section, name), name): (section, name)
     for section, kind in SECTIONS.items()
     for name in dict.fromkeys([*vars(kind)["__annotations__"], *(f.name for f in fields(kind))])
 }
 # Type annotation of each option.
-HINTS: dict[str, Any] = {
+TYPE_HINTS: dict[str, Any] = {
     name: get_type_hints(SECTIONS[section])[field] for name, (section, field) in OPTIONS.items()
 }
 # Names of the types in error messages.
@@ -63,7 +63,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model_type": tuple(ARCHITECTURES),
     "engine": (*ENGINES, "auto"),
     "dtype": ("auto", *DTYPES),
-} | {name: get_args(hint) for name, hint in HINTS.items() if get_origin(hint) is Literal}
+} | {name: get_args(hint) for name, hint in TYPE_HINTS.items() if get_origin(hint) is Literal}
 # Ranges of numbers: the condition, its name in error messages, and the options it is for.
 RANGES: tuple[tuple[Callable[[float], bool], str, str], ...] = (
     (lambda n: n >= 1, "at least 1", "n_layer n_head n_embd block_size steps evaluations"),
@@ -151,7 +151,7 @@ def check_values(options: Mapping[str, Any], label: Callable[[str], str] = flag)
         UsageError: if a value has the wrong type, is not a choice, or is out of range.
     """
     for name, value in options.items():
-        hint = HINTS.get(name, str)
+        hint = TYPE_HINTS.get(name, str)
         if get_origin(hint) is tuple:
             texts = [value] if isinstance(value, str) else value
             is_list = isinstance(texts, list | tuple) and {*map(type, texts)} <= {str}

@@ -12,9 +12,10 @@ from typing import Any
 from anexa.data.conversation_format import has_conversations
 from anexa.training.specs import parse_spec
 
-DEFAULT = "anexa"  # the preset with the defaults of `TrainConfig`
-FINETUNE = "finetune"  # the preset of runs that start from a model
-STOPPING = ("steps", "epochs", "minutes")  # options for the length of a run: exactly one is set
+DEFAULT_PRESET = "anexa"  # the preset with the defaults of `TrainConfig`
+FINETUNE_PRESET = "finetune"  # the preset of runs that start from a model
+# Options for the length of a run: exactly one is set.
+LENGTH_OPTIONS = ("steps", "epochs", "minutes")
 
 # The model of microgpt.py: 4,192 parameters for 26 letters. The numbers are the original's: one
 # document a step, Adam, and a learning rate without warmup.
@@ -88,7 +89,8 @@ _GPT2_124M = _LARGE | {
     "beta2": 0.95,
 }
 # A model that exists (`--from`), whose sizes are its own. The length of the run, the batch size
-# and the learning rate depend on the model: see `base_options` and `finetune_rate`.
+# and the learning rate depend on the model: see `complete_base_options` and
+# `finetune_learning_rate`.
 _FINETUNE = {
     "optimizer": "adamw",
     "learning_rate": 1e-4,
@@ -111,11 +113,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gpt2-10m": _GPT2_10M,
         "gpt2-30m": _GPT2_30M,
         "gpt2-124m": _GPT2_124M,
-        FINETUNE: _FINETUNE,
+        FINETUNE_PRESET: _FINETUNE,
     }
 )
 # Options with other values if the optimizer is AdamW, by preset.
-ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+ADAMW_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "anexa": {"learning_rate": 4e-3, "warmup": 0.15},
         "anexa-llama": {"learning_rate": 4e-3, "warmup": 0.15},
@@ -128,10 +130,10 @@ ADAMW: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-LORA_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
+LORA_LEARNING_RATE_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
 
 
-def finetune_rate(n_embd: int, lora: int = 0) -> float:
+def finetune_learning_rate(n_embd: int, lora: int = 0) -> float:
     """Return AdamW's peak learning rate for training a model further, to one significant digit.
 
     It comes from sweeps over the width, and is inversely proportional to it, as in μP (Yang et al.,
@@ -141,10 +143,12 @@ def finetune_rate(n_embd: int, lora: int = 0) -> float:
         n_embd: width of the model.
         lora: rank of the adapters that are trained; 0: all weights are.
     """
-    return float(f"{(LORA_FACTOR if lora else 1) * 0.1 / n_embd:.1g}")
+    return float(f"{(LORA_LEARNING_RATE_FACTOR if lora else 1) * 0.1 / n_embd:.1g}")
 
 
-def usual_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bool = False) -> str:
+def default_preset(
+    corpora: Sequence[str], base: str | None = None, *, as_text: bool = False
+) -> str:
     """Return the name of the default preset of a run.
 
     Args:
@@ -153,9 +157,9 @@ def usual_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bo
         as_text: whether files of conversations are read as texts, by --layout or --field.
     """
     if base is not None:
-        return FINETUNE
+        return FINETUNE_PRESET
     sources = [parse_spec(text).source for text in corpora]
     if sources == ["arithmetic"]:
         return "anexa-think"
     is_chat = not as_text and any(map(has_conversations, sources))
-    return "anexa-chat" if is_chat else DEFAULT
+    return "anexa-chat" if is_chat else DEFAULT_PRESET

@@ -15,9 +15,9 @@ from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights, num_parameters
 from anexa.training.history import (
-    HISTORY,
-    RECORDS,
-    Frame,
+    HISTORY_PATH,
+    RECORDS_FILE,
+    KeyFrame,
     StepRecord,
     encode_record,
     frame_path,
@@ -28,16 +28,16 @@ from anexa.training.history import (
 )
 from anexa.training.trainer import Callback, StepResult, Trainer
 
-SMALL_MODEL = 10_000  # parameters up to which every run keeps a history
-SMALL_BUDGET = 16_000_000  # bytes of its key frames
-MIN_FRAMES = 2  # key frames for which a budget must suffice
-MIN_INTERVAL = 64  # steps between key frames: 0.2 s of a small model, with PyTorch
-HELD_SIZE = 1_000_000  # bytes of weights that wait for their hash
-HEADER = 128  # bytes of a tensor in the header of a file, about
+SMALL_MODEL_PARAMETERS = 10_000  # number of parameters up to which every run keeps a history
+SMALL_MODEL_BUDGET = 16_000_000  # maximum size of the key frames of a small model, in bytes
+MIN_FRAMES = 2  # number of key frames for which a budget must suffice
+MIN_FRAME_INTERVAL = 64  # minimum number of steps between two key frames
+MAX_HELD_BYTES = 1_000_000  # maximum size of the weights that wait for their hash
+HEADER_BYTES = 128  # approximate size of the entry of a tensor in the header of a file
 # Bytes of each unit of a size.
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-# A size such as "1.5 GB": a number, and a unit of `UNITS`.
-SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
+SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# A size such as "1.5 GB": a number, and a unit of `SIZE_UNITS`.
+SIZE_PATTERN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Z]*)")
 
 
 class HistoryCallback(Callback):
@@ -75,7 +75,7 @@ class HistoryCallback(Callback):
         self._folder, done = trainer.folder, trainer.state.step
         first = _rewind(trainer.folder, done) if trainer.context.is_main_process else None
         # Hashed together, which takes half as long as one by one, each after a step.
-        self._max_held = max(1, HELD_SIZE // (8 * num_parameters(trainer.model_config)))
+        self._max_held = max(1, MAX_HELD_BYTES // (8 * num_parameters(trainer.model_config)))
         [known] = trainer.context.broadcast(-1 if first is None else first)
         self._first = done if known < 0 else int(known)
         if known < 0:
@@ -89,7 +89,7 @@ class HistoryCallback(Callback):
             self._held.append((result, weights))
             if len(self._held) >= self._max_held:
                 self._record_held()
-        steps = result.number - self._first
+        steps = result.step - self._first
         is_due = steps % frame_interval(steps, self._max_frames) == 0
         if is_due or result.evaluation:
             self._flush()
@@ -108,7 +108,7 @@ class HistoryCallback(Callback):
         held, self._held = self._held, []
         for result, weights in held:
             rate, loss, norm = result.learning_rate, result.loss, result.gradient_norm
-            record = StepRecord(result.number, rate, loss, norm, hash_weights(weights))
+            record = StepRecord(result.step, rate, loss, norm, hash_weights(weights))
             self._lines.append(encode_record(record))
 
     def _flush(self) -> None:
@@ -117,7 +117,7 @@ class HistoryCallback(Callback):
         lines, self._lines = self._lines, []
         if not lines:
             return
-        path = self._folder / HISTORY / RECORDS
+        path = self._folder / HISTORY_PATH / RECORDS_FILE
         try:
             with path.open("ab") as file:
                 file.write(b"".join(lines))
@@ -127,7 +127,7 @@ class HistoryCallback(Callback):
             raise AnexaError(f"cannot write {path}: {error.strerror}") from error
 
     def _add_frame(self, trainer: Trainer, weights: Weights) -> None:
-        frame = Frame(trainer.state.step, weights, trainer.engine.optimizer_state())
+        frame = KeyFrame(trainer.state.step, weights, trainer.engine.optimizer_state())
         if not trainer.context.is_main_process:
             return
         interval = frame_interval(frame.step - self._first, self._max_frames)
@@ -137,7 +137,7 @@ class HistoryCallback(Callback):
         write_frame(trainer.folder, frame, self._budget)
 
 
-def make_history(
+def make_history_callbacks(
     config: ModelConfig, optimizer: OptimizerConfig, dtype: str, budget: int | None
 ) -> list[HistoryCallback]:
     """Create the callback that keeps the history of a run.
@@ -147,7 +147,7 @@ def make_history(
         optimizer: configuration of the optimizer.
         dtype: precision of the weights, "float32" or "float64".
         budget: maximum size of all key frames, in bytes. 0 means no history; None means
-            `SMALL_BUDGET` for a model of at most `SMALL_MODEL` parameters, else no history.
+            `SMALL_MODEL_BUDGET` for a model of at most `SMALL_MODEL_PARAMETERS`, else no history.
 
     Returns:
         A list of the callback; empty if the run keeps no history.
@@ -156,13 +156,13 @@ def make_history(
         UsageError: if the budget is too small for two key frames.
     """
     if budget is None:
-        budget = SMALL_BUDGET if num_parameters(config) <= SMALL_MODEL else 0
+        budget = SMALL_MODEL_BUDGET if num_parameters(config) <= SMALL_MODEL_PARAMETERS else 0
     if not budget:
         return []
     parameters = get_architecture(config).parameters(config).values()
     shapes = [*(p.shape for p in parameters), *optimizer.state_shapes(config).values()]
     itemsize = 8 if dtype == "float64" else 4
-    frame_size = sum(itemsize * prod(shape) + HEADER for shape in shapes)
+    frame_size = sum(itemsize * prod(shape) + HEADER_BYTES for shape in shapes)
     if budget < MIN_FRAMES * frame_size:
         megabytes = -(-MIN_FRAMES * frame_size // 10**6)
         raise UsageError(
@@ -181,13 +181,13 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: if the text is not a number with a unit from B to TB.
     """
-    found = SIZE.fullmatch(text.strip().upper())
-    if not found or found[2] not in UNITS:
+    found = SIZE_PATTERN.fullmatch(text.strip().upper())
+    if not found or found[2] not in SIZE_UNITS:
         raise UsageError(
             f"--keep-steps must be a size on the disk such as 200MB or 1.5GB, or 0, not "
             f"{short_repr(text)}"
         )
-    return int(float(found[1]) * UNITS[found[2]])
+    return int(float(found[1]) * SIZE_UNITS[found[2]])
 
 
 def frame_interval(steps: int, max_frames: int) -> int:
@@ -197,7 +197,7 @@ def frame_interval(steps: int, max_frames: int) -> int:
         steps: number of steps since the first key frame.
         max_frames: maximum number of key frames.
     """
-    interval = MIN_INTERVAL
+    interval = MIN_FRAME_INTERVAL
     while steps // interval + 1 > max_frames:
         interval *= 2
     return interval
@@ -219,18 +219,18 @@ def _rewind(folder: Path, done: int) -> int | None:
     is_current = bool(frames) and frames[0] <= done == last
     if kept and not is_current:
         warnings.warn(
-            f"the history in {folder / HISTORY} ends with step {last} of {done}, or lacks its key "
-            f"frames: it begins again with step {done}",
+            f"the history in {folder / HISTORY_PATH} ends with step {last} of {done}, or lacks its "
+            f"key frames: it begins again with step {done}",
             AnexaWarning,
             stacklevel=2,
         )
     try:
-        (folder / HISTORY).mkdir(exist_ok=True)
+        (folder / HISTORY_PATH).mkdir(exist_ok=True)
         records = kept if is_current else []
-        write_atomic(folder / HISTORY / RECORDS, b"".join(map(encode_record, records)))
+        write_atomic(folder / HISTORY_PATH / RECORDS_FILE, b"".join(map(encode_record, records)))
         for step in frames:
             if step > done or not is_current:
                 frame_path(folder, step).unlink()
     except OSError as error:
-        raise AnexaError(f"cannot write {folder / HISTORY}: {error.strerror}") from error
+        raise AnexaError(f"cannot write {folder / HISTORY_PATH}: {error.strerror}") from error
     return frames[0] if is_current else None

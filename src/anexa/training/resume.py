@@ -20,15 +20,15 @@ from anexa.training.build import (
     build_trainer,
     default_folder,
 )
-from anexa.training.checkpoint import CHECKPOINT, is_of_launch, read_checkpoint
-from anexa.training.checks import check_moments, check_possible, check_same_tokenizer
+from anexa.training.checkpoint import CHECKPOINT_PATH, is_of_launch, read_checkpoint
+from anexa.training.checks import check_moments, check_same_tokenizer, check_train_config
 from anexa.training.config import TrainConfig
-from anexa.training.freeze import run_optimizer
+from anexa.training.freeze import run_optimizer_config
 from anexa.training.general import reopen_general_text
 from anexa.training.history import read_budget
-from anexa.training.lock import check_not_running
+from anexa.training.lock import check_not_training
 from anexa.training.opening import reopen_corpus, replace_corpora, resume_command
-from anexa.training.tokenizers import tokenizer_source
+from anexa.training.tokenizers import absolute_tokenizer_spec
 from anexa.training.trainer import Trainer
 
 
@@ -42,7 +42,7 @@ def resume_trainer(
     Args:
         folder: model folder of the run.
         overrides: options of `anexa train` by name that the user gives again. They must equal those
-            of the run, but for those in `anexa.training.config.CHANGEABLE`; the length of a
+            of the run, but for those in `anexa.training.config.CHANGEABLE_OPTIONS`; the length of a
             finished run (`steps`, for example), which may grow; and the path of the corpus, as the
             text may have been moved.
         options: options that do not change the results.
@@ -55,7 +55,7 @@ def resume_trainer(
             lengthened, or the corpus or the tokenizer has changed.
         UsageError: if an option differs from the run's.
     """
-    check_not_running(folder)
+    check_not_training(folder)
     checkpoint = read_checkpoint(folder)
     asked = dict(overrides or {})
     corpora = asked.pop("corpus", None)
@@ -63,8 +63,8 @@ def resume_trainer(
     state, finished = checkpoint.state, checkpoint.state.progress >= 1
     config = checkpoint.config.for_resume(asked, lengthen=finished)
     if finished:
-        option, length = checkpoint.config.length
-        if config.length[1] <= length:
+        option, length = checkpoint.config.length_option
+        if config.length_option[1] <= length:
             command = resume_command(folder, config.data.corpus)
             raise AnexaError(
                 f"the training in {folder} is finished after {flag(option)} {length}: lengthen "
@@ -72,13 +72,13 @@ def resume_trainer(
             )
         state.earlier_lengths.append(length)
     model = load_model(folder)
-    check_possible(config, model.config, options.context, options.tensorboard)
-    if options.keep_steps is None:
-        options = replace(options, keep_steps=read_budget(folder))
+    check_train_config(config, model.config, options.context, options.tensorboard)
+    if options.history_budget is None:
+        options = replace(options, history_budget=read_budget(folder))
     corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
     config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
     trained = with_lora_rank(model.config, config.finetune.lora)
-    weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT)
+    weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT_PATH)
     check_same_tokenizer(checkpoint, model.tokenizer, folder)
     model, base = replace(model, config=trained, weights=weights), checkpoint.base
     if base is not None:
@@ -90,7 +90,7 @@ def resume_trainer(
         state.progress = trainer.clock.progress(state.step)
         trainer.lengthened = True
     if state.step:  # there are no moments before the first step
-        shapes = run_optimizer(config, trained).state_shapes(trained)
+        shapes = run_optimizer_config(config, trained).state_shapes(trained)
         check_moments(checkpoint, shapes, folder)
         trainer.engine.resume(checkpoint.moments, state.step)
     return trainer
@@ -110,7 +110,7 @@ def _stored_paths(asked: Mapping[str, Any], config: TrainConfig) -> dict[str, An
     """
     paths = {}
     if "tokenizer" in asked:
-        paths["tokenizer"] = tokenizer_source(asked["tokenizer"])
+        paths["tokenizer"] = absolute_tokenizer_spec(asked["tokenizer"])
     if "from_" in asked:
         paths["from_"] = str(Path(asked["from_"]).absolute())
     for name in paths:

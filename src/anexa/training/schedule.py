@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anexa.training.checkpoint import TrainerState
 
-FIRST_STEP = 0.001  # assumed progress of the first step, in a run that is measured in minutes
-STABLE = 0.6  # fraction of a "wsd" run after which the learning rate begins to fall
+FIRST_STEP_PROGRESS = 0.001  # assumed progress of the first step of a run measured in minutes
+WSD_STABLE_FRACTION = 0.6  # fraction of a "wsd" run after which the learning rate begins to fall
 
 
 def learning_rate(
-    highest: float,
+    peak_learning_rate: float,
     progress: float,
     warmup: float,
     schedule: str = "linear",
@@ -24,7 +24,7 @@ def learning_rate(
     """Return the learning rate of a step: linear warmup, then a decay to 0 at the end of the run.
 
     Args:
-        highest: peak learning rate, at the end of the warmup.
+        peak_learning_rate: peak learning rate, at the end of the warmup.
         progress: fraction of the run that is done, before the step.
         warmup: fraction of the run in which the learning rate rises.
         schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
@@ -34,13 +34,13 @@ def learning_rate(
             otherwise.
     """
     if progress < warmup:
-        return highest * min(1.0, (progress + step_fraction) / warmup)
+        return peak_learning_rate * min(1.0, (progress + step_fraction) / warmup)
     if schedule == "wsd":
-        begin = max(warmup, STABLE)
-        return highest * min(1.0, (1 - progress) / (1 - begin))
+        begin = max(warmup, WSD_STABLE_FRACTION)
+        return peak_learning_rate * min(1.0, (1 - progress) / (1 - begin))
     if schedule == "cosine":
-        return highest * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
-    return highest * (1 - progress) / (1 - warmup)
+        return peak_learning_rate * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+    return peak_learning_rate * (1 - progress) / (1 - warmup)
 
 
 class Clock:
@@ -91,7 +91,7 @@ class Clock:
         compiles: bool,
         timer: Callable[[], float],
     ) -> Clock:
-        """Create the clock of a new or resumed run, with the times that `save` puts into a state.
+        """Create the clock of a new or resumed run, with the times that `copy_to` has stored.
 
         Args:
             state: state of the run.
@@ -110,7 +110,7 @@ class Clock:
             timer,
         )
 
-    def save(self, state: TrainerState) -> None:
+    def copy_to(self, state: TrainerState) -> None:
         """Copy the times of the clock to the state of the run, for the checkpoint."""
         state.seconds, state.compile_seconds = self.seconds, self.compile_seconds
         state.final_eval_seconds = self.final_eval_seconds
@@ -162,7 +162,7 @@ class Clock:
         """
         if self.steps is not None:
             return 1 / self.steps
-        return progress / step if step and progress else FIRST_STEP
+        return progress / step if step and progress else FIRST_STEP_PROGRESS
 
     def crossed(self, count: int, step: int, before: float, after: float) -> bool:
         """Return whether an event is due after a step, if `count` events are spread over the run.

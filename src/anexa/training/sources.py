@@ -15,8 +15,8 @@ from anexa.training.checkpoint import TrainerState
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
 
-SOURCES = Path("training") / "sources.json"  # in a model folder
-MAX_NAMED = 3  # modified files that an error message names
+SOURCES_PATH = Path("training") / "sources.json"  # in a model folder
+MAX_LISTED_FILES = 3  # modified files that an error message names
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def write_sources(folder: Path, corpus: Corpus) -> None:
         AnexaError: if the file cannot be written.
     """
     records = [asdict(record) for record in source_records(corpus)]
-    write_json(folder / SOURCES, {"sources": records})
+    write_json(folder / SOURCES_PATH, {"sources": records})
 
 
-def changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
+def find_changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
     """Find the first corpus of a run whose text has another hash than its record.
 
     Args:
@@ -75,7 +75,7 @@ def changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
         Index of the corpus, and its recorded hash; None if there is no record, or none differs.
     """
     try:
-        recorded = [str(record["sha256"]) for record in read_json(folder / SOURCES)["sources"]]
+        recorded = [str(record["sha256"]) for record in read_json(folder / SOURCES_PATH)["sources"]]
     except (AnexaError, KeyError, TypeError):
         return None
     for index, (was, now) in enumerate(zip(recorded, source_records(corpus))):
@@ -100,7 +100,7 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
         UsageError: if a pattern matches no path inside a folder.
     """
     try:
-        start = (folder / SOURCES).stat().st_mtime
+        start = (folder / SOURCES_PATH).stat().st_mtime
     except OSError:
         return ""
     accept = accept_names(include) if include else is_readable
@@ -108,8 +108,12 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
     paths = [entry.path for entry in entries if (source / entry.path).stat().st_mtime > start]
     if not paths:
         return "; no file in it was modified since, so some were removed or renamed"
-    more = f" and {counted(len(paths) - MAX_NAMED, 'other')}" if len(paths) > MAX_NAMED else ""
-    return f"; modified or added since: {', '.join(map(shown, paths[:MAX_NAMED]))}{more}"
+    more = (
+        f" and {counted(len(paths) - MAX_LISTED_FILES, 'other')}"
+        if len(paths) > MAX_LISTED_FILES
+        else ""
+    )
+    return f"; modified or added since: {', '.join(map(shown, paths[:MAX_LISTED_FILES]))}{more}"
 
 
 def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from anexa.data import corpus_source, corpus_stem
+from anexa.data import absolute_corpus_spec, corpus_stem
 from anexa.data.registry import CORPORA
 from anexa.errors import UsageError
 from anexa.names import shown
 
 # Decimal number; a negative one is matched, too, so that it is refused as a weight.
-WEIGHT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+WEIGHT_PATTERN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def parse_spec(text: str) -> CorpusSpec:
     corpus has no weight.
     """
     source, _, weight = text.rpartition(":")
-    if not source or not WEIGHT.fullmatch(weight) or _exists(text):
+    if not source or not WEIGHT_PATTERN.fullmatch(weight) or _exists(text):
         return CorpusSpec(text)
     return CorpusSpec(source, weight)
 
@@ -88,7 +88,8 @@ def parse_specs(texts: Iterable[str]) -> list[CorpusSpec]:
             f"{unweighted[0]} has no weight, but another corpus has one: give a weight to each, "
             f"such as {unweighted[0]}:1, or to none"
         )
-    (source, count), *_ = Counter(corpus_source(spec.source) for spec in specs).most_common(1)
+    sources = Counter(absolute_corpus_spec(spec.source) for spec in specs)
+    (source, count), *_ = sources.most_common(1)
     if count > 1:
         raise UsageError(f"{shown(source)} is given twice: give it once, with a weight such as :2")
     return specs
@@ -104,7 +105,7 @@ def absolute_corpora(texts: Iterable[str]) -> tuple[str, ...]:
         The same corpora with absolute paths; weights, names of corpora and "-" are unchanged.
     """
     specs = map(parse_spec, texts)
-    return tuple(str(CorpusSpec(corpus_source(spec.source), spec.weight)) for spec in specs)
+    return tuple(str(CorpusSpec(absolute_corpus_spec(spec.source), spec.weight)) for spec in specs)
 
 
 def corpora_without_folders(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Summary of a training run, read from its checkpoint without the weights."""
+"""RunSummary of a training run, read from its checkpoint without the weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from typing import Any, Literal
 from anexa.model.folder import ModelFolder
 from anexa.model.tensors import read_metadata
 from anexa.model.weights import num_parameters
-from anexa.training.checkpoint import CHECKPOINT, METADATA_ERRORS, damaged, parse_run
+from anexa.training.checkpoint import (
+    CHECKPOINT_PATH,
+    METADATA_ERRORS,
+    damaged_checkpoint_error,
+    parse_run_metadata,
+)
 from anexa.training.config import TrainConfig
-from anexa.training.lock import is_running
+from anexa.training.lock import is_training
 from anexa.training.specs import corpora_without_folders
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Summary of a model folder and of the training run that wrote it.
+class RunSummary:
+    """RunSummary of a model folder and of the training run that wrote it.
 
     All fields from `state` on describe the training run; they are None for a model folder without a
     checkpoint.
@@ -67,7 +72,7 @@ class Summary:
         return self.tokens / self.seconds if self.tokens and self.seconds else None
 
 
-def summarize(folder: Path) -> Summary:
+def summarize(folder: Path) -> RunSummary:
     """Read the summary of a model folder and of its training run; the weights are not loaded.
 
     Args:
@@ -81,20 +86,20 @@ def summarize(folder: Path) -> Summary:
     """
     model = ModelFolder(folder).config
     sizes: dict[str, Any] = {"model_type": model.model_type, "parameters": num_parameters(model)}
-    path = folder / CHECKPOINT
+    path = folder / CHECKPOINT_PATH
     if not path.exists():
-        return Summary(folder, **sizes)
-    run = parse_run(path, read_metadata(path))
+        return RunSummary(folder, **sizes)
+    run = parse_run_metadata(path, read_metadata(path))
     try:
         state, config = run["state"], TrainConfig.from_json(run["config"])
         losses = [(e["validation_loss"], e["step"]) for e in state["evaluations"] if e["step"]]
         finite = [(float(loss), int(step)) for loss, step in losses if math.isfinite(loss)]
         best_loss, best_step = min(finite, default=(None, None))
         done = float(state["progress"]) >= 1
-        return Summary(
+        return RunSummary(
             folder,
             **sizes,
-            state="running" if is_running(folder) else "done" if done else "stopped",
+            state="running" if is_training(folder) else "done" if done else "stopped",
             corpus=" ".join(corpora_without_folders(config.data.corpus)),
             corpus_sha256=str(run["corpus_sha256"]),
             step=int(state["step"]),
@@ -106,4 +111,4 @@ def summarize(folder: Path) -> Summary:
             config=config,
         )
     except (*METADATA_ERRORS, OverflowError, RecursionError) as error:
-        raise damaged(path, error) from error
+        raise damaged_checkpoint_error(path, error) from error

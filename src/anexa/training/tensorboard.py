@@ -14,7 +14,7 @@ from typing import Any
 from anexa.errors import AnexaError
 
 
-def check_installed() -> None:
+def check_tensorboardx() -> None:
     """Check that tensorboardX is installed.
 
     Raises:
@@ -42,7 +42,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, began: float) -> None:
-        check_installed()
+        check_tensorboardx()
         # Not SummaryWriter: on a full disk its thread ends, and training would wait forever.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2

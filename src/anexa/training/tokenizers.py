@@ -63,7 +63,7 @@ def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = 
     if spec == "char":
         groups = map("".join, documents.groups())
         return Tokenizer.from_characters(groups, adds_bos, special_tokens)
-    vocab_size = bpe_size(spec)
+    vocab_size = bpe_vocab_size(spec)
     least = MIN_BPE_VOCAB + len(special_tokens)
     if vocab_size is not None and vocab_size < least:
         raise UsageError(
@@ -116,7 +116,7 @@ def check_tokenizer_spec(spec: str) -> None:
             such file or folder.
         UsageError: if the vocabulary size is out of range.
     """
-    if spec == "char" or bpe_size(spec) is not None or (spec and Path(spec).exists()):
+    if spec == "char" or bpe_vocab_size(spec) is not None or (spec and Path(spec).exists()):
         return
     clause = recognize(spec)
     if clause is not None:
@@ -127,7 +127,7 @@ def check_tokenizer_spec(spec: str) -> None:
     )
 
 
-def tokenizer_source(spec: str) -> str:
+def absolute_tokenizer_spec(spec: str) -> str:
     """Return a specification as in `make_tokenizer` that is valid in any working directory.
 
     A path is made absolute; "char" and "bpe:4096" stay as they are.
@@ -135,10 +135,10 @@ def tokenizer_source(spec: str) -> str:
     Raises:
         UsageError: if the vocabulary size of BPE is out of range.
     """
-    return spec if spec == "char" or bpe_size(spec) else str(Path(spec).absolute())
+    return spec if spec == "char" or bpe_vocab_size(spec) else str(Path(spec).absolute())
 
 
-def bpe_size(spec: str) -> int | None:
+def bpe_vocab_size(spec: str) -> int | None:
     """Parse the vocabulary size in "bpe:4096"; None for any other specification.
 
     Raises:

@@ -22,24 +22,24 @@ from anexa.model.adapters import merge_adapters, with_lora_rank
 from anexa.model.model import Model
 from anexa.model.weights import Weights
 from anexa.training.checkpoint import (
-    CHECKPOINT,
+    CHECKPOINT_PATH,
     BaseModel,
     Checkpoint,
     Evaluation,
     TrainerState,
-    check_current,
+    check_checkpoint_unchanged,
 )
-from anexa.training.checks import fingerprint
+from anexa.training.checks import hash_tokenizer
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus
 from anexa.training.distributed import DistributedContext
-from anexa.training.evaluation import EVALUATION_SEQUENCES, mean_loss, mean_losses, to_batch
+from anexa.training.evaluation import MAX_EVALUATION_SEQUENCES, mean_loss, mean_losses, to_batch
 from anexa.training.general import GeneralText
-from anexa.training.lock import Lock
+from anexa.training.lock import TrainingLock
 from anexa.training.metrics import MetricsLog
 from anexa.training.schedule import Clock, learning_rate
 
-MAX_RECORDS = 500  # metrics records of a run, besides one for each evaluation
+MAX_METRICS_RECORDS = 500  # metrics records of a run, besides one for each evaluation
 
 
 @dataclass
@@ -47,7 +47,7 @@ class StepResult:
     """Result of one training step, for callbacks.
 
     Attributes:
-        number: step number, from 1.
+        step: number of the step, from 1.
         loss: loss of the batch before the step, in nats per token.
         gradient_norm: global gradient norm, before clipping.
         learning_rate: learning rate of the step.
@@ -60,7 +60,7 @@ class StepResult:
             did not try.
     """
 
-    number: int
+    step: int
     loss: float
     gradient_norm: float
     learning_rate: float
@@ -163,7 +163,7 @@ class Trainer:
         """Seconds per step; before the first step, estimated from the time of an evaluation."""
         if self.state.step:
             return self.clock.seconds / self.state.step
-        forward = self.clock.final_eval_seconds / EVALUATION_SEQUENCES  # of one sequence
+        forward = self.clock.final_eval_seconds / MAX_EVALUATION_SEQUENCES  # of one sequence
         return 3 * forward * self.config.run.batch_size  # backward takes twice as long as forward
 
     @property
@@ -200,10 +200,10 @@ class Trainer:
     def _execute(self, callbacks: Sequence[Callback]) -> Iterator[StepResult]:
         with ExitStack() as stack:
             if self.context.is_main_process:
-                stack.enter_context(Lock(self.folder))
+                stack.enter_context(TrainingLock(self.folder))
                 if self.resumed and not self._executed:
-                    check_current(self.folder, self.state.step)
-                for folder in (self.folder, (self.folder / CHECKPOINT).parent):
+                    check_checkpoint_unchanged(self.folder, self.state.step)
+                for folder in (self.folder, (self.folder / CHECKPOINT_PATH).parent):
                     remove_leftovers(folder)
             self._executed = True
             for callback in callbacks:
@@ -243,7 +243,7 @@ class Trainer:
             if target and evaluation.validation_loss <= target:
                 state.progress = 1.0
         return StepResult(
-            number=state.step,
+            step=state.step,
             loss=loss,
             gradient_norm=gradient_norm,
             learning_rate=rate,
@@ -251,7 +251,7 @@ class Trainer:
             tokens_per_second=state.tokens / clock.seconds,
             seconds_left=clock.seconds_left(state.step),
             is_record_due=evaluation is not None
-            or clock.crossed(MAX_RECORDS, state.step, before, state.progress),
+            or clock.crossed(MAX_METRICS_RECORDS, state.step, before, state.progress),
             evaluation=evaluation,
         )
 
@@ -310,11 +310,11 @@ class Trainer:
         The state is not copied. All processes must call this method, as each may have a part of the
         weights.
         """
-        self.clock.save(self.state)
+        self.clock.copy_to(self.state)
         return Checkpoint(
             self.config,
             self.corpus.sha256,
-            fingerprint(self.tokenizer),
+            hash_tokenizer(self.tokenizer),
             self.context.launch,
             self.state,
             self.engine.weights(),

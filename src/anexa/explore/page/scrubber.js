@@ -99,7 +99,7 @@ export class Scrubber {
       ` · ${name} `,
       make("data", { value: `${number}`, title: exact(Number(number)) }, compact(Number(number), 8)),
     ]);
-    return [head, ` of ${last}`, ...facts, " · weights ", make("code", {}, record.weights)];
+    return [head, ` of ${last}`, ...facts, " · weights ", make("code", {}, record.weights_hash)];
   }
 
   #listen() {

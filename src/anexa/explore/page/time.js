@@ -119,7 +119,7 @@ async function makeStep(step, info, signal) {
     ["loss of its documents before it", exact(Number(record.loss))],
     ["learning rate", exact(Number(record.learning_rate))],
     ["gradient norm, before clipping", exact(Number(record.gradient_norm))],
-    ["hash of the weights after it", record.weights],
+    ["hash of the weights after it", record.weights_hash],
   ].flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]);
   const scene = { view: "map", step: `${step - 1}`, batch: "1", text: undefined, chat: undefined };
   return make(
