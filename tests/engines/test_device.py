@@ -19,7 +19,12 @@ from anexa.engines import (
     open_engine,
     select_device,
 )
-from anexa.engines.device import AUTO, CPU_ACTIVATION_BYTES, available_cpus, micro_batch_size
+from anexa.engines.device import (
+    AUTO_DEVICE_CONFIG,
+    MAX_CPU_ACTIVATION_BYTES,
+    available_cpus,
+    micro_batch_size,
+)
 from anexa.errors import AnexaError, UsageError
 from anexa.model.config import ModelConfig
 from tests.engines.helpers import needs_torch, random_weights
@@ -59,7 +64,7 @@ def run(program: str, *before: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-ON_CPU = replace(AUTO, device="cpu")
+ON_CPU = replace(AUTO_DEVICE_CONFIG, device="cpu")
 
 
 # ------------------------------------------------------------------ what is chosen
@@ -126,7 +131,9 @@ def test_compiler_is_chosen_on_cuda_or_on_request() -> None:
     assert not select_device("torch", WIDE, ON_CPU).compile
     assert select_device("torch", WIDE, replace(ON_CPU, compile=True)).compile
     if has("cuda"):
-        assert not select_device("torch", WIDE, replace(AUTO, device="cuda", compile=False)).compile
+        assert not select_device(
+            "torch", WIDE, replace(AUTO_DEVICE_CONFIG, device="cuda", compile=False)
+        ).compile
 
 
 # ------------------------------------------------------------------ what is refused
@@ -136,7 +143,7 @@ def test_compiler_is_chosen_on_cuda_or_on_request() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "fp32", "bfloat16", "FLOAT32", "", "auto "])
 def test_unknown_precision_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match="auto, float32, bf16, float64") as caught:
-        select_device(engine, SMALL, replace(AUTO, dtype=dtype))
+        select_device(engine, SMALL, replace(AUTO_DEVICE_CONFIG, dtype=dtype))
     assert repr(dtype) in str(caught.value)
     assert_one_sentence(caught.value)
 
@@ -153,7 +160,7 @@ def test_unknown_precision_is_refused(engine: str, dtype: str) -> None:
 )
 def test_precision_without_engine_support_is_refused(engine: str, dtype: str) -> None:
     with pytest.raises(UsageError, match=f"{engine}.*{dtype}.*--dtype") as caught:
-        select_device(engine, SMALL, replace(AUTO, dtype=dtype))
+        select_device(engine, SMALL, replace(AUTO_DEVICE_CONFIG, dtype=dtype))
     assert_one_sentence(caught.value)
 
 
@@ -161,14 +168,14 @@ def test_precision_without_engine_support_is_refused(engine: str, dtype: str) ->
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "tpu", ""])
 def test_device_that_needs_pytorch_is_refused_by_other_engines(engine: str, device: str) -> None:
     with pytest.raises(UsageError, match=f"--device {device} needs the torch engine") as caught:
-        select_device(engine, SMALL, replace(AUTO, device=device))
+        select_device(engine, SMALL, replace(AUTO_DEVICE_CONFIG, device=device))
     assert_one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
     with pytest.raises(UsageError, match=f"--compile needs the torch engine, not {engine}") as one:
-        select_device(engine, SMALL, replace(AUTO, compile=True))
+        select_device(engine, SMALL, replace(AUTO_DEVICE_CONFIG, compile=True))
     weights, optimizer = random_weights(SMALL, 1), OptimizerConfig(dropout=0.1)
     with pytest.raises(UsageError, match=f"--dropout needs the torch engine, not {engine}") as two:
         open_engine(engine, SMALL, weights, optimizer=optimizer)
@@ -183,7 +190,7 @@ def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
 )
 def test_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:NUMBER or mps") as caught:
-        select_device("torch", SMALL, replace(AUTO, device=device))
+        select_device("torch", SMALL, replace(AUTO_DEVICE_CONFIG, device=device))
     assert repr(device) in str(caught.value)
     assert_one_sentence(caught.value)
 
@@ -196,7 +203,7 @@ def test_missing_device_is_no_usage_error(device: str) -> None:
     if has(kind) and device != "cuda:7":
         pytest.skip(f"there is {device}")
     with pytest.raises(AnexaError, match=f"there is no {device}: PyTorch finds") as caught:
-        select_device("torch", SMALL, replace(AUTO, device=device))
+        select_device("torch", SMALL, replace(AUTO_DEVICE_CONFIG, device=device))
     assert not isinstance(caught.value, UsageError)
     assert_one_sentence(caught.value)
 
@@ -214,7 +221,7 @@ def test_estimated_micro_batch_size_fits_into_the_memory() -> None:
     gpt2 = ModelConfig("gpt2", 50_257, block_size=1024, n_embd=768, n_head=12, n_layer=12)
     size = micro_batch_size(gpt2, DeviceConfig())
     sequence_bytes = 4 * gpt2.block_size * (34 * 12 * 768 + 3 * 50_257)
-    assert size * sequence_bytes <= CPU_ACTIVATION_BYTES < (size + 1) * sequence_bytes
+    assert size * sequence_bytes <= MAX_CPU_ACTIVATION_BYTES < (size + 1) * sequence_bytes
     shorter = micro_batch_size(replace(gpt2, block_size=512), DeviceConfig())
     assert shorter in (2 * size, 2 * size + 1)
     assert micro_batch_size(replace(gpt2, n_layer=10_000), DeviceConfig()) == 1

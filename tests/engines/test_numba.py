@@ -1,4 +1,4 @@
-"""The numba engine: calls of more than `MAX_ROWS` rows, and weights that are packed again."""
+"""The numba engine: more than `MAX_ROWS_PER_CALL` rows, and weights that are packed again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if not find_spec("numba"):
     pytest.skip("Numba is not installed", allow_module_level=True)
 
 from anexa.engines.numba import NumbaEngine
-from anexa.engines.program.inference import MAX_ROWS
+from anexa.engines.program.inference import MAX_ROWS_PER_CALL
 
-CONFIG = ModelConfig("llama", 17, 2 * MAX_ROWS + 5, 16, 4, 2, n_kv_head=2, n_inner=7)
+CONFIG = ModelConfig("llama", 17, 2 * MAX_ROWS_PER_CALL + 5, 16, 4, 2, n_kv_head=2, n_inner=7)
 TOKENS = [(5 * n + n * n // 7) % 17 for n in range(CONFIG.block_size)]
 
 
@@ -37,7 +37,7 @@ def test_a_prompt_may_have_more_tokens_than_a_call_has_rows() -> None:
 
 
 def test_a_batch_may_have_more_sequences_than_a_call_has_rows() -> None:
-    engine, count = opened(), MAX_ROWS + 3
+    engine, count = opened(), MAX_ROWS_PER_CALL + 3
     batch, alone = engine.new_batch_cache(count), [engine.new_kv_cache() for _ in range(count)]
     for index, cache in enumerate(alone):
         engine.next_logits(TOKENS[index : index + 1 + index % 5], cache)

@@ -117,7 +117,7 @@ def test_code_in_the_cache_is_not_announced(cache: Path) -> None:
 
 
 def test_the_key_has_the_processor_and_the_versions_in_it() -> None:
-    environment = units.environment()
+    environment = units.code_dependencies()
     assert {*processor()} < {*environment}
     assert {importlib.metadata.version(name) for name in ("numba", "llvmlite")} < {*environment}
 
@@ -141,17 +141,17 @@ def test_the_key_has_the_compiler_in_it(tmp_path: Path) -> None:
     copy = tmp_path / "anexa"
     ignored = shutil.ignore_patterns("__pycache__", "bundled")
     shutil.copytree(Path(anexa.__file__).parent, copy, ignore=ignored)
-    line = "from anexa.engines.program.units import environment as e; print(e())"
+    line = "from anexa.engines.program.units import code_dependencies as e; print(e())"
 
     def found() -> str:
         env = os.environ | {"PYTHONPATH": str(tmp_path)}
         command = [sys.executable, "-c", line]
         return subprocess.check_output(command, text=True, env=env, cwd=tmp_path).strip()
 
-    assert found() == str(units.environment())
+    assert found() == str(units.code_dependencies())
     vectors = copy / "engines" / "program" / "vectors.py"
     vectors.write_text(vectors.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert found() != str(units.environment())
+    assert found() != str(units.code_dependencies())
 
 
 @settings(max_examples=20)  # each is flushed to the disk

@@ -14,7 +14,7 @@ if not find_spec("llvmlite"):
 import llvmlite.binding as llvm
 
 from anexa.engines.program.build import load, target_machine
-from anexa.engines.program.step_code import STEP, compile_step
+from anexa.engines.program.step_code import STEP_SYMBOL, compile_step
 from anexa.engines.program.writer import Frame, KernelSource, Source
 
 # Writes its arguments where its first three say.
@@ -41,7 +41,7 @@ def run(text: str, dtype: str, frame: list[int]) -> None:
     source = Source(text, Frame(), (KernelSource("keep", "", ARGUMENTS),), dtype)
     library = load([machine.emit_object(module), compile_step(source, machine)])
     words = (ctypes.c_int64 * len(frame))(*frame)
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP])(ctypes.addressof(words))
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP_SYMBOL])(ctypes.addressof(words))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

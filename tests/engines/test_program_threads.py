@@ -39,7 +39,7 @@ def use(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     threads.num_threads.cache_clear()
     threads._helpers.cache_clear()
     monkeypatch.setattr(threads, "available_cpus", lambda: 3)
-    monkeypatch.setattr(inference, "WORK_OF_A_THREAD", 1)
+    monkeypatch.setattr(inference, "MIN_WORK_PER_THREAD", 1)
     monkeypatch.setenv("OMP_NUM_THREADS", str(count))
 
 

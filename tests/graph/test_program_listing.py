@@ -17,7 +17,7 @@ from anexa.engines.program.describe import (
     describe_inference,
     describe_training_step,
 )
-from anexa.engines.verification import example
+from anexa.engines.verification import example_model_and_batch
 from anexa.errors import AnexaError, UsageError
 from anexa.model.architectures import ARCHITECTURES, get_architecture
 from anexa.model.config import ModelConfig
@@ -29,7 +29,7 @@ DESCRIPTIONS = describe_inference, describe_training_step
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    config = example("llama")[0]
+    config = example_model_and_batch("llama")[0]
     (tmp_path / "config.json").write_text(json.dumps(get_architecture(config).to_json(config)))
     return str(tmp_path)
 
@@ -45,7 +45,7 @@ def section(text: str, title: str) -> list[str]:
 @pytest.mark.parametrize("describe", DESCRIPTIONS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_counts_are_those_of_the_lines_below(name: str, describe: Describe) -> None:
-    text = describe(example(name)[0], "float32").text
+    text = describe(example_model_and_batch(name)[0], "float32").text
     for title, count in re.findall(r"^## \d\. (\w[\w ]*): (\d+) instructions", text, re.MULTILINE):
         lines = [line for line in section(text, title) if not line.startswith("return ")]
         if title != "Fusion":
@@ -55,7 +55,7 @@ def test_counts_are_those_of_the_lines_below(name: str, describe: Describe) -> N
 @pytest.mark.parametrize("describe", DESCRIPTIONS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_source_is_python_and_calls_the_kernels_listed(name: str, describe: Describe) -> None:
-    description = describe(example(name)[0], "float64")
+    description = describe(example_model_and_batch(name)[0], "float64")
     step = "\n".join(section(description.text, "Source"))
     assert step.startswith("def step(frame):")
     for source in (step, *description.kernels.values()):
@@ -68,7 +68,7 @@ def test_source_is_python_and_calls_the_kernels_listed(name: str, describe: Desc
 
 
 def test_fused_program_is_smaller_and_hoisted_work_is_not_repeated() -> None:
-    text = describe_inference(example("llama")[0], "float32").text
+    text = describe_inference(example_model_and_batch("llama")[0], "float32").text
     traced, each_call = section(text, "Trace"), section(text, "Each call")
     assert len(each_call) < len(traced)
     assert any(" pack(" in line for line in traced)
@@ -79,7 +79,7 @@ def test_fused_program_is_smaller_and_hoisted_work_is_not_repeated() -> None:
 
 def test_program_is_printed(folder: str, tmp_path: Path) -> None:
     text = run(folder, "--program")
-    assert text == describe_inference(example("llama")[0], "float32").text
+    assert text == describe_inference(example_model_and_batch("llama")[0], "float32").text
     out = tmp_path / "step.md"
     run(folder, "--program", "--training", "--out", str(out))
     assert "adamw(weights, gradients" in out.read_text("utf-8")
@@ -112,8 +112,8 @@ def test_program_is_printed_without_numba() -> None:
         "import sys\n"
         "sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
         "from anexa.engines.program.describe import describe_inference\n"
-        "from anexa.engines.verification import example\n"
-        "print(describe_inference(example('gpt2')[0], 'float32').text[-1500:])\n"
+        "from anexa.engines.verification import example_model_and_batch\n"
+        "print(describe_inference(example_model_and_batch('gpt2')[0], 'float32').text[-1500:])\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "32 bytes, assumed, as llvmlite, which knows, is not" in found.stdout.replace("\n", " ")

@@ -31,7 +31,7 @@ FOREIGN = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat small files and models as large ones are treated."""
     monkeypatch.setattr(tensors, "MIN_MAPPED_BYTES", 0)
-    monkeypatch.setattr(numpy_engine, "LARGE", 0)
+    monkeypatch.setattr(numpy_engine, "MAX_COPIED_PARAMETERS", 0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ def verify(as_json: common.AsJson = False) -> None:
     import json
     from dataclasses import asdict
 
-    from anexa.engines.verification import STEPS, verify
+    from anexa.engines.verification import NUM_TRAIN_STEPS, verify
 
     gc.disable()  # graphs of `scalar` have no cycles, but so many objects that it would run often
     columns = ("logits", "loss", "gradients", "weights", "cached")
@@ -22,8 +22,8 @@ def verify(as_json: common.AsJson = False) -> None:
     if not as_json:
         echo(
             "Largest difference from scalar in float64, relative to the largest number.\n"
-            f"weights: after {STEPS} steps of AdamW, and of Muon; cached: logits with a cache, "
-            "compared\nwith those without; bounds: of the weights, and of everything else.\n"
+            f"weights: after {NUM_TRAIN_STEPS} steps of AdamW, and of Muon; cached: logits with a "
+            "cache, compared\nwith those without; bounds: of the weights, and of everything else.\n"
         )
         headers = "".join(f"{column:>11}" for column in (*columns, "bounds"))
         echo(f"{'model':10}{'engine':8}{'precision':9}{headers}")

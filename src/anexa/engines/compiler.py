@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from anexa.errors import AnexaWarning, one_line
 
-CACHE = "TORCHINDUCTOR_CACHE_DIR"  # variable that PyTorch sets to its choice when it compiles
-TRITON_CACHE = "TRITON_CACHE_DIR"  # the same, of the compiler for GPUs
-FRESH = "anexa-compiler-"  # prefix of the name of a fresh cache
+# Environment variables with the cache folders of `torch.compile` and of Triton, its compiler for
+# GPUs; PyTorch sets them when it compiles.
+INDUCTOR_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+TRITON_CACHE_VARIABLE = "TRITON_CACHE_DIR"
+FRESH_CACHE_PREFIX = "anexa-compiler-"  # prefix of the name of a fresh cache
 
 
 class CompiledModule:
@@ -36,7 +38,7 @@ class CompiledModule:
         """Compute with the compiled module; if the compiler fails, warn, and use the module itself.
 
         Before that, the compiler is tried once more with an empty cache, in case files in its cache
-        are damaged; the environment variable `CACHE` then names the new cache folder.
+        are damaged; the environment variable `INDUCTOR_CACHE_VARIABLE` then names the new folder.
 
         Args:
             work: function of the module and `inputs` that computes the loss and the gradients; both
@@ -52,7 +54,7 @@ class CompiledModule:
         try:
             return work(self._call, *inputs)
         except RuntimeError as error:
-            if self._call is self._module or out_of_memory(error):
+            if self._call is self._module or is_out_of_memory(error):
                 raise
             # The error is the compiler's, or it is raised again without the compiler.
             reason = one_line(str(error).strip().partition("\n")[0])
@@ -76,13 +78,13 @@ def _use_fresh_cache() -> str | None:
     Returns:
         The folder of the cache so far; None if there is none, or it is new.
     """
-    before = os.environ.get(CACHE, "")
-    if not Path(before).is_dir() or Path(before).name.startswith(FRESH):
+    before = os.environ.get(INDUCTOR_CACHE_VARIABLE, "")
+    if not Path(before).is_dir() or Path(before).name.startswith(FRESH_CACHE_PREFIX):
         return None
-    if Path(os.environ.get(TRITON_CACHE, "")).is_relative_to(before):
-        del os.environ[TRITON_CACHE]  # PyTorch chooses it again, in the new cache
-    os.environ[CACHE] = tempfile.mkdtemp(prefix=FRESH)
-    atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
+    if Path(os.environ.get(TRITON_CACHE_VARIABLE, "")).is_relative_to(before):
+        del os.environ[TRITON_CACHE_VARIABLE]  # PyTorch chooses it again, in the new cache
+    os.environ[INDUCTOR_CACHE_VARIABLE] = tempfile.mkdtemp(prefix=FRESH_CACHE_PREFIX)
+    atexit.register(shutil.rmtree, os.environ[INDUCTOR_CACHE_VARIABLE], ignore_errors=True)
     torch.compiler.reset()
     return before
 
@@ -91,7 +93,7 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, AnexaWarning, stacklevel=4)
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether an error means that the memory is too small.
 
     On a GPU its type says so, on a CPU only its message.

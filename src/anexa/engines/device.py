@@ -24,7 +24,7 @@ from anexa.model.config import ModelConfig
 DTYPES = ("float32", "bf16", "float64")
 # Memory for activations on a CPU: what a laptop can spare. It is a constant, so that all computers
 # split a batch into the same micro-batches.
-CPU_ACTIVATION_BYTES = 2**31
+MAX_CPU_ACTIVATION_BYTES = 2**31
 # Smallest width (n_embd) for bfloat16 on a CPU: in a narrower model, rounding the activations takes
 # as long as the faster matrix products save.
 BF16_MIN_WIDTH = 128
@@ -56,10 +56,12 @@ class DeviceConfig:
     shard: bool = False
 
 
-AUTO = DeviceConfig("auto", "auto", None)  # everything is chosen by `select_device`
+AUTO_DEVICE_CONFIG = DeviceConfig("auto", "auto", None)  # everything is chosen by `select_device`
 
 
-def select_device(engine: str, config: ModelConfig, request: DeviceConfig = AUTO) -> DeviceConfig:
+def select_device(
+    engine: str, config: ModelConfig, request: DeviceConfig = AUTO_DEVICE_CONFIG
+) -> DeviceConfig:
     """Resolve a requested device and precision; "auto" becomes the fastest on this computer.
 
     If `torch.compile` cannot work here, it is left out, with an AnexaWarning, once in a process.
@@ -179,11 +181,11 @@ def micro_batch_size(config: ModelConfig, device_config: DeviceConfig) -> int:
     """Return the largest number of sequences in one forward pass of training, at least 1.
 
     It is `device_config.micro_batch`, or if that is 0, an estimate of how many sequences of the
-    full context fit into half of a GPU's free memory (CUDA), else into `CPU_ACTIVATION_BYTES`.
+    full context fit into half of a GPU's free memory (CUDA), else into `MAX_CPU_ACTIVATION_BYTES`.
     """
     if device_config.micro_batch:
         return device_config.micro_batch
-    available_bytes = CPU_ACTIVATION_BYTES
+    available_bytes = MAX_CPU_ACTIVATION_BYTES
     if device_config.device.startswith("cuda"):
         import torch
 

@@ -69,7 +69,7 @@ def distribute_like(tensor: Tensor, weight: Tensor) -> Tensor:
     return distribute_tensor(tensor, weight.device_mesh, weight.placements)
 
 
-def mean(tensor: Tensor) -> Tensor:
+def mean_over_processes(tensor: Tensor) -> Tensor:
     """Return a tensor's mean over all processes, in its shape; every process must call this.
 
     With several processes, the tensor itself becomes the sum, in place.
@@ -80,7 +80,7 @@ def mean(tensor: Tensor) -> Tensor:
     return tensor / count
 
 
-def seed(number: int) -> None:
+def seed_process(number: int) -> None:
     """Seed PyTorch's random numbers, with another seed in every process.
 
     Args:

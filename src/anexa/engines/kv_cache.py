@@ -20,7 +20,8 @@ from anexa.model.config import ModelConfig
 StartPosition: TypeAlias = int | tuple[int, ...]
 """Position of the first token; a tuple: the position for each sequence of a batch."""
 
-BLOCK = 64  # keys in a block, not `config.block_size`; attention in a batch reads whole blocks
+# Attention in a batch reads whole blocks of this many keys; `config.block_size` is the context.
+KEYS_PER_BLOCK = 64
 
 
 class LayerKVCache:
@@ -157,7 +158,7 @@ class ArrayDecoder(ABC):
 
     def new_kv_cache(self) -> KVCache:
         with self._inference():
-            layers = self._new_buffers(1, BLOCK)
+            layers = self._new_buffers(1, KEYS_PER_BLOCK)
             return KVCache([LayerKVCache(*layer, self._concatenate) for layer in layers])
 
     def next_logits(self, tokens: Sequence[int], cache: KVCache) -> Sequence[float]:
@@ -245,8 +246,8 @@ class ArrayDecoder(ABC):
 
 
 def round_up_to_block(num_keys: int) -> int:
-    """Round a key count up to a multiple of `BLOCK`.
+    """Round a key count up to a multiple of `KEYS_PER_BLOCK`.
 
     So the summation order of attention does not depend on the other sequences in the batch.
     """
-    return -(-num_keys // BLOCK) * BLOCK
+    return -(-num_keys // KEYS_PER_BLOCK) * KEYS_PER_BLOCK

@@ -10,7 +10,7 @@ import numpy as np
 
 from anexa.engines.operations.arrays import as_weights
 from anexa.engines.optimizers import OptimizerConfig
-from anexa.engines.program.inference import MAX_ROWS, Inference, compile_inference
+from anexa.engines.program.inference import MAX_ROWS_PER_CALL, Inference, compile_inference
 from anexa.engines.program.runner import Array, aligned_zeros
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.training import TrainingStep
@@ -120,8 +120,8 @@ class NumbaEngine:
             cache.reserve(length + 1)
         addresses = [cache.address for cache in caches]
         logits = []
-        for begin in range(0, len(tokens), MAX_ROWS):
-            part = slice(begin, begin + MAX_ROWS)
+        for begin in range(0, len(tokens), MAX_ROWS_PER_CALL):
+            part = slice(begin, begin + MAX_ROWS_PER_CALL)
             logits.append(self._inference.run(tokens[part], lengths[part], addresses[part]))
         logits_BV = _joined(logits)
         batch_cache.lengths = [length + 1 for length in lengths]
@@ -174,8 +174,8 @@ class NumbaEngine:
         start = kv_cache.length
         cache.reserve(start + len(tokens))
         address, results = cache.address, []
-        for begin in range(0, len(tokens), MAX_ROWS):
-            part = tokens[begin : begin + MAX_ROWS]
+        for begin in range(0, len(tokens), MAX_ROWS_PER_CALL):
+            part = tokens[begin : begin + MAX_ROWS_PER_CALL]
             positions = range(start + begin, start + begin + len(part))
             caches = [address] * len(part)
             wanted = first_wanted - begin

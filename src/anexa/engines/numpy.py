@@ -25,7 +25,7 @@ from anexa.model.weights import Weight, Weights, num_parameters
 
 # Number of parameters above which weights stay in the file's own order and in its mapped memory:
 # with 124 million, reordering took 2 s and as much memory again, and products gained nothing.
-LARGE = 30_000_000
+MAX_COPIED_PARAMETERS = 30_000_000
 
 # Diverged weights overflow. The results then have infinities and NaNs, so no warning is needed.
 # The tails of a normal distribution underflow to 0, which is right.
@@ -47,8 +47,8 @@ class NumpyEngine(ArrayDecoder):
 
     Args:
         config: architecture and sizes of the model.
-        weights: weights by name, which are copied; with more than `LARGE` parameters, only in the
-            first training step, or if their precision is another one.
+        weights: weights by name, which are copied; with more than `MAX_COPIED_PARAMETERS`, only in
+            the first training step, or if their precision is another one.
         optimizer: configuration of the optimizer.
         dtype: precision, "float32" or "float64".
     """
@@ -66,7 +66,8 @@ class NumpyEngine(ArrayDecoder):
         self.config = config
         self.dtype = dtype
         self._forward = get_architecture(config).forward
-        self._shares_memory = num_parameters(config) > LARGE  # until the first training step
+        # Until the first training step.
+        self._shares_memory = num_parameters(config) > MAX_COPIED_PARAMETERS
         convert = self._view if self._shares_memory else self._array
         self._weights = {name: convert(weight) for name, weight in weights.items()}
         self._trainable = [*optimizer.trainable(config)]

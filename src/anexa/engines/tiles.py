@@ -20,16 +20,16 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-HEIGHTS = (4, 8, 16, 24, 32)  # candidates: rows in a tile
+TILE_HEIGHTS = (4, 8, 16, 24, 32)  # candidates: rows in a tile
 # Heights that the other ones have to agree with, in order of preference. In low tiles a single
 # sequence needs less padding; in high tiles the weight is read less often. 8 is a compromise.
-REFERENCE_HEIGHTS = (8, 4, 16, 32)
+REFERENCE_TILE_HEIGHTS = (8, 4, 16, 32)
 TILE_OVERHEAD = 8  # fixed cost of a tile, in rows
 MAX_SAMPLE_ROWS = 8  # maximum number of random rows that a check compares
-CHECK_BUDGET = 2**21  # maximum work of a check: compared rows x elements of the weight
+MAX_CHECK_WORK = 2**21  # maximum work of a check: compared rows x elements of the weight
 
 
-def invariant_heights(
+def invariant_tile_heights(
     compute: Callable[[Array, int], Array], width: int, num_rows: int, dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
     """Find tile heights at which the result for a row does not depend on the rest of the batch.
@@ -42,15 +42,15 @@ def invariant_heights(
         dtype: precision of the rows.
 
     Returns:
-        The heights in `HEIGHTS`, ascending, that give every row the same bits. (1,) if there is no
-        such height: every row is then computed alone.
+        The heights in `TILE_HEIGHTS`, ascending, that give every row the same bits. (1,) if there
+        is no such height: every row is then computed alone.
     """
     samples_N11C = np.random.default_rng(0).standard_normal((num_rows, 1, 1, width))
     rows = [np.asarray(sample_11C, dtype) for sample_11C in samples_N11C]
-    bits = {height: _bits(compute, rows, height) for height in HEIGHTS}
-    for reference in REFERENCE_HEIGHTS:
+    bits = {height: _bits(compute, rows, height) for height in TILE_HEIGHTS}
+    for reference in REFERENCE_TILE_HEIGHTS:
         if bits[reference] is not None:
-            return tuple(height for height in HEIGHTS if bits[height] == bits[reference])
+            return tuple(height for height in TILE_HEIGHTS if bits[height] == bits[reference])
     return (1,)
 
 
@@ -58,7 +58,7 @@ def _bits(compute: Callable[[Array, int], Array], rows: list[Array], height: int
     """Compute each row as every row of two tiles, to compare their bits.
 
     Args:
-        compute: function to check, as in `invariant_heights`.
+        compute: function to check, as in `invariant_tile_heights`.
         rows: rows, (1, 1, C) each.
         height: tile height.
 
@@ -80,9 +80,9 @@ def num_sample_rows(num_elements: int) -> int:
 
     Args:
         num_elements: number of elements of the weight; with more than one row, the work stays
-            within `CHECK_BUDGET`.
+            within `MAX_CHECK_WORK`.
     """
-    return max(1, min(MAX_SAMPLE_ROWS, CHECK_BUDGET // num_elements))
+    return max(1, min(MAX_SAMPLE_ROWS, MAX_CHECK_WORK // num_elements))
 
 
 def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
@@ -94,7 +94,7 @@ def random_weight(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
     return np.resize(np.random.default_rng(1).standard_normal(size).astype(dtype), shape)
 
 
-def choose_height(batch: int, heights: Sequence[int]) -> int:
+def choose_tile_height(batch: int, heights: Sequence[int]) -> int:
     """Choose the tile height with the lowest estimated cost for a batch.
 
     The cost is the number of tiles times (height + `TILE_OVERHEAD`).

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
-from anexa.engines.compiler import CompiledModule, out_of_memory
+from anexa.engines.compiler import CompiledModule, is_out_of_memory
 from anexa.engines.device import (
     DeviceConfig,
     micro_batch_size,
@@ -223,7 +223,7 @@ class TorchEngine(ArrayDecoder):
             try:
                 return work()
             except RuntimeError as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 length = batch.shape[1]
                 size = min(self._micro_batch_size(length), batch.shape[0] // self._world_size)
@@ -249,7 +249,7 @@ class TorchEngine(ArrayDecoder):
         try:
             yield
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise AnexaError(
                 f"the memory of {self._device_config.device} is not enough for this model: lower "
@@ -265,7 +265,7 @@ class TorchEngine(ArrayDecoder):
         micro_batches = self._micro_batches(batch, slice(self._rank, None, self._world_size))
         self._optimizer.zero_grad()
         if dropout:  # seeded by seed and step, so that a retry drops the same activations
-            distributed.seed(hash((self._seed, self._step)) & 0xFFFFFFFF)
+            distributed.seed_process(hash((self._seed, self._step)) & 0xFFFFFFFF)
         loss = torch.zeros((), dtype=self._dtype, device=self._device_config.device)
         for number, (x_BT, y_BT, loss_denominator) in enumerate(micro_batches, start=1):
             is_last = number == len(micro_batches)
@@ -277,7 +277,7 @@ class TorchEngine(ArrayDecoder):
                     loss += self._compiled.run(self._forward_backward, *inputs)
                 else:
                     loss += self._forward_backward(self._training, *inputs)
-        return distributed.mean(loss)
+        return distributed.mean_over_processes(loss)
 
     def _forward_backward(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Compute the loss of a micro-batch, and add its gradients to those of the weights."""
@@ -339,7 +339,7 @@ class TorchEngine(ArrayDecoder):
             with torch.inference_mode():
                 yield
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from error
 

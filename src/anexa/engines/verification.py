@@ -16,16 +16,16 @@ from anexa.model.weights import Weight, Weights, initial_weights
 # Largest allowed differences between computations of different summation order, relative to the
 # largest number. Ten steps of Adam in float32 amplify rounding: Adam divides by the size of the
 # gradient, so the rounding error of a gradient near 0 counts in full. By the engine's precision.
-BOUNDS = {"float64": 1e-9, "float32": 1e-5}
-WEIGHTS_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
-STEPS = 10  # training steps after which weights are compared
+DIFFERENCE_BOUNDS = {"float64": 1e-9, "float32": 1e-5}
+WEIGHT_DIFFERENCE_BOUNDS = {"float64": 1e-9, "float32": 1e-2}
+NUM_TRAIN_STEPS = 10  # training steps after which weights are compared
 # Optimizers that train in the comparison of weights.
 OPTIMIZERS = (
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5),
     OptimizerConfig(weight_decay=0.1, max_grad_norm=0.5, name="muon"),
 )
 # Token ids of the batch.
-SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
+EXAMPLE_SEQUENCES = [[3, 1, 4, 1, 5, 9, 2, 6, 5], [10, 8, 9], [7, 9, 3, 2, 3, 8, 4]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Comparison:
         return all(f <= self.bound for f in figures) and self.weights <= self.weights_bound
 
 
-def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
+def example_model_and_batch(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
     """Create a small model and a batch, the same ones each time.
 
     The gains and biases of the model are random, not 1 and 0.
@@ -85,17 +85,17 @@ def example(model_type: str) -> tuple[ModelConfig, Weights, Batch]:
         name: Weight(weight.shape, array("d", (w + rng.gauss(0, 0.2) for w in weight.data)))
         for name, weight in initial_weights(config, rng).items()
     }
-    return config, weights, Batch.from_sequences(SEQUENCES)
+    return config, weights, Batch.from_sequences(EXAMPLE_SEQUENCES)
 
 
-def verify(steps: int = STEPS) -> Iterator[Comparison]:
+def verify(steps: int = NUM_TRAIN_STEPS) -> Iterator[Comparison]:
     """Compare each engine whose library is installed with `scalar`, for each architecture.
 
     The engines `scalar` and `lists` compute in float64 only, the others in float32 too. The kernels
     of the numba engine are first compiled into the cache.
 
     Args:
-        steps: number of training steps after which weights are compared; default: `STEPS`.
+        steps: number of training steps after which weights are compared.
 
     Yields:
         A comparison for each architecture, engine and precision.
@@ -109,7 +109,7 @@ def verify(steps: int = STEPS) -> Iterator[Comparison]:
     if "numba" in installed_engines():
         _compile_kernels()
     for model_type in ARCHITECTURES:
-        config, weights, batch = example(model_type)
+        config, weights, batch = example_model_and_batch(model_type)
         expected = _Results("scalar", "float64", config, weights, batch, steps)
         for name, dtype in candidates:
             results = expected
@@ -124,8 +124,8 @@ def verify(steps: int = STEPS) -> Iterator[Comparison]:
                 gradients=max_weight_difference(results.gradients, expected.gradients),
                 weights=max_weight_difference(results.weights, expected.weights),
                 cached=relative_difference(results.cached, results.logits),
-                bound=BOUNDS[dtype],
-                weights_bound=WEIGHTS_BOUNDS[dtype],
+                bound=DIFFERENCE_BOUNDS[dtype],
+                weights_bound=WEIGHT_DIFFERENCE_BOUNDS[dtype],
             )
 
 
@@ -134,8 +134,13 @@ def _compile_kernels() -> None:
     from anexa.engines.program.compilation import compile_kernels
     from anexa.engines.program.passes import all_sources
 
-    configs = [example(model_type)[0] for model_type in ARCHITECTURES]
-    compile_kernels(source for c in configs for dtype in BOUNDS for source in all_sources(c, dtype))
+    configs = [example_model_and_batch(model_type)[0] for model_type in ARCHITECTURES]
+    compile_kernels(
+        source
+        for config in configs
+        for dtype in DIFFERENCE_BOUNDS
+        for source in all_sources(config, dtype)
+    )
 
 
 class _Results:
@@ -152,7 +157,7 @@ class _Results:
     ) -> None:
         device_config = DeviceConfig(dtype=dtype)
         engine = open_engine(name, config, weights, device_config=device_config)
-        tokens = SEQUENCES[0][:-1]
+        tokens = EXAMPLE_SEQUENCES[0][:-1]
         self.logits = [logit for row in engine.logits(tokens) for logit in row]
         cache = engine.new_kv_cache()
         self.cached = [float(z) for token in tokens for z in engine.next_logits([token], cache)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from anexa.engines.optimizers import (
-    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_COEFFICIENTS,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
     OptimizerConfig,
@@ -191,7 +191,7 @@ def newton_schulz(matrix: Array) -> list[NewtonSchulz]:
     Returns:
         The `NEWTON_SCHULZ_STEPS` iterations, each with the matrix before and after it.
     """
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix / (np.sqrt((matrix * matrix).sum()) + NORM_EPS)
     found = []
     for _ in range(NEWTON_SCHULZ_STEPS):
@@ -292,7 +292,7 @@ def explain_muon(
         equation = "U = a X + (b A + c A²) X with A = X Xᵀ, in the last of 5 iterations"
         width = step.weight.shape[1] // num_fused
         last = found.iterations[j // width][-1].before
-        a, b, c = NEWTON_SCHULZ
+        a, b, c = NEWTON_SCHULZ_COEFFICIENTS
         gram = last @ last.T
         factors = (b * gram + c * gram @ gram)[i]
         factors[i] += a

@@ -104,10 +104,10 @@ def model_logits(turn: Turn) -> Vector:
     from anexa.engines.lists import ListsTape
     from anexa.engines.nested import nest
     from anexa.engines.tape import Operation
-    from anexa.engines.verification import example
+    from anexa.engines.verification import example_model_and_batch
     from anexa.model.architectures import get_architecture
 
-    config, weights, _ = example("llama")
+    config, weights, _ = example_model_and_batch("llama")
 
     class Rotary(Operation[Any], name="rotary"):
         def forward(self, x_TC: Any, /, head_dim: int, start: int, *_: Any) -> Any:

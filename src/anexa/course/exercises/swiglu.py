@@ -85,7 +85,7 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
     from anexa.engines.lists import ListsTape
     from anexa.engines.nested import nest
     from anexa.engines.tape import Operation
-    from anexa.engines.verification import example
+    from anexa.engines.verification import example_model_and_batch
     from anexa.model.architectures import get_architecture
 
     class SwiGLU(Operation[Any], name="swiglu"):
@@ -100,7 +100,7 @@ def model_gradients(forward: Forward, backward: Backward) -> dict[str, Any]:
     class ReadersTape(ListsTape, operations=[SwiGLU]):
         pass
 
-    config, weights, _ = example("llama")
+    config, weights, _ = example_model_and_batch("llama")
     nested = {name: nest(weight.data, weight.shape) for name, weight in weights.items()}
     tape = ReadersTape()
     logits = get_architecture(config).forward(tape.ops, config, nested, ANNA[:-1], 0, None)

@@ -2,9 +2,9 @@
 
 Arrays are (B, 1, C). The results for a sequence do not depend on the other sequences in the batch,
 because every BLAS call has the same shape in all batches: linear layers multiply tiles of sequences
-(`anexa.engines.tiles`), and attention multiplies blocks of `BLOCK` keys of one sequence. Blocks are
-added from the first to the last, so blocks of padding only add zeros at the end. All other
-operations compute element by element, or row by row.
+(`anexa.engines.tiles`), and attention multiplies blocks of `KEYS_PER_BLOCK` keys of one
+sequence. Blocks are added from the first to the last, so blocks of padding only add zeros at the
+end. All other operations compute element by element, or row by row.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from anexa.engines import tiles
-from anexa.engines.kv_cache import BLOCK, AnyLayerCache, LayerDecodeCache
+from anexa.engines.kv_cache import KEYS_PER_BLOCK, AnyLayerCache, LayerDecodeCache
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations.arrays import Array, total
 
 
-def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
+def matmul_in_tiles(x_TC: Array, weight_OC: Array, height: int) -> Array:
     """Compute x Wᵀ for rows (B, 1, C), with one BLAS call per tile; `height` must divide B.
 
     Args:
@@ -37,7 +37,7 @@ def multiply(x_TC: Array, weight_OC: Array, height: int) -> Array:
 
 
 @cache
-def invariant_heights(
+def linear_heights(
     n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool
 ) -> tuple[int, ...]:
     """Find the tile heights with which a linear layer does not depend on the batch.
@@ -51,14 +51,14 @@ def invariant_heights(
         column_major: whether the weight is in column-major order.
 
     Returns:
-        The heights, ascending, as `anexa.engines.tiles.invariant_heights` finds them.
+        The heights, ascending, as `anexa.engines.tiles.invariant_tile_heights` finds them.
     """
     if column_major:
         weight_OC = tiles.random_weight((n_in, n_out), dtype).T
     else:
         weight_OC = tiles.random_weight((n_out, n_in), dtype)
-    return tiles.invariant_heights(
-        lambda x_TC, height: multiply(x_TC, weight_OC, height),
+    return tiles.invariant_tile_heights(
+        lambda x_TC, height: matmul_in_tiles(x_TC, weight_OC, height),
         n_in,
         tiles.num_sample_rows(weight_OC.size),
         dtype,
@@ -68,11 +68,11 @@ def invariant_heights(
 @lru_cache(maxsize=1024)
 def tile_height(batch: int, n_out: int, n_in: int, dtype: np.dtype[Any], column_major: bool) -> int:
     """Choose the tile height, in rows, for `batch` sequences and a weight (n_out, n_in)."""
-    return tiles.choose_height(batch, invariant_heights(n_out, n_in, dtype, column_major))
+    return tiles.choose_tile_height(batch, linear_heights(n_out, n_in, dtype, column_major))
 
 
 @lru_cache
-def padding(count: int, width: int, dtype: np.dtype[Any]) -> Array:
+def zero_rows(count: int, width: int, dtype: np.dtype[Any]) -> Array:
     """Return rows of zeros that fill the last tile, (count, 1, width).
 
     They are cached: callers must not change them.
@@ -87,8 +87,8 @@ class Linear(operations.Linear):
         batch, (n_out, n_in) = len(x_TC), weight_OC.shape
         height = tile_height(batch, n_out, n_in, weight_OC.dtype, weight_OC.flags.f_contiguous)
         if batch % height:
-            x_TC = np.concatenate((x_TC, padding(-batch % height, n_in, x_TC.dtype)))
-        y_TO = multiply(x_TC, weight_OC, height)[:batch]
+            x_TC = np.concatenate((x_TC, zero_rows(-batch % height, n_in, x_TC.dtype)))
+        y_TO = matmul_in_tiles(x_TC, weight_OC, height)[:batch]
         return y_TO if bias_O is None else y_TO + bias_O
 
 
@@ -119,19 +119,19 @@ class Attention(operations.Attention):
             mask_B11S = np.where(before_BS[:, None, None], -np.inf, mask_B11S)
         # G heads of queries share one head of keys and values.
         q_BHGD = q_TC.reshape(batch, k_BHSD.shape[1], -1, self.head_dim)
-        scores_NBHGS = (q_BHGD * scale) @ blocks(k_BHSD).swapaxes(-1, -2)
-        scores_NBHGS += blocks(mask_B11S.swapaxes(-1, -2)).swapaxes(-1, -2)
+        scores_NBHGS = (q_BHGD * scale) @ split_into_blocks(k_BHSD).swapaxes(-1, -2)
+        scores_NBHGS += split_into_blocks(mask_B11S.swapaxes(-1, -2)).swapaxes(-1, -2)
         largest_NBHG1 = np.maximum.reduce(scores_NBHGS, -1, keepdims=True)
         scores_NBHGS -= np.maximum.reduce(largest_NBHG1, 0)
         exps_NBHGS = np.exp(scores_NBHGS, out=scores_NBHGS)
-        y_BHGD = sum_blocks(exps_NBHGS @ blocks(v_BHSD)) / sum_blocks(total(exps_NBHGS))
+        y_BHGD = sum_blocks(exps_NBHGS @ split_into_blocks(v_BHSD)) / sum_blocks(total(exps_NBHGS))
         return y_BHGD.reshape(q_TC.shape)
 
 
-def blocks(x_BHSD: Array) -> Array:
-    """View (B, H, S, D) as N blocks, (N, B, H, S/N, D); S is a multiple of `BLOCK`."""
+def split_into_blocks(x_BHSD: Array) -> Array:
+    """View (B, H, S, D) as N blocks, (N, B, H, S/N, D); S is a multiple of `KEYS_PER_BLOCK`."""
     batch, n_head, _, width = x_BHSD.shape
-    return x_BHSD.reshape(batch, n_head, -1, BLOCK, width).transpose(2, 0, 1, 3, 4)
+    return x_BHSD.reshape(batch, n_head, -1, KEYS_PER_BLOCK, width).transpose(2, 0, 1, 3, 4)
 
 
 def sum_blocks(x_NBHGD: Array) -> Array:

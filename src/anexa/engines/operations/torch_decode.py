@@ -19,14 +19,19 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from anexa.engines import tiles
-from anexa.engines.kv_cache import BLOCK, AnyLayerCache, LayerDecodeCache, round_up_to_block
+from anexa.engines.kv_cache import (
+    KEYS_PER_BLOCK,
+    AnyLayerCache,
+    LayerDecodeCache,
+    round_up_to_block,
+)
 from anexa.engines.operations.torch import TorchOperations, windowed_mask
 
 # Cases in which attention is checked: lengths and paddings in blocks of keys, and batch sizes.
 # PyTorch's CPU kernel reads 512 keys at a time, which is 8 blocks.
-LENGTHS = (1, 3, 9)
-PADDINGS = (0, 1, 2, 5, 8, 9)
-BATCHES = (1, 2, 3, 8, 33)
+CHECKED_LENGTHS = (1, 3, 9)
+CHECKED_PADDINGS = (0, 1, 2, 5, 8, 9)
+CHECKED_BATCH_SIZES = (1, 2, 3, 8, 33)
 
 
 class TorchDecodeOperations(TorchOperations):
@@ -45,20 +50,20 @@ class TorchDecodeOperations(TorchOperations):
             x_TC.dtype,
             torch.get_num_threads(),
         )
-        return in_tiles(lambda tile_TC: F.linear(tile_TC, weight_OC, bias_O), x_TC, heights)
+        return apply_in_tiles(lambda tile_TC: F.linear(tile_TC, weight_OC, bias_O), x_TC, heights)
 
     def gelu(self, x: Tensor) -> Tensor:
-        return in_tiles(
+        return apply_in_tiles(
             gelu, x, activation_heights(gelu, x.shape[-1], x.dtype, torch.get_num_threads())
         )
 
     def gelu_erf(self, x: Tensor) -> Tensor:
         heights = activation_heights(F.gelu, x.shape[-1], x.dtype, torch.get_num_threads())
-        return in_tiles(F.gelu, x, heights)
+        return apply_in_tiles(F.gelu, x, heights)
 
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
         heights = activation_heights(F.silu, gate.shape[-1], gate.dtype, torch.get_num_threads())
-        return in_tiles(F.silu, gate, heights) * up
+        return apply_in_tiles(F.silu, gate, heights) * up
 
     def attention(
         self,
@@ -83,7 +88,7 @@ class TorchDecodeOperations(TorchOperations):
         else:
             rows = zip(*(torch.split(x, 1) for x in inputs))
             lengths: list[int] = (kv_cache.starts + 1).tolist()
-            y_BHTD = torch.cat([attend_alone(row, n, scale) for row, n in zip(rows, lengths)])
+            y_BHTD = torch.cat([attend_unbatched(row, n, scale) for row, n in zip(rows, lengths)])
         return y_BHTD.transpose(1, 2).reshape(batch, 1, width)
 
 
@@ -92,7 +97,9 @@ def gelu(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-def in_tiles(function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequence[int]) -> Tensor:
+def apply_in_tiles(
+    function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequence[int]
+) -> Tensor:
     """Apply a function to rows (B, 1, C), in tiles of a fixed number of rows.
 
     The last tile is padded with zeros, whose results are dropped.
@@ -106,7 +113,7 @@ def in_tiles(function: Callable[[Tensor], Tensor], x_TC: Tensor, heights: Sequen
         The results, (B, 1, O).
     """
     batch = len(x_TC)
-    height = tiles.choose_height(batch, heights)
+    height = tiles.choose_tile_height(batch, heights)
     if batch % height:
         x_TC = F.pad(x_TC, (0, 0, 0, 0, 0, -batch % height))
     y_TO = [function(tile_TC) for tile_TC in torch.split(x_TC, height)]
@@ -135,7 +142,7 @@ def linear_heights(
         num_threads: PyTorch's number of threads, on which the results may depend.
 
     Returns:
-        The heights, ascending, as `anexa.engines.tiles.invariant_heights` finds them.
+        The heights, ascending, as `anexa.engines.tiles.invariant_tile_heights` finds them.
     """
     shape = (n_out, n_in) if row_major else (n_in, n_out)
     weight = torch.from_numpy(tiles.random_weight(shape, _as_numpy(dtype)))
@@ -164,9 +171,9 @@ def _heights(
     function: Callable[[Tensor], Tensor], width: int, num_sample_rows: int, dtype: torch.dtype
 ) -> tuple[int, ...]:
     def compute(x_TC: tiles.Array, height: int) -> tiles.Array:
-        return in_tiles(function, torch.tensor(x_TC), [height]).numpy()
+        return apply_in_tiles(function, torch.tensor(x_TC), [height]).numpy()
 
-    return tiles.invariant_heights(compute, width, num_sample_rows, _as_numpy(dtype))
+    return tiles.invariant_tile_heights(compute, width, num_sample_rows, _as_numpy(dtype))
 
 
 def _as_numpy(dtype: torch.dtype) -> np.dtype[Any]:
@@ -194,7 +201,7 @@ def attend(
     )
 
 
-def attend_alone(inputs: Sequence[Tensor], length: int, scale: float | None = None) -> Tensor:
+def attend_unbatched(inputs: Sequence[Tensor], length: int, scale: float | None = None) -> Tensor:
     """Compute attention for one sequence, on its own `length` keys rounded up to whole blocks.
 
     Args:
@@ -223,21 +230,21 @@ def attention_is_invariant(
     The check on this computer computes random sequences alone and together.
     """
     generator = torch.Generator().manual_seed(0)
-    num_keys = (max(LENGTHS) + max(PADDINGS)) * BLOCK
-    for length in LENGTHS:
+    num_keys = (max(CHECKED_LENGTHS) + max(CHECKED_PADDINGS)) * KEYS_PER_BLOCK
+    for length in CHECKED_LENGTHS:
         q_BHTD, k_BHSD, v_BHSD = (
             torch.randn(1, n, keys, head_dim, dtype=dtype, generator=generator)
             for n, keys in ((n_head, 1), (n_kv_head, num_keys), (n_kv_head, num_keys))
         )
         mask_B11S = torch.zeros(1, 1, 1, num_keys, dtype=dtype)
-        num_seen = length * BLOCK - 3
+        num_seen = length * KEYS_PER_BLOCK - 3
         mask_B11S[..., num_seen:] = -torch.inf
         inputs = (q_BHTD, k_BHSD, v_BHSD, mask_B11S)
-        alone_BHTD = attend_alone(inputs, num_seen)
-        for batch in BATCHES:
+        alone_BHTD = attend_unbatched(inputs, num_seen)
+        for batch in CHECKED_BATCH_SIZES:
             q, k, v, mask = (x.repeat(batch, 1, 1, 1) for x in inputs)
-            for padding in PADDINGS:
-                end = (length + padding) * BLOCK
+            for padding in CHECKED_PADDINGS:
+                end = (length + padding) * KEYS_PER_BLOCK
                 y_BHTD = attend(q, k[:, :, :end], v[:, :, :end], mask[..., :end])
                 if not torch.equal(y_BHTD, alone_BHTD.expand_as(y_BHTD)):
                     return False

@@ -15,7 +15,7 @@ from anexa.model.config import ModelConfig
 # The odd quintic p(s) = a s + b s³ + c s⁵ whose iterates push every singular value in (0, 1] into
 # about (0.7, 1.2): steep at 0, where speed is needed, and not exact at 1, where it is not.
 # The numbers are Keller Jordan's (https://kellerjordan.github.io/posts/muon/).
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5  # number of iterations of the polynomial
 NORM_EPS = 1e-7  # added to the norm of a matrix, by which it is divided before the iteration
 CLIP_EPS = 1e-6  # added to the gradient norm in clipping, as in `torch.nn.utils.clip_grad_norm_`

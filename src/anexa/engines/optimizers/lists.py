@@ -7,7 +7,7 @@ from math import sqrt
 from anexa.engines.nested import flatten, nest, to_weight
 from anexa.engines.operations.matrices import Matrix, matmul, matmul_transposed, transpose
 from anexa.engines.optimizers import (
-    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_COEFFICIENTS,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
     OptimizerConfig,
@@ -104,7 +104,7 @@ def orthogonalize(x: Matrix) -> Matrix:
     """
     if len(x) > len(x[0]):  # the smaller of X Xᵀ and Xᵀ X is enough
         return transpose(orthogonalize(transpose(x)))
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     norm = sqrt(sum(xi * xi for row in x for xi in row)) + NORM_EPS
     x = [[xi / norm for xi in row] for row in x]
     for _ in range(NEWTON_SCHULZ_STEPS):

@@ -6,7 +6,7 @@ import numpy as np
 
 from anexa.engines.operations.arrays import Array
 from anexa.engines.optimizers import (
-    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_COEFFICIENTS,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
     OptimizerConfig,
@@ -135,11 +135,11 @@ def orthogonalize(x: Array) -> Array:
     """Return a matrix with the singular vectors of x, (m, n), and singular values of about 1.
 
     This is the Newton-Schulz iteration: X ← X / |X|, then five times X ← a X + (b A + c A²) X where
-    A = X Xᵀ, with the coefficients `NEWTON_SCHULZ`.
+    A = X Xᵀ, with the coefficients `NEWTON_SCHULZ_COEFFICIENTS`.
     """
     if x.shape[0] > x.shape[1]:
         return orthogonalize(x.T).T
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = x / (np.sqrt((x * x).sum()) + NORM_EPS)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T

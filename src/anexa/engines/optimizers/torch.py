@@ -12,7 +12,7 @@ from torch import Tensor
 from anexa.engines.distributed import distribute_like, full_tensor
 from anexa.engines.optimizers import (
     CLIP_EPS,
-    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_COEFFICIENTS,
     NEWTON_SCHULZ_STEPS,
     NORM_EPS,
     OptimizerConfig,
@@ -149,7 +149,7 @@ def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
     X ← a X + (b A + c A²) X where A = X Xᵀ. The result has the shape and the dtype of x. Only the
     iteration is in `dtype`: it tolerates the rounding of bfloat16.
     """
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     tall = x.shape[1] > x.shape[2]
     y: Tensor = (x / (torch.linalg.matrix_norm(x)[:, None, None] + NORM_EPS)).to(dtype)
     y = y.mT if tall else y

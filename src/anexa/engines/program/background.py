@@ -22,7 +22,7 @@ from pathlib import Path
 
 from anexa.cache import CACHE_VARIABLE, cache_folder
 from anexa.engines.program import code_cache
-from anexa.engines.program.units import environment
+from anexa.engines.program.units import code_dependencies
 from anexa.model.architectures import config_from_json, get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight
@@ -77,7 +77,7 @@ def compile_in_background(config: ModelConfig, dtype: str) -> subprocess.Popen[b
 
 def _mark(config: ModelConfig, dtype: str) -> Path:
     """Return the path of the marker file, which exists when a model has been compiled."""
-    key = repr((sorted(asdict(config).items()), dtype, *environment()))
+    key = repr((sorted(asdict(config).items()), dtype, *code_dependencies()))
     return code_cache.path(sha256(key.encode()).hexdigest())
 
 

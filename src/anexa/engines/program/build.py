@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from anexa.engines.program.compilation import Compilation
 from anexa.engines.program.processor import processor
-from anexa.engines.program.step_code import STEP, compile_step
+from anexa.engines.program.step_code import STEP_SYMBOL, compile_step
 from anexa.engines.program.units import units_of
 from anexa.engines.program.writer import Source
 from anexa.errors import AnexaError
@@ -70,13 +70,13 @@ class CompiledStep:
                 raise AnexaError(
                     f"the compiled model cannot be loaded ({error}): choose another --engine"
                 ) from error
-        function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP])
+        function: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library[STEP_SYMBOL])
         function.library = library  # it keeps the code in memory
         return cast("Callable[[int], None]", function)
 
 
 def load(codes: Sequence[bytes]) -> Any:
-    """Load object files, one of them with a program's function `STEP`, into this process.
+    """Load object files, one of them with a program's function `STEP_SYMBOL`, into this process.
 
     Args:
         codes: contents of the object files.
@@ -90,7 +90,7 @@ def load(codes: Sequence[bytes]) -> Any:
     """
     import llvmlite.binding as llvm
 
-    builder = llvm.JITLibraryBuilder().add_current_process().export_symbol(STEP)
+    builder = llvm.JITLibraryBuilder().add_current_process().export_symbol(STEP_SYMBOL)
     for code in codes:
         builder.add_object_img(code)
     return builder.link(_linker(), f"program {next(_numbers)}")

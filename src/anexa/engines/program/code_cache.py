@@ -12,7 +12,7 @@ from anexa.cache import cache_folder
 from anexa.files import remove_leftovers, write_atomic
 
 MAX_FILES = 512  # maximum number of files in the cache, of some 10 kB each
-SPACE = 1_000_000  # bytes that must be free: more than the files of a model take
+MIN_FREE_BYTES = 1_000_000  # bytes that must be free: more than the files of a model take
 LEFTOVER_AGE = 3600.0  # seconds after which a temporary file belongs to a process that was killed
 
 
@@ -71,14 +71,16 @@ def write(path: Path, code: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder if it is missing, and check by a temporary file that `SPACE` bytes are free.
+    """Create a folder if it is missing, and check that `MIN_FREE_BYTES` are free.
+
+    The check writes a temporary file of this size.
 
     Raises:
         OSError: if the folder or the file cannot be written, as on a full disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(SPACE))
+        file.write(bytes(MIN_FREE_BYTES))
 
 
 def _checksum(path: Path, code: bytes) -> bytes:

@@ -20,9 +20,10 @@ from anexa.errors import AnexaError, AnexaWarning, one_line
 
 # Environment of a subprocess: Numba only translates to LLVM's language; optimization follows once,
 # with LLVM's own tools.
-SETTINGS = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
-PROCESSES = 2  # maximum number of subprocesses of a compilation
-SHARE = 8_000  # characters of source that are worth another subprocess: a second of translation
+SUBPROCESS_ENVIRONMENT = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
+MAX_PROCESSES = 2  # maximum number of subprocesses of a compilation
+# Characters of source that are worth another subprocess: a second of translation.
+CHARACTERS_PER_PROCESS = 8_000
 
 
 class Compilation:
@@ -50,9 +51,9 @@ class Compilation:
         work = [(units[index], self._paths[index]) for index in missing]
         work.sort(key=lambda item: len(item[0].source.text))  # the longest take the longest
         characters = sum(len(unit.source.text) for unit, _ in work)
-        processes = min(PROCESSES, 1 + characters // SHARE, len(work))
+        processes = min(MAX_PROCESSES, 1 + characters // CHARACTERS_PER_PROCESS, len(work))
         for first in range(processes):
-            self._processes.append(start(work[first::processes], subprocess.PIPE))
+            self._processes.append(start_subprocess(work[first::processes], subprocess.PIPE))
 
     def _check_folder(self) -> None:
         folder = self._paths[0].parent
@@ -104,7 +105,7 @@ def compile_kernels(sources: Iterable[Source]) -> None:
     Compilation([*units.values()]).result()
 
 
-def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[bytes]:
+def start_subprocess(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[bytes]:
     """Start a subprocess that compiles units.
 
     Args:
@@ -126,7 +127,7 @@ def start(work: Sequence[tuple[Unit, Path]], errors: int) -> subprocess.Popen[by
             stderr=errors,
             # Python looks for modules in the current folder first, and finds ours in this one.
             cwd=Path(__file__).parents[3],
-            env=env | SETTINGS,
+            env=env | SUBPROCESS_ENVIRONMENT,
         )
 
 

@@ -22,7 +22,7 @@ from anexa.engines.program.writer import KernelSource
 from anexa.errors import one_line
 
 # Functions that compiled code may call: those of C, which every process has.
-CALLABLE = {
+CALLABLE_FUNCTIONS = {
     *(name + suffix for name in ("sqrt", "log", "exp", "pow", "fma") for suffix in ("", "f")),
     *("memcpy", "memmove", "memset"),
 }
@@ -42,21 +42,21 @@ def compile_unit(unit: Unit) -> bytes:
     Raises:
         RuntimeError: if the code needs a function that another process may not have.
     """
-    module = lower(unit)
+    module = numba_ir(unit)
     for item in (*module.functions, *module.global_variables):
         if not item.is_declaration and item.name != unit.symbol:
             item.linkage = "internal"  # so that it disappears where it is not used
     machine = target_machine()
     optimize(module, machine)
     items = (*module.functions, *module.global_variables)
-    needed = {item.name for item in items if item.is_declaration} - CALLABLE
+    needed = {item.name for item in items if item.is_declaration} - CALLABLE_FUNCTIONS
     foreign = sorted(name for name in needed if not name.startswith("llvm."))
     if foreign:
         raise RuntimeError(f"{unit.source.name} needs {', '.join(foreign)}")
     return bytes(machine.emit_object(module))
 
 
-def lower(unit: Unit) -> Any:
+def numba_ir(unit: Unit) -> Any:
     """Translate a unit by Numba to LLVM IR.
 
     Returns:
@@ -65,23 +65,23 @@ def lower(unit: Unit) -> Any:
     import llvmlite.binding as llvm
     from numba import njit
 
-    namespace = dict(names(unit.dtype))
+    namespace = dict(kernel_globals(unit.dtype))
     text, name = unit.source.text, unit.source.name
     file = f"<{name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     exec(compile(text, file, "exec"), namespace)
-    arguments = signature(unit.source.arguments, unit.dtype)
+    arguments = numba_signature(unit.source.arguments, unit.dtype)
     # Python does not call it, so it needs none of the functions that Python would call.
     options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     function = njit(**options)(namespace[name])
     function.compile(arguments)
     compiled = function.overloads[arguments]
     module = llvm.parse_assembly(compiled.library.get_llvm_str())
-    module.link_in(llvm.parse_assembly(entry(unit, compiled.fndesc.llvm_func_name)))
+    module.link_in(llvm.parse_assembly(entry_point_ir(unit, compiled.fndesc.llvm_func_name)))
     return module
 
 
-def entry(unit: Unit, name: str) -> str:
+def entry_point_ir(unit: Unit, name: str) -> str:
     """Write the LLVM IR of the function by which other object files call a unit.
 
     It calls the function that Numba has made. By Numba's calling convention, the first two
@@ -119,7 +119,7 @@ def optimize(module: Any, machine: Any) -> None:
     passes.getModulePassManager().run(module, passes)
 
 
-def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
+def numba_signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
     """Return the Numba types of a kernel's arguments.
 
     Args:
@@ -140,7 +140,7 @@ def signature(arguments: tuple[str, ...], dtype: str) -> tuple[Any, ...]:
 
 
 @cache
-def names(dtype: str) -> Mapping[str, Any]:
+def kernel_globals(dtype: str) -> Mapping[str, Any]:
     """Return the objects that the source of kernels uses, by their global names.
 
     Args:

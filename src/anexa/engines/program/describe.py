@@ -23,9 +23,9 @@ from anexa.engines.program.writer import KernelSource, Source, kernels
 from anexa.model.config import ModelConfig
 from anexa.names import counted
 
-WANTED = "* "  # in front of instructions that compute only the rows whose results are wanted
-COLUMN = 26  # width of the column with the arrays that an instruction writes, in characters
-TEXT = 100  # maximum number of characters in a line of an explanation
+WANTED_MARK = "* "  # in front of instructions that compute only the rows whose results are wanted
+OUTPUT_COLUMN_WIDTH = 26  # characters of the column with the arrays that an instruction writes
+MAX_LINE_LENGTH = 100  # maximum number of characters in a line of an explanation
 
 # Template of the first lines of a description.
 INTRODUCTION = """\
@@ -77,9 +77,11 @@ def describe_inference(config: ModelConfig, dtype: str) -> ProgramDescription:
         ),
         *_section(
             f"4. Each call: {_count(program)}",
-            f"{narrowed} of them, marked with {WANTED.strip()}, compute only the rows whose logits "
-            "are wanted: of a prompt, the last one.",
-            [*_listing(program, [WANTED if i.only_wanted else "  " for i in program.instructions])],
+            f"{narrowed} of them, marked with {WANTED_MARK.strip()}, compute only the rows whose "
+            "logits are wanted: of a prompt, the last one.",
+            _listing(
+                program, [WANTED_MARK if i.only_wanted else "  " for i in program.instructions]
+            ),
         ),
         *_memory(5, written.inference.plan, dtype),
         *_source(6, written.inference.source),
@@ -128,7 +130,7 @@ def _fusion(traced: Program, fused: Sequence[Instruction]) -> Iterator[str]:
         "Rules joined instructions that are better computed together. Instructions of each kernel, "
         "before and after, where the number changed:",
         [
-            f"{kernel:{COLUMN}} {before[kernel]:4} -> {after[kernel]}"
+            f"{kernel:{OUTPUT_COLUMN_WIDTH}} {before[kernel]:4} -> {after[kernel]}"
             for kernel in {**before, **after}
             if before[kernel] != after[kernel]
         ],
@@ -179,7 +181,7 @@ def _description(
 def _section(title: str, explanation: str, lines: Iterable[str]) -> Iterator[str]:
     yield from ("", f"## {title}")
     if explanation:
-        yield from ("", fill(explanation, TEXT))
+        yield from ("", fill(explanation, MAX_LINE_LENGTH))
     code = [f"    {line}".rstrip() for line in lines]
     if code:
         yield from ("", *code)
@@ -195,7 +197,7 @@ def _listing(program: Program, prefixes: Sequence[str] = ()) -> Iterator[str]:
     """
     for instruction, prefix in zip_longest(program.instructions, prefixes, fillvalue=""):
         outputs, _, call = str(instruction).rpartition(" = ")
-        yield f"{prefix}{outputs:{COLUMN}} {call}"
+        yield f"{prefix}{outputs:{OUTPUT_COLUMN_WIDTH}} {call}"
     for name, value in program.results.items():
         yield f"return {value} as {name}"
 

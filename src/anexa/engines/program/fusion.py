@@ -2,10 +2,11 @@
 
 A rule is a function that looks for one match in a program, rewrites the program there, and returns
 whether it did. It may change instructions and arrays freely, and may leave instructions that are no
-longer needed: the rule `unused` removes them. To add a rule, write such a function and append it to
-`RULES`. It can use:
+longer needed: the rule `remove_unused` removes them. To add a rule, write such a function and
+append it to `RULES`. It can use:
 
-- `pairs(program, "transpose", "pack")`: an instruction, and the one that reads what it writes;
+- `producer_consumer_pairs(program, "transpose", "pack")`: an instruction, and the one that reads
+  what it writes;
 - `only_reader(program, value)`: the instruction that reads an array, if no other one does;
 - `program.producers()`, `program.consumers()`: the instructions that write and read each array;
 - `value.move_into(whole, column)`: the array becomes columns of another one, in all instructions;
@@ -22,16 +23,19 @@ from typing import TypeAlias
 
 from anexa.engines.program.operations import tile_width
 from anexa.engines.program.program import ROWS, Instruction, Program, Value
-from anexa.engines.program.specialize import parameters
+from anexa.engines.program.specialize import parameter_names
 from anexa.engines.program.writer import array_names, kernels
 
-SMALL = 4096  # maximum elements of a weight that stays in the processor's first cache in a product
+# Maximum elements of a weight that stays in the processor's first cache in a product.
+MAX_UNPACKED_ELEMENTS = 4096
 
 Rule: TypeAlias = Callable[[Program], bool]
 """Rewrites the first match in a program; returns whether there was one."""
 
 
-def pairs(program: Program, first: str, second: str) -> Iterator[tuple[Instruction, Instruction]]:
+def producer_consumer_pairs(
+    program: Program, first: str, second: str
+) -> Iterator[tuple[Instruction, Instruction]]:
     """Yield pairs of instructions of which the second reads a whole output array of the first.
 
     Args:
@@ -72,7 +76,7 @@ def may_be_columns(program: Program, value: Value) -> bool:
     for instruction in program.instructions:
         names, constants = (
             array_names(instruction.kernel),
-            parameters(kernels()[instruction.kernel])[1],
+            parameter_names(kernels()[instruction.kernel])[1],
         )
         for name, used in zip(names, (*instruction.inputs, *instruction.outputs), strict=True):
             if used is not None and used.root is value and f"{name}_stride" not in constants:
@@ -91,7 +95,7 @@ def remove(program: Program, instructions: Iterable[Instruction]) -> bool:
     return True
 
 
-def unused(program: Program) -> bool:
+def remove_unused(program: Program) -> bool:
     """Rule: remove an instruction whose outputs are neither read nor results."""
     consumers = program.consumers()
     for instruction in program.instructions:
@@ -106,18 +110,18 @@ def pack_transposed(program: Program) -> bool:
 
     pack(transpose(w)) = pack_columns(w).
     """
-    for transpose, pack in pairs(program, "transpose", "pack"):
+    for transpose, pack in producer_consumer_pairs(program, "transpose", "pack"):
         pack.kernel, pack.inputs = "pack_columns", transpose.inputs
         return True
     return False
 
 
-def transposed_twice(program: Program) -> bool:
+def cancel_transposes(program: Program) -> bool:
     """Rule: replace the transpose of a transposed weight by the weight, in whatever reads it.
 
     transpose(transpose(w)) = w. GPT-2 stores its weights as dx needs them.
     """
-    for first, second in pairs(program, "transpose", "transpose"):
+    for first, second in producer_consumer_pairs(program, "transpose", "transpose"):
         (w,), (same,) = first.reads, second.outputs
         if not is_result(program, same):
             for instruction in program.instructions:
@@ -126,19 +130,19 @@ def transposed_twice(program: Program) -> bool:
     return False
 
 
-def transposed_outer(program: Program) -> bool:
+def untranspose_outer(program: Program) -> bool:
     """Rule: compute the gradient of a transposed weight in the order in which the weight is stored.
 
     transpose(outer(g, x)) = outer(x, g).
     """
-    for outer, transpose in pairs(program, "outer", "transpose"):
+    for outer, transpose in producer_consumer_pairs(program, "outer", "transpose"):
         transpose.kernel, transpose.inputs = "outer", outer.inputs[::-1]
         transpose.settings = {"tile": tile_width(transpose.outputs[0].width)}
         return True
     return False
 
 
-def residual(program: Program) -> bool:
+def fuse_residual(program: Program) -> bool:
     """Rule: add a residual to the sums of a product while they are in registers.
 
     In add(x, product(…)), x becomes an input of the product.
@@ -163,7 +167,7 @@ def residual(program: Program) -> bool:
     return False
 
 
-def products_of_one_input(program: Program) -> bool:
+def merge_products(program: Program) -> bool:
     """Rule: compute several products of one array as one, with the weights side by side.
 
     These are q, k and v, or gate and up.
@@ -231,7 +235,7 @@ def _packed_parts(
     return parts
 
 
-def copies(program: Program) -> bool:
+def remove_copies(program: Program) -> bool:
     """Rule: write an array directly to the columns that it would be copied to.
 
     This removes the instruction copy(x).
@@ -246,17 +250,17 @@ def copies(program: Program) -> bool:
     return False
 
 
-def unpacked(program: Program) -> bool:
+def unpack_small_weights(program: Program) -> bool:
     """Rule: read the rows of a small weight in place, instead of packing it.
 
-    product(x, pack_columns(w)) = product(x, w). A weight of more than `SMALL` elements is packed: a
-    product reads it once for each block of rows, and faster if it is packed.
+    product(x, pack_columns(w)) = product(x, w). A weight of more than `MAX_UNPACKED_ELEMENTS` is
+    packed: a product reads it once for each block of rows, and faster if it is packed.
     """
-    for pack, product in pairs(program, "pack_columns", "product"):
+    for pack, product in producer_consumer_pairs(program, "pack_columns", "product"):
         (w,) = pack.reads
         n_in, n_out = map(int, w.shape)
         is_whole = product.reads[0].width == n_in and product.outputs[0].width == n_out
-        if is_whole and w.base is None and n_in * n_out <= SMALL:
+        if is_whole and w.base is None and n_in * n_out <= MAX_UNPACKED_ELEMENTS:
             x, _, bias, added = product.inputs
             product.inputs = x, w, bias, added
             return True
@@ -265,14 +269,14 @@ def unpacked(program: Program) -> bool:
 
 # The rules of `fuse`, in the order in which they are tried.
 RULES: list[Rule] = [
-    unused,
-    transposed_twice,
+    remove_unused,
+    cancel_transposes,
     pack_transposed,
-    transposed_outer,
-    copies,
-    residual,
-    products_of_one_input,
-    unpacked,
+    untranspose_outer,
+    remove_copies,
+    fuse_residual,
+    merge_products,
+    unpack_small_weights,
 ]
 
 

@@ -21,9 +21,9 @@ from anexa.engines.program.runner import Array, CompiledProgram, Runner, aligned
 from anexa.engines.program.threads import num_threads, run_together
 from anexa.model.config import ModelConfig
 
-MAX_ROWS = 64  # maximum rows (tokens) in a call: more would take memory, and gain no speed
+MAX_ROWS_PER_CALL = 64  # maximum rows (tokens) in a call: more would take memory, and gain no speed
 # Least work of a thread, in parameters times rows: about a tenth of a millisecond.
-WORK_OF_A_THREAD = 2_000_000
+MIN_WORK_PER_THREAD = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class Inference:
         }
         self._preparation = Runner(program.preparation, dtype, arrays)
         self._threads = [
-            _Thread(program, config, dtype, arrays) for _ in range(min(num_threads(), MAX_ROWS))
+            _Thread(program, config, dtype, arrays)
+            for _ in range(min(num_threads(), MAX_ROWS_PER_CALL))
         ]
         self._lock = Lock()
 
@@ -137,7 +138,7 @@ class Inference:
         """Append each row's token to the KV cache of its sequence, and compute the results.
 
         Args:
-            tokens: token id of each row, from one to `MAX_ROWS` rows.
+            tokens: token id of each row, from one to `MAX_ROWS_PER_CALL` rows.
             positions: position of each row's token in its sequence.
             caches: memory address of the KV cache of each row's sequence, `SequenceCache.address`,
                 with room for the token; the caller updates its `length`.
@@ -158,7 +159,8 @@ class Inference:
             raise IndexError(f"a token is not in the vocabulary of {self._vocab_size:,} tokens")
         if max(positions) >= self._context:
             raise IndexError(f"a sequence is longer than the context of {self._context:,} tokens")
-        count = min(len(self._threads), rows, rows * self._work_of_a_row // WORK_OF_A_THREAD) or 1
+        most = rows * self._work_of_a_row // MIN_WORK_PER_THREAD
+        count = min(len(self._threads), rows, most) or 1
         bounds = [rows * i // count for i in range(count + 1)]
         with self._lock:
             self._progress[:] = 0
@@ -186,7 +188,7 @@ class _Thread:
     def __init__(
         self, program: InferenceProgram, config: ModelConfig, dtype: str, arrays: dict[str, Array]
     ) -> None:
-        self._inputs = np.zeros((3, MAX_ROWS), np.int64)
+        self._inputs = np.zeros((3, MAX_ROWS_PER_CALL), np.int64)
         own = dict(zip(("tokens", "positions", "caches"), self._inputs))
         own["scratch"] = aligned_zeros(-(-config.block_size // LANES) * LANES, dtype)
         self._runner = Runner(program.inference, dtype, arrays | own)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["weight", "table", "input", "prepared", "computed"]  # see `Value.kind`
+# See `Value.kind`.
+ValueKind: TypeAlias = Literal["weight", "table", "input", "prepared", "computed"]
 Size: TypeAlias = int | Literal["N"]  # size of an axis; "N" is the number of rows of a call
 
 ROWS: Literal["N"] = "N"  # number of rows: the tokens of all sequences together
@@ -31,7 +32,7 @@ class Value:
 
     program: Program = field(repr=False)
     shape: tuple[Size, ...]
-    kind: Kind
+    kind: ValueKind
     name: str
     base: Value | None = None
     column: int = 0

@@ -14,7 +14,7 @@ Constant: TypeAlias = int | float | tuple[float, ...]
 """Value that is put in place of a name: a number, or numbers to loop over."""
 
 # Operators that are computed when both operands are constants.
-FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+FOLDED_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -25,7 +25,7 @@ FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 @cache
-def parsed(function: FunctionType) -> ast.FunctionDef:
+def parse_function(function: FunctionType) -> ast.FunctionDef:
     """Parse the source of a function; all calls share the returned tree, so do not change it."""
     (definition,) = ast.parse(inspect.getsource(function)).body
     assert isinstance(definition, ast.FunctionDef)
@@ -33,12 +33,12 @@ def parsed(function: FunctionType) -> ast.FunctionDef:
 
 
 @cache
-def parameters(function: FunctionType) -> tuple[list[str], list[str]]:
+def parameter_names(function: FunctionType) -> tuple[list[str], list[str]]:
     """Return the names of a kernel's positional parameters and of its keyword-only ones.
 
     The positional ones are its arrays, `rows` and `length`; the keyword-only ones are its settings.
     """
-    arguments = parsed(function).args
+    arguments = parse_function(function).args
     names = [argument.arg for argument in arguments.args]
     return names, [argument.arg for argument in arguments.kwonlyargs]
 
@@ -58,7 +58,7 @@ def specialize(function: FunctionType, name: str, constants: Mapping[str, Consta
     Returns:
         The source.
     """
-    definition = parsed(function)
+    definition = parse_function(function)
     body = _Constants(constants).block(definition.body)
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         text = str(body[0].value.value).strip().partition("\n")[0]
@@ -106,7 +106,7 @@ class _Constants(ast.NodeVisitor):
 
     def visit_BinOp(self, old: ast.BinOp) -> ast.expr:
         node = cast("ast.BinOp", self.generic_visit(old))
-        fold = FOLDED.get(type(node.op))
+        fold = FOLDED_OPERATORS.get(type(node.op))
         if fold and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
             return ast.Constant(fold(node.left.value, node.right.value))
         return node

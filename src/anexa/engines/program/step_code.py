@@ -13,8 +13,8 @@ from typing import Any
 from anexa.engines.program.units import symbol_of
 from anexa.engines.program.writer import KernelSource, Source
 
-STEP = "anexa_step"  # symbol of the function of a program
-POINTERS = ("numbers", "doubles", "integers")  # types of arguments, see `KernelSource`
+STEP_SYMBOL = "anexa_step"  # symbol of the function of a program
+POINTER_TYPES = ("numbers", "doubles", "integers")  # types of arguments, see `KernelSource`
 # LLVM's instruction for each operator, on int64.
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 
@@ -40,7 +40,7 @@ def compile_step(source: Source, machine: Any) -> bytes:
 
 
 def step_ir(source: Source) -> str:
-    """Translate the function of a program to LLVM IR: a module that defines `STEP`."""
+    """Translate the function of a program to LLVM IR: a module that defines `STEP_SYMBOL`."""
     return _Translator(source).module()
 
 
@@ -61,13 +61,13 @@ class _Translator:
         self._lines: list[str] = []
 
     def module(self) -> str:
-        """Return the text of a module that defines `STEP` and declares the kernels."""
+        """Return the text of a module that defines `STEP_SYMBOL` and declares the kernels."""
         for statement in self._definition.body:
             self._statement(statement)
         return "\n".join(
             [
                 *map(self._declaration, self._kernels.values()),
-                f"define void @{STEP}(ptr %frame) {{",
+                f"define void @{STEP_SYMBOL}(ptr %frame) {{",
                 *self._lines,
                 "ret void",
                 "}",
@@ -128,7 +128,7 @@ class _Translator:
                 return "int64", self._register(f"load i64, ptr {address}")
             case ast.Call(func=ast.Name(id="at"), args=[pointer, offset]):
                 return self._operand(pointer)[0], self._address(pointer, offset)
-            case ast.Call(func=ast.Name(id=kind), args=[word]) if kind in POINTERS:
+            case ast.Call(func=ast.Name(id=kind), args=[word]) if kind in POINTER_TYPES:
                 return kind, self._register(f"inttoptr i64 {self._operand(word)[1]} to ptr")
         raise AssertionError(ast.unparse(expression))
 

@@ -32,7 +32,7 @@ class Unit:
     @property
     def key(self) -> str:
         """Cache key of the machine code: SHA-256 of all that it depends on, in hexadecimal."""
-        return sha256(repr((self, *environment())).encode()).hexdigest()
+        return sha256(repr((self, *code_dependencies())).encode()).hexdigest()
 
 
 def units_of(source: Source) -> Iterator[Unit]:
@@ -52,7 +52,7 @@ def symbol_of(kernel: str, dtype: str) -> str:
 
 
 @cache
-def environment() -> tuple[str, ...]:
+def code_dependencies() -> tuple[str, ...]:
     """Return everything but the source that machine code depends on: versions and the processor.
 
     It includes a hash of the compiler's own files, and is determined once per process.

@@ -319,7 +319,7 @@ def at(_typing: Any, p: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def count_one(_typing: Any, p: Any, offset: Any) -> Any:
+def atomic_increment(_typing: Any, p: Any, offset: Any) -> Any:
     """Add 1 to the int64 at p[offset], which threads share, atomically; return its old value."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -330,7 +330,7 @@ def count_one(_typing: Any, p: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def shared_count(_typing: Any, p: Any, offset: Any) -> Any:
+def atomic_load(_typing: Any, p: Any, offset: Any) -> Any:
     """Read the int64 at p[offset], which threads share, atomically."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:

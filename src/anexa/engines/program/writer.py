@@ -24,7 +24,7 @@ from anexa.engines.program.kernels.language import IGNORE_INDEX, LANES
 from anexa.engines.program.memory import MemoryPlan
 from anexa.engines.program.processor import block_sizes
 from anexa.engines.program.program import Instruction, Program, Value
-from anexa.engines.program.specialize import Constant, parameters, specialize
+from anexa.engines.program.specialize import Constant, parameter_names, specialize
 
 # Modules whose functions are kernels.
 KERNEL_MODULES = (
@@ -37,11 +37,11 @@ KERNEL_MODULES = (
     optimizer,
     threads,
 )
-FLOATS = ("eps", "scale")  # settings that are float64; all others are int64
+FLOAT64_SETTINGS = ("eps", "scale")  # settings that are float64; all others are int64
 # Arrays that are int64.
-INTEGERS = ("tokens", "positions", "caches", "targets", "segments", "progress")
-DOUBLES = ("sequence_weights", "scalars")  # arrays that are float64 in every program
-NUMBERS = ("length",)  # arguments of kernels that are words of the frame themselves
+INT64_ARRAYS = ("tokens", "positions", "caches", "targets", "segments", "progress")
+FLOAT64_ARRAYS = ("sequence_weights", "scalars")  # arrays that are float64 in every program
+FRAME_ARGUMENTS = ("length",)  # arguments of kernels that are words of the frame themselves
 SCRATCH = "scratch"  # argument of kernels that need memory of their own
 
 # Template of the first line of a program's source.
@@ -61,8 +61,8 @@ def kernels() -> dict[str, FunctionType]:
 
 def array_names(kernel: str) -> list[str]:
     """Return the names of a kernel's arrays: the inputs, then the outputs."""
-    names, _ = parameters(kernels()[kernel])
-    return [name for name in names if name not in (SCRATCH, "rows", *NUMBERS)]
+    names, _ = parameter_names(kernels()[kernel])
+    return [name for name in names if name not in (SCRATCH, "rows", *FRAME_ARGUMENTS)]
 
 
 @dataclass
@@ -144,21 +144,23 @@ def kernel_source(kernel: str, dtype: str, tile: int | None) -> KernelSource:
         is_ours = isinstance(function, FunctionType) and function.__module__ == functions.__name__
         if is_ours and any(f"{helper}(" in text for text in (definition, *called)):
             called.append("@inlined\n" + specialize(function, helper, constants))
-    arrays, settings = parameters(kernels()[kernel])
+    arrays, settings = parameter_names(kernels()[kernel])
     types = [argument_type(name) for name in arrays]
     types += [
-        "float64" if name in FLOATS else "int64" for name in settings if name not in constants
+        "float64" if name in FLOAT64_SETTINGS else "int64"
+        for name in settings
+        if name not in constants
     ]
     return KernelSource(name, "\n\n".join([*reversed(called), definition]), tuple(types))
 
 
 def argument_type(name: str) -> str:
     """Return the type of a kernel's positional argument by its name; `KernelSource` lists types."""
-    if name in ("rows", *NUMBERS):
+    if name in ("rows", *FRAME_ARGUMENTS):
         return "int64"
-    if name in INTEGERS:
+    if name in INT64_ARRAYS:
         return "integers"
-    return "doubles" if name in DOUBLES else "numbers"
+    return "doubles" if name in FLOAT64_ARRAYS else "numbers"
 
 
 class Writer:
@@ -208,7 +210,7 @@ class Writer:
 
     def _call(self, instruction: Instruction) -> str:
         """Write the call of an instruction's kernel."""
-        names, setting_names = parameters(kernels()[instruction.kernel])
+        names, setting_names = parameter_names(kernels()[instruction.kernel])
         arrays = array_names(instruction.kernel)
         operands = [*instruction.inputs, *instruction.outputs]
         values = dict(zip(arrays, operands, strict=True))
@@ -223,7 +225,7 @@ class Writer:
         for name in names:
             if name == "rows":
                 arguments.append("rows - first_wanted" if wanted else "rows")
-            elif name in NUMBERS:
+            elif name in FRAME_ARGUMENTS:
                 arguments.append(f"frame[{self._frame.slot(name)}]")
             elif name == SCRATCH:
                 arguments.append(self._pointer_to_word(SCRATCH))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from anexa.engines.program.kernels.language import Pointer
 
 if TYPE_CHECKING:
-    from anexa.engines.program.vectors import count_one, shared_count
+    from anexa.engines.program.vectors import atomic_increment, atomic_load
 
 
 def wait_for_rows(progress: Pointer, *, layer: int, n_layer: int) -> None:
@@ -16,6 +16,6 @@ def wait_for_rows(progress: Pointer, *, layer: int, n_layer: int) -> None:
     `progress` has, for each layer, the number of threads that have done so, and after the last
     layer the number of threads to wait for.
     """
-    count_one(progress, layer)
-    while shared_count(progress, layer) < progress[n_layer]:
+    atomic_increment(progress, layer)
+    while atomic_load(progress, layer) < progress[n_layer]:
         pass
