@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,11 +164,12 @@ def test_stop_tokens_and_ignore_eos_end_a_completion_as_they_do_in_a_text() -> N
     model = engine_of("numpy", "llama", VOCABULARY)
     prompts = [random_tokens(2, seed) for seed in range(20)]
     stop, limit = [1, 5], BLOCK_SIZE - 1
-    for fields, ends in [
-        ({"ignore_eos": True}, set[int]()),
+    cases: list[tuple[dict[str, Any], set[int]]] = [
+        ({"ignore_eos": True}, set()),
         ({"stop_token_ids": stop}, {EOS, *stop}),
         ({"ignore_eos": True, "stop_token_ids": stop}, {*stop}),
-    ]:
+    ]
+    for fields, ends in cases:
         params = [SamplingParams(1.0, seed=seed, **fields) for seed in range(20)]
         whole = [
             [*islice(generate_tokens(model, prompt, Sampler(how)), limit)]

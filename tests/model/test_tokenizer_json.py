@@ -12,7 +12,7 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from anexa.errors import AnexaError
-from anexa.model.tokenizer_json import MAX_GROWTH, check_tokenizer, step_growth
+from anexa.model.tokenizer_json import MAX_GROWTH, check_tokenizer_json, step_growth
 from tests.model.helpers import byte_tokenizer
 
 PLAIN: dict[str, Any] = json.loads(byte_tokenizer().to_json())
@@ -43,7 +43,7 @@ def rounds(count: int) -> Any:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_steps_that_grow_a_text_within_the_limit_are_accepted(count: int) -> None:
-    check_tokenizer(written(normalizer=state(rounds(count))))
+    check_tokenizer_json(written(normalizer=state(rounds(count))))
     grown = rounds(count).normalize_str(FACE)
     assert len(grown.encode()) == 4**count * len(FACE.encode()) <= MAX_GROWTH * len(FACE.encode())
 
@@ -52,7 +52,7 @@ def test_steps_that_grow_a_text_within_the_limit_are_accepted(count: int) -> Non
 def test_rounds_of_letters_and_bytes_that_multiply_a_text_are_refused(count: int) -> None:
     assert len(rounds(count).normalize_str(FACE)) == 4**count
     with pytest.raises(AnexaError, match=r"a normalizer of .* steps that may make a text too long"):
-        check_tokenizer(written(normalizer=state(rounds(count))))
+        check_tokenizer_json(written(normalizer=state(rounds(count))))
 
 
 NORMALIZERS = {
@@ -135,7 +135,7 @@ def test_step_whose_type_tokenizers_would_guess_is_refused(part: str, step: Any)
     guessed = Backend.from_str(written(**{part: step}))  # `tokenizers` takes it
     assert "bbb" in str(getattr(guessed, part))
     with pytest.raises(AnexaError, match=rf"tokenizer\.json has a {part} that is .*not supported"):
-        check_tokenizer(written(**{part: step}))
+        check_tokenizer_json(written(**{part: step}))
 
 
 def test_key_that_occurs_twice_is_refused() -> None:
@@ -143,7 +143,7 @@ def test_key_that_occurs_twice_is_refused() -> None:
     text = written(normalizer="here").replace('"here"', step)
     assert "Replace" in str(Backend.from_str(text).normalizer)
     with pytest.raises(AnexaError, match=r"is damaged .*the key 'type' occurs twice"):
-        check_tokenizer(text)
+        check_tokenizer_json(text)
 
 
 def template(num_ids: int, num_pieces: int) -> dict[str, Any]:
@@ -155,19 +155,19 @@ def template(num_ids: int, num_pieces: int) -> dict[str, Any]:
 
 
 def test_template_that_multiplies_its_tokens_is_refused() -> None:
-    check_tokenizer(written(post_processor=template(8, 8)))
+    check_tokenizer_json(written(post_processor=template(8, 8)))
     with pytest.raises(AnexaError, match=r"a post_processor of 1 steps that adds 1,000,000 tokens"):
-        check_tokenizer(written(post_processor=template(1000, 1000)))
+        check_tokenizer_json(written(post_processor=template(1000, 1000)))
     nested = {"type": "Sequence", "processors": [template(8, 8)] * 2}
     with pytest.raises(AnexaError, match=r"a post_processor of 3 steps that adds 128 tokens"):
-        check_tokenizer(written(post_processor=nested))
+        check_tokenizer_json(written(post_processor=nested))
 
 
 def test_template_with_an_unknown_token_is_refused() -> None:
     step = template(1, 1) | {"special_tokens": {"a": ["a", [0] * 9, ["a"] * 9]}}
     assert len(Backend.from_str(written(post_processor=step)).encode("").ids) == 9
     with pytest.raises(AnexaError, match=r"its post_processor has no ids of 'a'"):
-        check_tokenizer(written(post_processor=step))
+        check_tokenizer_json(written(post_processor=step))
 
 
 HONEST: list[tuple[str, Any]] = [
@@ -209,4 +209,4 @@ HONEST: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("part", "step"), HONEST)
 def test_every_step_that_tokenizers_writes_is_accepted(part: str, step: Any) -> None:
-    check_tokenizer(written(**{part: state(step)}))
+    check_tokenizer_json(written(**{part: state(step)}))
