@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import anexa
-from anexa.data.conversation_batches import padding_share
+from anexa.data.conversation_batches import padding_fraction
 from anexa.data.garden import held_out_questions
 from anexa.generation import LanguageModel
 from anexa.thinking.evaluation import Proportion, complete
@@ -38,15 +38,15 @@ def print_padding(length: int = 256, batch_size: int = 8) -> None:
     """Print which share of the tokens of an epoch is padding, for three kinds of batches."""
     corpus = open_corpus("garden", "auto")
     training, _ = corpus.datasets(corpus.tokenizer("bpe:1024"), length, 42)
-    count = training.per_epoch // batch_size
+    count = training.sequences_per_epoch // batch_size
     batches = [training.batch(step, batch_size) for step in range(count)]
     sequences = [sequence for batch in batches for sequence in batch]
     random.Random(0).shuffle(sequences)
     size = round(len(sequences) / count)
     shuffled = (sequences[i : i + size] for i in range(0, len(sequences), size))
     full = 1 - sum(len(s.ids) - 1 for s in sequences) / (length * len(sequences))
-    print(f"batches of similar lengths        {padding_share(iter(batches)):.1%}")
-    print(f"as many sequences in random order {padding_share(shuffled):.1%}")
+    print(f"batches of similar lengths        {padding_fraction(iter(batches)):.1%}")
+    print(f"as many sequences in random order {padding_fraction(shuffled):.1%}")
     print(f"all as long as the context        {full:.1%}")
 
 

@@ -60,7 +60,7 @@ class ValidationSet:
 
     def __init__(self, documents: Documents) -> None:
         tokens = tokenize(documents, make_tokenizer("char", documents))
-        sequences = split(tokens, CONTEXT, seed=0)[1].sample(ALL)
+        sequences = split(tokens, CONTEXT, seed=0)[1].eval_sequences(ALL)
         full = [s.ids for s in sequences if len(s.ids) == CONTEXT + 1]  # all but the last one
         self._batches = [
             Batch.from_sequences(full[start : start + EVAL_BATCH_SIZE])

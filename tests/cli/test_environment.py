@@ -198,7 +198,7 @@ def test_a_device_is_read_no_further_than_needed(corpus: str, fragment: str, pla
 def test_a_text_without_end_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from anexa.data import read_corpus, textfiles
 
-    monkeypatch.setattr(textfiles, "MAX_PIPED", 2**22)
+    monkeypatch.setattr(textfiles, "MAX_PIPED_BYTES", 2**22)
     os.mkfifo(place / "pipe")
     with (
         subprocess.Popen(["sh", "-c", "yes > pipe"], cwd=place, stderr=subprocess.DEVNULL),

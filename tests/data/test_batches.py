@@ -41,7 +41,7 @@ def listed(rows: Sequence[LabeledSequence]) -> list[list[int]]:
 
 def epoch(lines: DocumentDataset, number: int) -> list[list[int]]:
     """Return all sequences of an epoch, from batches of one sequence."""
-    n = len(lines.sample(10**9))
+    n = len(lines.eval_sequences(10**9))
     return [list(lines.batch(step, 1)[0].ids) for step in range(number * n, (number + 1) * n)]
 
 
@@ -126,7 +126,7 @@ def test_epochs_are_shuffled_differently() -> None:
     lines = DocumentDataset(*framed([[i] for i in range(20)], END_OF_TEXT), 8, seed=1)
     orders = [epoch(lines, number) for number in range(4)]
     assert len({str(order) for order in orders}) == 4
-    assert orders[0] != listed(lines.sample(20))
+    assert orders[0] != listed(lines.eval_sequences(20))
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
 
 
@@ -170,7 +170,8 @@ def test_other_seeds_and_steps_give_other_batches() -> None:
 def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
     texts = [[i] for i in range(n)]
     places = [
-        row.ids[1] for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).sample(size)
+        row.ids[1]
+        for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).eval_sequences(size)
     ]
     assert len(places) == min(n, size)
     assert places[0] == 0
@@ -183,7 +184,7 @@ def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
 def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int) -> None:
     if n < length + 1:
         return
-    rows = listed(TokenWindows(range(n), length, seed=1).sample(n))
+    rows = listed(TokenWindows(range(n), length, seed=1).eval_sequences(n))
     assert [token for row in rows for token in row[1:]] == list(range(1, n))
     assert all(2 <= len(row) <= length + 1 for row in rows)
 
@@ -191,11 +192,13 @@ def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int
 def test_samples_do_not_depend_on_the_seed() -> None:
     texts = [[i] for i in range(100)]
     samples = [
-        str(listed(DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed).sample(9)))
+        str(listed(DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed).eval_sequences(9)))
         for seed in range(3)
     ]
     assert len(set(samples)) == 1
-    samples = [str(listed(TokenWindows(range(500), 8, seed).sample(9))) for seed in range(3)]
+    samples = [
+        str(listed(TokenWindows(range(500), 8, seed).eval_sequences(9))) for seed in range(3)
+    ]
     assert len(set(samples)) == 1
 
 
@@ -205,7 +208,7 @@ fractions = st.floats(0.001, 0.999)
 
 
 def rows_of(source: Dataset) -> list[list[int]]:
-    return listed(source.sample(10**9))
+    return listed(source.eval_sequences(10**9))
 
 
 def predicted(source: Dataset) -> list[int]:
@@ -233,7 +236,7 @@ def test_split_of_lines_keeps_every_document(
     assert abs(parts[1][END_OF_TEXT] - fraction * n) <= 1
     assert parts[0][END_OF_TEXT]
     assert parts[1][END_OF_TEXT]
-    assert training.per_epoch == len(rows_of(training))
+    assert training.sequences_per_epoch == len(rows_of(training))
 
 
 @given(st.integers(2, 300), fractions, seeds, lengths)
@@ -244,7 +247,7 @@ def test_split_of_text_keeps_every_token(n: int, fraction: float, seed: int, len
     assert abs(len(predicted(validation)) - fraction * n) <= 1
     assert predicted(training)
     assert predicted(validation)
-    assert training.per_epoch == max(1, (len(predicted(training)) + 1) // length)
+    assert training.sequences_per_epoch == max(1, (len(predicted(training)) + 1) // length)
 
 
 def test_split_of_lines_is_drawn_by_the_seed() -> None:
@@ -284,13 +287,13 @@ def test_invalid_validation_fraction_is_refused(fraction: float) -> None:
 def test_very_many_documents_are_shuffled_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy shuffles and counts the documents; the results are the same."""
     monkeypatch.setattr(batches, "MAX_SHUFFLED_LIST", 50)
-    monkeypatch.setattr(documents_module, "COUNTED_DOCUMENTS", 7)
+    monkeypatch.setattr(documents_module, "COUNT_BATCH_SIZE", 7)
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     training, validation = split(as_tokens(texts), 3, seed=1)
     both = Counter(predicted(training)) + Counter(predicted(validation))
     assert both == Counter(t for text in texts for t in [*text, END_OF_TEXT])
     repeated, _ = split(as_tokens(texts), 3, seed=1)
-    n = training.per_epoch
+    n = training.sequences_per_epoch
     assert n > 50
     assert [repeated.batch(i, 1) for i in range(n)] == [training.batch(i, 1) for i in range(n)]
     assert sorted(listed(training.batch(0, n))) == sorted(rows_of(training))

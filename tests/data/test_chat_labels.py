@@ -150,8 +150,8 @@ def our_labels(
     template: str, tokens: Tokenizer, messages: list[Message]
 ) -> tuple[list[int], list[int]]:
     """Return the ids of the last sequence of a conversation, and which of them are learned."""
-    [*_, (ids, is_learned)] = encode_texts(tokens, ChatRenderer(template, tokens).render(messages))
-    return ids.tolist(), is_learned.astype(int).tolist()
+    [*_, (ids, loss_mask)] = encode_texts(tokens, ChatRenderer(template, tokens).render(messages))
+    return ids.tolist(), loss_mask.astype(int).tolist()
 
 
 @pytest.mark.parametrize("name", sorted({*TEMPLATES} - {"ours with thoughts"}))

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from anexa.data.batches import LabeledSequence
-from anexa.data.conversation_batches import ConversationDataset, padding_share
+from anexa.data.conversation_batches import ConversationDataset, padding_fraction
 from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import EncodedConversations, encode_conversations
 from anexa.errors import AnexaError
@@ -46,7 +46,7 @@ def encode(
     return encode_conversations(found, TEMPLATE, TOKENIZER, length)
 
 
-def texts_of(encoded: EncodedConversations) -> list[str]:
+def message_texts(encoded: EncodedConversations) -> list[str]:
     """Decode all sequences, with their tags."""
     special = {
         TOKENIZER.token_to_id(t): t for t in (*general_tokens(thinking=False), "<|endoftext|>")
@@ -94,14 +94,14 @@ def test_each_answer_is_learned_once_with_its_question_and_the_system_prompt(
     encoded = encode(conversations, system=system)
     expected = [turn for turns in conversations for turn in turns if fits(turn)]
     found = []
-    for text, span in zip(texts_of(encoded), encoded.spans.tolist()):
+    for text, span in zip(message_texts(encoded), encoded.spans.tolist()):
         assert len(text) > 0
         assert span[1] - span[0] <= LENGTH + 1
         assert text.startswith(start)
         for turn in text.removeprefix(start).split("<|user|>")[1:]:
             question, answer = turn.removesuffix("<|endoftext|>").split("<|assistant|>")
             found.append((question, answer))
-        learned = encoded.ids[slice(*span)][encoded.is_learned[slice(*span)]]
+        learned = encoded.ids[slice(*span)][encoded.loss_mask[slice(*span)]]
         assert int((learned == TOKENIZER.eot_token).sum()) == text.count("<|assistant|>")
     assert found == expected
 
@@ -117,7 +117,7 @@ def test_a_template_that_refuses_a_piece_refuses_the_row() -> None:
         found = Conversations.scan("chat", lambda: iter(rows), skip_bad=skip_bad)
         if skip_bad:
             encoded = encode_conversations(found, guard + TEMPLATE, TOKENIZER, LENGTH)
-            assert len(texts_of(encoded)) == 1
+            assert len(message_texts(encoded)) == 1
             assert encoded.notes == ("left out: line 1, which is refused by the chat template",)
         else:
             with pytest.raises(AnexaError, match="line 1 of chat is refused by the chat template"):
@@ -127,7 +127,7 @@ def test_a_template_that_refuses_a_piece_refuses_the_row() -> None:
 def test_pieces_are_as_long_as_possible_and_counted() -> None:
     turns = [(f"question {n}", "yes") for n in range(5)]  # each of 16 tokens
     encoded = encode([[*turns, ("x" * 50, "too long"), *turns[:1]], [("short", "one")]])
-    assert Counter(text.count("<|user|>") for text in texts_of(encoded)) == {2: 2, 1: 3}
+    assert Counter(text.count("<|user|>") for text in message_texts(encoded)) == {2: 2, 1: 3}
     assert encoded.notes == (
         "1 of 2 conversations are longer than the context of 40 tokens, and are cut between turns",
         "left out: 1 turn longer than the context of 40 tokens",
@@ -146,7 +146,8 @@ def test_copies_of_a_conversation_are_on_the_same_side(choices: list[int], seed:
     encoded = encode([[(f"question {n}", "yes")] for n in choices])
     training, validation = encoded.split(LENGTH, seed)
     sides = [
-        {tuple(sequence.ids) for sequence in side.sample(100)} for side in (training, validation)
+        {tuple(sequence.ids) for sequence in side.eval_sequences(100)}
+        for side in (training, validation)
     ]
     assert all(sides)
     assert not sides[0] & sides[1]
@@ -160,9 +161,11 @@ def test_a_tenth_of_the_conversations_is_for_validation() -> None:
     training, validation = encoded.split(LENGTH, 7)
     assert (len(training), len(validation)) == (180, 20)
     again = encoded.split(LENGTH, 7)[1]
-    assert [s.ids for s in again.sample(20)] == [s.ids for s in validation.sample(20)]
-    assert [s.ids for s in encoded.split(LENGTH, 8)[1].sample(20)] != [
-        s.ids for s in validation.sample(20)
+    assert [s.ids for s in again.eval_sequences(20)] == [
+        s.ids for s in validation.eval_sequences(20)
+    ]
+    assert [s.ids for s in encoded.split(LENGTH, 8)[1].eval_sequences(20)] != [
+        s.ids for s in validation.eval_sequences(20)
     ]
 
 
@@ -176,7 +179,7 @@ def test_a_tenth_of_the_conversations_is_for_validation() -> None:
 )
 def test_an_epoch_has_every_sequence_once_in_batches_that_fill(sizes: list[int], size: int) -> None:
     data = dataset(sizes)
-    count = max(1, data.per_epoch // size)
+    count = max(1, data.sequences_per_epoch // size)
     for epoch in range(2):
         batches = [data.batch(epoch * count + place, size) for place in range(count)]
         assert all(batches)
@@ -201,15 +204,15 @@ def test_little_is_padding() -> None:
     naive = [
         [data.batch(step, 4)[0] for step in range(start, start + 4)] for start in range(0, 80, 4)
     ]
-    ours = padding_share(data.batch(step, 4) for step in range(80))
+    ours = padding_fraction(data.batch(step, 4) for step in range(80))
     assert ours < 0.12
-    assert ours < padding_share(iter(naive)) / 3
+    assert ours < padding_fraction(iter(naive)) / 3
 
 
 def test_labels_ignore_all_but_the_answers() -> None:
     encoded = encode([[("what", "yes"), ("who", "me")], [("other", "no")]])
     for side in encoded.split(LENGTH, 0):
-        [sequence] = side.sample(9)
+        [sequence] = side.eval_sequences(9)
         learned = [label for label in sequence.labels if label != IGNORE_INDEX]
         assert TOKENIZER.decode(learned) in ("yesme", "no")
         assert all(label in (i, IGNORE_INDEX) for i, label in zip(sequence.ids, sequence.labels))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.data.conversation_file import Conversations
-from anexa.data.conversation_format import format_of, recognize_conversations
+from anexa.data.conversation_format import recognize_format, recognize_row_format
 from anexa.data.conversations import parse_conversation
 from anexa.data.reading import decode_chunks
 from anexa.errors import AnexaError
@@ -30,7 +30,7 @@ def conversations(*rows: Mapping[str, Any] | str, skip_bad: bool = False) -> Con
 
 def parse(row: Mapping[str, Any]) -> list[Any]:
     """Return the messages of a row."""
-    kind = recognize_conversations(row)
+    kind = recognize_row_format(row)
     assert kind is not None
     return [dict(message) for message in parse_conversation(row, kind)]
 
@@ -190,13 +190,15 @@ def test_bad_rows_of_alpaca(row: dict[str, Any], problem: str) -> None:
 
 
 def test_other_rows_are_no_conversations() -> None:
-    assert format_of(['{"text": "Hello!"}\n{"text": "Bye!"}\n']) is None
-    assert format_of(["Hello!\n" * 100]) is None
-    assert format_of([]) is None
+    assert recognize_format(['{"text": "Hello!"}\n{"text": "Bye!"}\n']) is None
+    assert recognize_format(["Hello!\n" * 100]) is None
+    assert recognize_format([]) is None
     chunks = repeat("a" * 2**20, 99)
-    assert format_of(chunks) is None
+    assert recognize_format(chunks) is None
     assert next(chunks, None), "a line without an end is not read as a whole"
-    assert format_of(["{\n", json.dumps({"messages": HELLO})]) == "messages"  # a bad first line
+    assert (
+        recognize_format(["{\n", json.dumps({"messages": HELLO})]) == "messages"
+    )  # a bad first line
 
 
 def test_the_hash_tells_whether_the_conversations_have_changed() -> None:

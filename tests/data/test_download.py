@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.data import CORPORA, CorpusInfo, cache_folder, fetch, read_corpus
+from anexa.data import CORPORA, CorpusInfo, cache_folder, download_corpus, read_corpus
 from anexa.data import download as download_module
 from anexa.errors import AnexaError
 from tests.data.helpers import texts
@@ -112,7 +112,7 @@ def corpus(url: str, sha256: str | None = SHA256) -> CorpusInfo:
 def failure(corpus: CorpusInfo) -> str:
     """Return the message of a download that fails and leaves no file."""
     with pytest.raises(AnexaError) as caught:
-        fetch(corpus)
+        download_corpus(corpus)
     assert list(cache_folder().iterdir()) == []
     message = str(caught.value)
     assert "\n" not in message
@@ -123,7 +123,7 @@ def failure(corpus: CorpusInfo) -> str:
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
 def test_complete_download_is_cached(server: Server, cache: Path, sha256: str | None) -> None:
-    path = fetch(corpus(server.url, sha256))
+    path = download_corpus(corpus(server.url, sha256))
     assert path == cache / "made-up.txt"
     assert path.read_bytes() == BODY
     assert list(cache.iterdir()) == [path]
@@ -131,26 +131,26 @@ def test_complete_download_is_cached(server: Server, cache: Path, sha256: str | 
 
 
 def test_cache_hit_makes_no_request(server: Server) -> None:
-    first = fetch(corpus(server.url))
-    assert fetch(corpus(server.url)) == first
+    first = download_corpus(corpus(server.url))
+    assert download_corpus(corpus(server.url)) == first
     assert len(server.requests) == 1
 
 
 def test_file_put_in_the_cache_by_hand_is_used(server: Server, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "made-up.txt").write_bytes(BODY)
-    fetch(corpus(server.url))
+    download_corpus(corpus(server.url))
     (cache / "made-up.txt").write_bytes(b"another revision")
-    assert fetch(corpus(server.url, None)).read_bytes() == b"another revision"
+    assert download_corpus(corpus(server.url, None)).read_bytes() == b"another revision"
     with pytest.raises(AnexaError, match=r"made-up\.txt is not the file .* delete it"):
-        fetch(corpus(server.url))
+        download_corpus(corpus(server.url))
     assert (cache / "made-up.txt").read_bytes() == b"another revision"  # the user's, left alone
     assert server.requests == []
 
 
 def test_progress_rises_to_the_whole(server: Server) -> None:
     seen: list[tuple[int, int | None]] = []
-    fetch(corpus(server.url), lambda done, total: seen.append((done, total)))
+    download_corpus(corpus(server.url), lambda done, total: seen.append((done, total)))
     assert len(seen) > 3
     assert seen == sorted(seen)
     assert {total for _, total in seen} == {len(BODY)}
@@ -161,7 +161,7 @@ def test_progress_rises_to_the_whole(server: Server) -> None:
 def test_progress_without_a_known_length(server: Server) -> None:
     server.answers = [without_length]
     seen: list[tuple[int, int | None]] = []
-    fetch(corpus(server.url), lambda done, total: seen.append((done, total)))
+    download_corpus(corpus(server.url), lambda done, total: seen.append((done, total)))
     assert {total for _, total in seen} == {None}
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] >= len(BODY)
@@ -217,7 +217,7 @@ def test_busy_server_is_tried_three_times(server: Server) -> None:
 @pytest.mark.parametrize("first", [cut_off, status(500), status(429)])
 def test_retry_after_a_failure_succeeds(server: Server, first: Answer) -> None:
     server.answers = [first, whole]
-    assert fetch(corpus(server.url)).read_bytes() == BODY
+    assert download_corpus(corpus(server.url)).read_bytes() == BODY
     assert len(server.requests) == 2
 
 
@@ -257,7 +257,7 @@ def test_unusable_cache_folder_is_an_error(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ANEXA_CACHE", str(tmp_path / "file"))
     with pytest.raises(AnexaError, match=r"cannot use the cache folder .*file.*ANEXA_CACHE"):
-        fetch(corpus(server.url))
+        download_corpus(corpus(server.url))
     assert server.requests == []
 
 
@@ -274,7 +274,7 @@ def test_cache_folder_is_configurable(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_corpus_without_a_source_is_refused() -> None:
     with pytest.raises(ValueError, match="no source"):
-        fetch(CORPORA["firstnames"])
+        download_corpus(CORPORA["firstnames"])
 
 
 def test_registered_corpus_is_downloaded_when_read(
@@ -294,7 +294,7 @@ def test_pooch_prints_nothing(server: Server, caplog: pytest.LogCaptureFixture) 
     logger.setLevel(logging.DEBUG)
     logger.addHandler(caplog.handler)
     try:
-        fetch(corpus(server.url, None))
+        download_corpus(corpus(server.url, None))
     finally:
         logger.removeHandler(caplog.handler)
     assert [record.name for record in caplog.records if record.name == logger.name] == []

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from anexa.data import duplicates, ngrams
 from anexa.data.batches import Dataset
 from anexa.data.documents import DocumentDataset, DocumentSubset
-from anexa.data.duplicates import deduplicate, separate
-from anexa.data.ngrams import KNOWN
+from anexa.data.duplicates import deduplicate, deduplicate_against
+from anexa.data.ngrams import KNOWN_TEXT_CLAIM
 from anexa.data.packing import PackedDocuments
 from anexa.data.splitting import split
 from anexa.data.tokens import TokenizedCorpus
@@ -33,7 +33,7 @@ def parts(texts: list[list[int]], seed: int = 1) -> tuple[tuple[Dataset, Dataset
 
 
 def listed(source: Dataset) -> list[tuple[int, ...]]:
-    return [tuple(row.ids[1:-1]) for row in source.sample(10**9)]
+    return [tuple(row.ids[1:-1]) for row in source.eval_sequences(10**9)]
 
 
 def running(tokens: Sequence[int], length: int = 32) -> tuple[Dataset, Dataset]:
@@ -81,8 +81,8 @@ def test_a_single_text_in_many_copies_is_kept_and_said() -> None:
     whole, (training, validation) = parts([[1, 2]] * 20)
     assert listed(validation) == listed(whole[1])
     assert len(listed(training)) == 18
-    assert validation.notes == (KNOWN,)
-    assert validation.claim == KNOWN
+    assert validation.notes == (KNOWN_TEXT_CLAIM,)
+    assert validation.claim == KNOWN_TEXT_CLAIM
 
 
 def test_two_texts_are_on_two_sides() -> None:
@@ -100,7 +100,7 @@ def test_windows_of_running_text_are_left_out() -> None:
     assert running(fresh)[1].notes == ()
     _, validation = running(tokens)
     copies = {(*fresh[i : i + 8],) for i in range(1003, 3003)}
-    rows = [(*row.ids[1:9],) for row in validation.sample(10**9)]
+    rows = [(*row.ids[1:9],) for row in validation.eval_sequences(10**9)]
     assert rows
     assert len(copies & {*rows}) <= 3, "at the end of the copy"
     [note] = validation.notes
@@ -113,8 +113,8 @@ def test_text_that_only_repeats_is_kept_and_said() -> None:
     rng = random.Random(1)
     once = [rng.randrange(50) for _ in range(500)]
     _, validation = running(once * 10)
-    assert validation.notes == (KNOWN,)
-    assert [token for row in validation.sample(10**9) for token in row.ids[1:]] == once
+    assert validation.notes == (KNOWN_TEXT_CLAIM,)
+    assert [token for row in validation.eval_sequences(10**9) for token in row.ids[1:]] == once
 
 
 def test_a_text_shorter_than_a_window_is_kept() -> None:
@@ -131,11 +131,16 @@ def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
     def found() -> list[object]:
         _, windows = running(tokens)
         _, (training, validation) = parts(texts)
-        return [windows.sample(99), windows.notes, listed(training), listed(validation)]
+        return [
+            windows.eval_sequences(99),
+            windows.notes,
+            listed(training),
+            listed(validation),
+        ]
 
     before = found()
-    monkeypatch.setattr(ngrams, "HASHED_TOKENS", 97)
-    monkeypatch.setattr(duplicates, "HASHED_DOCUMENTS", 7)
+    monkeypatch.setattr(ngrams, "HASH_BLOCK_TOKENS", 97)
+    monkeypatch.setattr(duplicates, "HASH_BATCH_SIZE", 7)
     assert found() == before
 
 
@@ -193,7 +198,7 @@ def test_no_text_is_on_both_sides(
     if len(sides[0] | sides[1]) > 1:
         assert not sides[0] & sides[1]
     else:
-        assert validation.claim == KNOWN
+        assert validation.claim == KNOWN_TEXT_CLAIM
 
 
 def test_repeated_documents_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +207,7 @@ def test_repeated_documents_are_counted(monkeypatch: pytest.MonkeyPatch) -> None
         training, _ = divide(texts)
         assert training.notes == ("6 of 1,004 documents occur more than once",)
         assert divide(texts[:1000])[0].notes == ()
-    monkeypatch.setattr(duplicates, "MAX_COUNTED", 250)
+    monkeypatch.setattr(duplicates, "MAX_COUNTED_DOCUMENTS", 250)
     training, _ = whole(texts[:1000] + [[i] for i in range(500)])
     about = int(training.notes[0].split()[1].replace(",", ""))
     assert training.notes == (f"about {about:,} of 1,500 documents occur more than once",)
@@ -238,23 +243,23 @@ def test_what_is_in_another_corpus_is_left_out() -> None:
     chosen = held_out.chosen.tolist()
     copies = [long[chosen[0]], long[chosen[1]][:390], long[chosen[2]][:100]]
     other = PackedDocuments(*framed(copies, END), 100, 1)
-    left = separate([other], held_out)
+    left = deduplicate_against([other], held_out)
     assert documents_of(left) == {tuple(long[i]) for i in chosen[2:]}
     assert [note.split(",")[0] for note in left.notes] == [
         "left out of the validation: 1 of 10 documents",
         "left out of the validation: 1 of 9 documents",
     ]
     running_text, _ = running([token for i in chosen[2:4] for token in long[i]] * 2)
-    left = separate([running_text], held_out)
+    left = deduplicate_against([running_text], held_out)
     assert documents_of(left) == {tuple(long[i]) for i in [*chosen[:2], *chosen[4:]]}
     everything, _ = running([token for text in long for token in text] * 2)
-    assert separate([everything], held_out).claim == KNOWN
-    assert separate([], held_out) is held_out
+    assert deduplicate_against([everything], held_out).claim == KNOWN_TEXT_CLAIM
+    assert deduplicate_against([], held_out) is held_out
 
 
 def test_the_lines_of_another_corpus_are_left_out() -> None:
     _, held_out = parts([[i] for i in range(100)])[0]
     other, _ = parts([[i] for i in range(50)])[0]
-    left = separate([other], held_out)
+    left = deduplicate_against([other], held_out)
     assert documents_of(left) == documents_of(held_out) - documents_of(other)
-    assert separate([parts([[i] for i in range(200)], 5)[0][0], other], held_out).notes
+    assert deduplicate_against([parts([[i] for i in range(200)], 5)[0][0], other], held_out).notes

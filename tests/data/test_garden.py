@@ -7,8 +7,8 @@ from collections import Counter
 from itertools import islice
 
 from anexa.data.conversation_file import Conversations
-from anexa.data.conversation_format import format_of
-from anexa.data.corpora import text_source
+from anexa.data.conversation_format import recognize_format
+from anexa.data.corpora import open_text_source
 from anexa.data.garden import conversations, held_out_questions
 from anexa.data.garden.facts import PLANTS
 
@@ -16,8 +16,8 @@ SOME = list(islice(conversations(), 500))
 
 
 def test_corpus_is_a_file_of_conversations() -> None:
-    source, _ = text_source("garden")
-    assert format_of(source()) == "messages"
+    source, _ = open_text_source("garden")
+    assert recognize_format(source()) == "messages"
     rows = "".join(source()).splitlines()[:50]
     found = Conversations.scan("garden", lambda: iter(["\n".join(rows)]))
     assert [one.messages for one in found] == SOME[:50]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anexa.data.batches import Dataset, LabeledSequence
 from anexa.data.documents import DocumentDataset
-from anexa.data.mixture import Mixture, draw, whole_weights
+from anexa.data.mixture import Mixture, integer_weights, locate_sequence
 from anexa.data.packing import PackedDocuments
 from anexa.data.windows import TokenWindows
 from tests.data.helpers import framed
@@ -24,7 +24,7 @@ weights = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 @given(weights, st.integers(0, 10**12))
 def test_shares_are_exact_over_every_block(weights: list[int], start: int) -> None:
     total = sum(weights)
-    drawn = [draw(number, weights) for number in range(start, start + total)]
+    drawn = [locate_sequence(number, weights) for number in range(start, start + total)]
     assert Counter(dataset for dataset, _ in drawn) == Counter(dict(enumerate(weights)))
 
 
@@ -32,7 +32,7 @@ def test_shares_are_exact_over_every_block(weights: list[int], start: int) -> No
 def test_each_dataset_is_read_in_order_without_a_gap(weights: list[int], count: int) -> None:
     read: list[list[int]] = [[] for _ in weights]
     for number in range(count):
-        dataset, place = draw(number, weights)
+        dataset, place = locate_sequence(number, weights)
         read[dataset].append(place)
     for weight, places in zip(weights, read):
         assert places == [*range(len(places))]
@@ -43,7 +43,7 @@ def test_each_dataset_is_read_in_order_without_a_gap(weights: list[int], count: 
     st.lists(st.fractions(Fraction(1, 1000), 1000, max_denominator=1000), min_size=1, max_size=4)
 )
 def test_weights_keep_their_ratios(weights: list[Fraction]) -> None:
-    whole = whole_weights(weights)
+    whole = integer_weights(weights)
     assert all(a * weights[0] == b * whole[0] for a, b in zip(whole, weights))
     assert np.gcd.reduce(np.array(whole, object)) == 1
 
@@ -59,7 +59,7 @@ def targets(sequences: list[LabeledSequence]) -> Counter[int]:
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 7))
 def test_without_weights_an_epoch_has_every_sequence_once(a: int, b: int, size: int) -> None:
     mixture = Mixture(["a", "b"], [lines(0, a), lines(100, b)], [a, b])
-    assert mixture.per_epoch == a + b
+    assert mixture.sequences_per_epoch == a + b
     assert mixture.passes == [1, 1]
     for epoch in range(2):
         numbers = range(epoch * (a + b), (epoch + 1) * (a + b))
@@ -93,7 +93,7 @@ def test_a_batch_depends_on_seed_and_step_alone(seed: int, asked: list[tuple[int
 def test_an_upweighted_dataset_is_read_more_often() -> None:
     mixture = Mixture("ab", [lines(0, 10), lines(100, 30)], [Fraction("1.5"), Fraction("0.5")])
     assert mixture.weights == (3, 1)
-    assert mixture.per_epoch == 40
+    assert mixture.sequences_per_epoch == 40
     assert mixture.passes == [3, Fraction(1, 3)]
     found = targets([s for step in range(10) for s in mixture.batch(step, 4)])
     assert {found[i] for i in range(10)} == {3}
@@ -103,7 +103,7 @@ def test_an_upweighted_dataset_is_read_more_often() -> None:
 @pytest.mark.parametrize("size", [1, 4, 12, 40])
 def test_validation_has_the_shares_of_the_weights(size: int) -> None:
     mixture = Mixture("ab", [lines(0, 2), lines(100, 90)], [3, 1])
-    sample = mixture.sample(size)
+    sample = mixture.eval_sequences(size)
     assert len(sample) == size
     few = sum(sequence.ids[1] < 100 for sequence in sample)
     assert few == round(0.75 * size)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data.batches import Dataset, LabeledSequence
-from anexa.data.documents import COUNTED_DOCUMENTS
+from anexa.data.documents import COUNT_BATCH_SIZE
 from anexa.data.packing import PackedDocuments
 from anexa.data.splitting import dataset_notes, split
 from anexa.data.tokens import TokenizedCorpus
@@ -55,7 +55,7 @@ def expected(texts: list[list[int]]) -> Counter[int]:
 
 
 def epoch(dataset: Dataset, number: int) -> list[LabeledSequence]:
-    n = dataset.per_epoch
+    n = dataset.sequences_per_epoch
     return [dataset.batch(i, 1)[0] for i in range(number * n, (number + 1) * n)]
 
 
@@ -68,7 +68,7 @@ def test_an_epoch_predicts_every_token_once(
     assert targets(sequences) == expected(texts)
     assert len(sequences) == -(-dataset.num_tokens // length)
     assert sum(len(each.ids) <= length for each in sequences) <= 1, "all but one are full"
-    assert targets(dataset.sample(10**9)) == expected(texts)
+    assert targets(dataset.eval_sequences(10**9)) == expected(texts)
 
 
 @given(documents(), lengths, seeds)
@@ -88,12 +88,16 @@ def test_a_sequence_continues_documents_and_joins_them_by_end_of_text(
 
 def test_a_validation_sample_joins_the_documents_in_their_order() -> None:
     dataset = packed([[1, 2, 3], [4], [], [5, 6]], 4, seed=1)
-    assert listed(dataset.sample(9)) == [[END, 1, 2, 3, END], [END, 4, END, END, 5], [5, 6, END]]
-    assert listed(dataset.select(np.array([3, 0])).sample(9)) == [
+    assert listed(dataset.eval_sequences(9)) == [
+        [END, 1, 2, 3, END],
+        [END, 4, END, END, 5],
+        [5, 6, END],
+    ]
+    assert listed(dataset.select(np.array([3, 0])).eval_sequences(9)) == [
         [END, 5, 6, END, 1],
         [1, 2, 3, END],
     ]
-    assert listed(dataset.sample(2)) == [[END, 1, 2, 3, END], [END, 4, END, END, 5]]
+    assert listed(dataset.eval_sequences(2)) == [[END, 1, 2, 3, END], [END, 4, END, END, 5]]
 
 
 def test_epochs_cut_the_documents_at_other_places() -> None:
@@ -131,7 +135,7 @@ def test_no_document_is_on_both_sides_of_the_split(
     assert isinstance(training, PackedDocuments)
     assert isinstance(validation, PackedDocuments)
     assert sorted([*training.chosen, *validation.chosen]) == [*range(len(texts))]
-    sides = [targets(part.sample(10**9)) for part in (training, validation)]
+    sides = [targets(part.eval_sequences(10**9)) for part in (training, validation)]
     assert sides[0] + sides[1] == expected(texts)
     assert sides[0].keys() & sides[1].keys() == {END}
     shortest = 1 + min(map(len, texts))
@@ -154,7 +158,9 @@ def test_a_single_document_is_split_within() -> None:
     training, validation = split(corpus([[*range(99)]]), 8, 1)
     assert isinstance(training, TokenWindows)
     assert validation.notes == ("there is a single document: the last 10% of it is for validation",)
-    assert targets([*training.sample(99), *validation.sample(99)]) == expected([[*range(99)]])
+    assert targets([*training.eval_sequences(99), *validation.eval_sequences(99)]) == expected(
+        [[*range(99)]]
+    )
     with pytest.raises(AnexaError, match="a single character or word"):
         split(corpus([[]]), 8, 1)
 
@@ -163,9 +169,9 @@ def test_very_many_documents_are_counted_in_parts(monkeypatch: pytest.MonkeyPatc
     texts = [list(range(10 * i, 10 * i + i % 9)) for i in range(200)]
     whole = split(corpus(texts), 3, 1)
     batches = [whole[0].batch(i, 20) for i in range(20)]
-    assert COUNTED_DOCUMENTS > 200
-    monkeypatch.setattr("anexa.data.documents.COUNTED_DOCUMENTS", 7)
+    assert COUNT_BATCH_SIZE > 200
+    monkeypatch.setattr("anexa.data.documents.COUNT_BATCH_SIZE", 7)
     parts = split(corpus(texts), 3, 1)
     assert [parts[0].batch(i, 20) for i in range(20)] == batches
-    assert parts[1].sample(99) == whole[1].sample(99)
+    assert parts[1].eval_sequences(99) == whole[1].eval_sequences(99)
     assert parts[1].notes == whole[1].notes

@@ -21,7 +21,7 @@ from anexa.data.tokens import Array, TokenizedCorpus, tokenize
 from anexa.errors import AnexaError
 from anexa.output_paths import TEMPORARY_PREFIX
 from tests.data.helpers import documents, whole_documents
-from tests.data.helpers import texts as texts_of
+from tests.data.helpers import texts as message_texts
 
 
 class CodePoints:
@@ -50,7 +50,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cache the tokens of corpora of any size."""
-    monkeypatch.setattr(tokens, "LARGE", 0)
+    monkeypatch.setattr(tokens, "MAX_IN_MEMORY_BYTES", 0)
 
 
 def folders(cache: Path) -> list[Path]:
@@ -86,23 +86,23 @@ def test_cached_tokens_equal_tokens_in_memory(
     text += "x"
     with pytest.MonkeyPatch.context() as patch:
         corpus = documents(layout, text)
-        in_memory = tokenize(corpus, CodePoints())
+        memory_source = tokenize(corpus, CodePoints())
         patch.setattr(reading, "CHUNK_SIZE", chunk)
-        patch.setattr(reading, "MAX_PIECE", piece)
+        patch.setattr(reading, "MAX_PIECE_CHARS", piece)
         in_pieces = tokenize(corpus, CodePoints())
-        patch.setattr(tokens, "LARGE", 0)
+        patch.setattr(tokens, "MAX_IN_MEMORY_BYTES", 0)
         in_file = tokenize(corpus, CodePoints())
         assert isinstance(in_file.ids.base, np.memmap)
         assert not in_file.ids.flags.writeable
-        assert same(in_memory, in_pieces)
-        assert same(in_memory, in_file)
-        assert same(in_memory, tokenize(corpus, CodePoints()))
+        assert same(memory_source, in_pieces)
+        assert same(memory_source, in_file)
+        assert same(memory_source, tokenize(corpus, CodePoints()))
     if layout == "text":
-        assert in_memory.ids.tolist() == [0, *map(ord, text.removeprefix("\ufeff"))]
+        assert memory_source.ids.tolist() == [0, *map(ord, text.removeprefix("\ufeff"))]
         return
-    boundaries = in_memory.boundaries
-    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(boundaries)]
-    assert framed == [[0, *map(ord, document), 0] for document in texts_of(corpus)]
+    boundaries = memory_source.boundaries
+    framed = [memory_source.ids[a : b + 1].tolist() for a, b in pairwise(boundaries)]
+    assert framed == [[0, *map(ord, document), 0] for document in message_texts(corpus)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -112,16 +112,16 @@ def test_documents_stay_whole(written: list[str], chunk: int, piece: int) -> Non
     written = [*written, "\nx\n\ny "]
     with pytest.MonkeyPatch.context() as patch:
         corpus = whole_documents(written)
-        in_memory = tokenize(corpus, CodePoints())
+        memory_source = tokenize(corpus, CodePoints())
         patch.setattr(reading, "CHUNK_SIZE", chunk)
-        patch.setattr(reading, "MAX_PIECE", piece)
-        assert same(in_memory, tokenize(corpus, CodePoints()))
-        patch.setattr(tokens, "LARGE", 0)
-        assert same(in_memory, tokenize(corpus, CodePoints()))
+        patch.setattr(reading, "MAX_PIECE_CHARS", piece)
+        assert same(memory_source, tokenize(corpus, CodePoints()))
+        patch.setattr(tokens, "MAX_IN_MEMORY_BYTES", 0)
+        assert same(memory_source, tokenize(corpus, CodePoints()))
     kept = [text for text in written if text.strip()]
-    assert texts_of(corpus) == kept
+    assert message_texts(corpus) == kept
     assert corpus.size == sum(len(text.encode()) for text in kept)
-    framed = [in_memory.ids[a : b + 1].tolist() for a, b in pairwise(in_memory.boundaries)]
+    framed = [memory_source.ids[a : b + 1].tolist() for a, b in pairwise(memory_source.boundaries)]
     assert framed == [[0, *map(ord, document), 0] for document in kept]
     blank = len(written) - len(kept)
     assert corpus.notes == ((f"left out: {blank:,} blank documents",) if blank else ())
@@ -137,10 +137,10 @@ def test_the_hash_of_documents_has_their_boundaries() -> None:
 
 
 def test_only_large_corpora_are_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "LARGE", TEXT.size)
+    monkeypatch.setattr(tokens, "MAX_IN_MEMORY_BYTES", TEXT.size)
     tokenize(TEXT, CodePoints())
     assert not folders(cache)
-    monkeypatch.setattr(tokens, "LARGE", TEXT.size - 1)
+    monkeypatch.setattr(tokens, "MAX_IN_MEMORY_BYTES", TEXT.size - 1)
     tokenize(TEXT, CodePoints())
     assert len(folders(cache)) == 1
 
@@ -162,7 +162,7 @@ def test_a_corpus_is_encoded_once(cache: Path) -> None:
     assert same(tokenize(TEXT, encoder), first)
     assert encoder.times == times
     assert same(
-        tokenize(documents("text", "".join(texts_of(TEXT)), "another name"), encoder), first
+        tokenize(documents("text", "".join(message_texts(TEXT)), "another name"), encoder), first
     )
     assert encoder.times == times
     tokenize(TEXT, CodePoints(sys.maxunicode + 2))  # another tokenizer
@@ -193,7 +193,7 @@ KILLED = """
 import os, sys
 from anexa.data import read_corpus, reading, tokens
 from tests.data.test_tokens import CodePoints
-tokens.LARGE, reading.CHUNK_SIZE = 0, 100
+tokens.MAX_IN_MEMORY_BYTES, reading.CHUNK_SIZE = 0, 100
 def progress(done, total):
     if done > total // 2:
         os._exit(9)  # nothing is tidied up, as by a kill
@@ -204,14 +204,14 @@ tokens.tokenize(read_corpus(sys.argv[1], "text"), CodePoints(), progress)
 @pytest.mark.usefixtures("large")
 def test_a_killed_process_leaves_no_valid_cache_folder(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "x.txt"
-    path.write_bytes("".join(texts_of(TEXT)).encode("utf-8"))
+    path.write_bytes("".join(message_texts(TEXT)).encode("utf-8"))
     process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert process.returncode == 9
     [part] = folders(cache)
     assert part.name.startswith(TEMPORARY_PREFIX)
-    assert tokenize(TEXT, CodePoints()).ids.tolist()[1:] == [*map(ord, texts_of(TEXT)[0])]
+    assert tokenize(TEXT, CodePoints()).ids.tolist()[1:] == [*map(ord, message_texts(TEXT)[0])]
     assert part in folders(cache), "it may be another process at work"
-    os.utime(part, (time.time() - tokens.STALE - 9,) * 2)
+    os.utime(part, (time.time() - tokens.STALE_SECONDS - 9,) * 2)
     tokenize(NAMES, CodePoints())
     assert part not in folders(cache)
     assert len(folders(cache)) == 2

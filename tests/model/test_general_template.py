@@ -163,7 +163,7 @@ def test_transformers_learns_the_same_tokens(theirs: Any, folder: Path) -> None:
     corpus = write_conversations(folder.parent, thoughts=thoughts)
     again = config(corpus, tokenizer=str(folder), block_size=128)
     run = build_trainer(again, folder.parent / "again")
-    for sequence in run.training.sample(10):
+    for sequence in run.training.eval_sequences(10):
         found = theirs.apply_chat_template(
             messages_of(theirs.decode(sequence.ids)),
             return_dict=True,

@@ -188,7 +188,7 @@ def test_sequences_fit_the_context_and_fill_the_batch(
     assert all(row.labels[0] == IGNORE_INDEX for row in batch)
     tokens = sum(len(row.ids) for row in batch)
     assert abs(tokens - size * length) <= 1.1 * (length + 1) + 2 * len(batch)
-    assert all(len(row.ids) <= length + 1 for row in rows.sample(20))
+    assert all(len(row.ids) <= length + 1 for row in rows.eval_sequences(20))
 
 
 def test_no_example_is_longer_than_the_longest() -> None:
@@ -236,10 +236,14 @@ def test_equal_seeds_and_steps_give_equal_sequences() -> None:
     for order in (steps, steps[::-1], random.Random(1).sample(steps * 2, 2 * len(steps))):
         for step in order:
             assert rows.batch(step, 2) == alone[step]
-            rows.sample(3)
+            rows.eval_sequences(3)
     assert rows_of(seed=2).batch(0, 2) != alone[0]
-    assert rows.sample(30) == rows_of().sample(30) != rows_of(seed=2).sample(30)
-    assert rows.sample(30)[:10] == rows.sample(10)
+    assert (
+        rows.eval_sequences(30)
+        == rows_of().eval_sequences(30)
+        != rows_of(seed=2).eval_sequences(30)
+    )
+    assert rows.eval_sequences(30)[:10] == rows.eval_sequences(10)
 
 
 def thoughts(steps: range, curriculum_steps: int = CURRICULUM_STEPS) -> list[str]:
@@ -298,14 +302,14 @@ def test_no_training_sequence_is_held_out() -> None:
     seen: Counter[Split] = Counter()
     for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 160):
         seen.update(chain.from_iterable(splits(rows.batch(step, 2))))
-    seen.update(chain.from_iterable(splits(rows.sample(500))))
+    seen.update(chain.from_iterable(splits(rows.eval_sequences(500))))
     assert set(seen) == {"training"}
     assert seen.total() > 3000
 
 
 def test_validation_sequences_are_held_out_and_not_from_the_test_split() -> None:
     _, rows = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
-    sample = rows.sample(500)
+    sample = rows.eval_sequences(500)
     last = [
         answered[-1]
         for row, answered in zip(sample, splits(sample))
@@ -318,11 +322,11 @@ def test_validation_sequences_are_held_out_and_not_from_the_test_split() -> None
 
 
 def test_validation_does_not_depend_on_training() -> None:
-    first = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)[1].sample(64)
+    first = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)[1].eval_sequences(64)
     training, validation = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
-    assert validation.sample(64) == first
-    lengths = {len(row.ids) // 200 for row in validation.sample(256)}
+    assert validation.eval_sequences(64) == first
+    lengths = {len(row.ids) // 200 for row in validation.eval_sequences(256)}
     assert lengths >= {0, 1, 2, 3, 4, 5}, "of all lengths"
 
 

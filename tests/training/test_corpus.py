@@ -120,7 +120,7 @@ def test_missing_or_unusable_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_windows_contain_the_text(spec: str) -> None:
     tokenizer = make_tokenizer(spec, TEXT)
     training, validation = make_datasets(TEXT, tokenizer, 8, seed=1)
-    rows = [row.ids for row in (*training.sample(10**9), *validation.sample(10**9))]
+    rows = [row.ids for row in (*training.eval_sequences(10**9), *validation.eval_sequences(10**9))]
     assert rows[0][0] == tokenizer.eot_token
     assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
 
@@ -129,7 +129,7 @@ def test_windows_contain_the_text(spec: str) -> None:
 def test_sequences_contain_the_documents(spec: str) -> None:
     tokenizer = make_tokenizer(spec, NAMES)
     training, validation = make_datasets(NAMES, tokenizer, 30, seed=1)
-    rows = [row.ids for row in (*training.sample(10**9), *validation.sample(10**9))]
+    rows = [row.ids for row in (*training.eval_sequences(10**9), *validation.eval_sequences(10**9))]
     assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
 
@@ -235,7 +235,7 @@ from anexa.training.evaluation import to_batch
 from anexa.training.tokenizers import make_tokenizer
 
 batches.MAX_SHUFFLED_LIST //= 8
-duplicates.MAX_COUNTED //= 8
+duplicates.MAX_COUNTED_DOCUMENTS //= 8
 spec, layout, *paths = sys.argv[1:]
 peak, done = 0, False
 
@@ -250,7 +250,7 @@ def train(path):
     training, validation = make_datasets(documents, make_tokenizer(spec, documents), 128, 42)
     for step in range(300):
         to_batch(training.batch(step, 8))
-    to_batch(validation.sample(128))
+    to_batch(validation.eval_sequences(128))
 
 watcher = threading.Thread(target=watch)
 watcher.start()
@@ -263,7 +263,7 @@ done = True
 watcher.join()
 print(*peaks)
 """
-SMALL, LARGE = 16, 48  # MiB; the tokens of both are cached on disk
+SMALL, MAX_IN_MEMORY_BYTES = 16, 48  # MiB; the tokens of both are cached on disk
 
 
 def write_text(path: Path, layout: str, size: int) -> None:
@@ -302,7 +302,7 @@ def test_a_large_text_is_trained_on_in_little_memory(
 ) -> None:
     """Of what a text is longer than another, at most a share is needed as memory."""
     paths = []
-    for size in (SMALL, LARGE):
+    for size in (SMALL, MAX_IN_MEMORY_BYTES):
         paths.append(tmp_path / (f"{size}.jsonl" if layout == "jsonl" else f"{size}.txt"))
         if layout == "jsonl":
             write_documents(paths[-1], size)
@@ -319,5 +319,5 @@ def test_a_large_text_is_trained_on_in_little_memory(
     assert process.returncode == 0, process.stderr
     small, large = map(float, process.stdout.split())
     assert 0 < small < 100, "MiB"
-    assert large - small < share * (LARGE - SMALL)
+    assert large - small < share * (MAX_IN_MEMORY_BYTES - SMALL)
     assert len([*(tmp_path / "cache" / "tokens").iterdir()]) == 2

@@ -193,10 +193,10 @@ def test_a_share_is_that_of_its_weight(corpora: tuple[str, str], tmp_path: Path)
     run = build_trainer(config, tmp_path / "m")
     assert isinstance(run.training, Mixture)
     drawn = [
-        passes * dataset.per_epoch
+        passes * dataset.sequences_per_epoch
         for passes, dataset in zip(run.training.passes, run.training.datasets)
     ]
-    assert drawn == [Fraction(run.training.per_epoch, 2)] * 2
+    assert drawn == [Fraction(run.training.sequences_per_epoch, 2)] * 2
     assert run.notes[0].startswith("names.txt: 50.0% of the sequences")
 
 
@@ -235,7 +235,7 @@ def test_each_corpus_has_its_validation_loss(corpora: tuple[str, str], tmp_path:
     assert min(losses.values()) < kept.validation_loss < max(losses.values())
     assert isinstance(run.validation, Mixture)
     last = run.state.evaluations[-1]
-    samples = run.validation.samples(MAX_EVALUATION_SEQUENCES)
+    samples = run.validation.eval_sequences_by_dataset(MAX_EVALUATION_SEQUENCES)
     assert [len(sample) for sample in samples] == [96, 32]
     measured = [run.engine.loss(to_batch(sample)) for sample in samples]
     assert last.by_corpus == pytest.approx(measured, rel=1e-5)

@@ -13,7 +13,7 @@ from anexa.data.corpora import (
     guess_layout,
     read_corpus,
 )
-from anexa.data.download import Progress, fetch
+from anexa.data.download import Progress, download_corpus
 from anexa.data.registry import CORPORA, CorpusInfo, Layout
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "absolute_corpus_spec",
     "cache_folder",
     "corpus_stem",
-    "fetch",
+    "download_corpus",
     "guess_layout",
     "read_corpus",
 ]

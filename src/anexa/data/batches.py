@@ -50,7 +50,7 @@ class Dataset(Protocol):
     claim: str
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of training sequences in one epoch.
 
         Raises:
@@ -70,7 +70,7 @@ class Dataset(Protocol):
             The sequences, which depend on the seed and the step alone.
         """
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset.
 
         They are the same at each call.
@@ -80,7 +80,7 @@ class Dataset(Protocol):
 class TextDataset:
     """Base of datasets of plain text: every token but the first is predicted.
 
-    Its `claim` holds for a validation dataset that is split off a text; `described` changes it.
+    Its `claim` holds for a validation dataset that is split off a text; `with_notes` changes it.
     """
 
     notes: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class TextDataset:
 Described = TypeVar("Described", bound=TextDataset)
 
 
-def shuffled(n: int, seed: int | str) -> Array:
+def randperm(n: int, seed: int | str) -> Array:
     """Return a random permutation of 0, 1, …, n − 1, shape (n,), in the smallest unsigned type."""
     rng = random.Random(seed)
     if n > MAX_SHUFFLED_LIST:
@@ -103,7 +103,7 @@ def shuffled(n: int, seed: int | str) -> Array:
     return np.array(numbers, np.min_scalar_type(n))
 
 
-def described(
+def with_notes(
     dataset: Described, note: str, claim: str, like: TextDataset | None = None
 ) -> Described:
     """Set the notes and the claim of a dataset; empty strings change nothing.
@@ -125,13 +125,13 @@ def described(
     return dataset
 
 
-def unmasked(tokens: Array) -> LabeledSequence:
+def label_all(tokens: Array) -> LabeledSequence:
     """Copy token ids, shape (T,), to a sequence in which every token has a loss."""
     ids = array("q", tokens.astype(np.int64).tobytes())
     return LabeledSequence(ids, ids)
 
 
-def evenly_spaced(count: int, size: int) -> list[int]:
+def evenly_spaced_indices(count: int, size: int) -> list[int]:
     """Return min(`count`, `size`) evenly spaced indices below `count`, in ascending order."""
     size = min(count, size)
     return [i * count // size for i in range(size)]

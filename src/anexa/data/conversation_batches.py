@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import LabeledSequence, evenly_spaced
+from anexa.data.batches import LabeledSequence, evenly_spaced_indices
 from anexa.data.tokens import Array
 from anexa.model.operations import IGNORE_INDEX
 
-GROUP_STEPS = 16  # batches whose sequences are drawn together, then sorted by length
+GROUP_STEPS = 16  # number of batches whose sequences are drawn together, then sorted by length
 
 
 class ConversationDataset:
@@ -26,7 +26,7 @@ class ConversationDataset:
 
     Args:
         ids: token ids of all sequences, shape (N,).
-        is_learned: whether each token has a loss, shape (N,).
+        loss_mask: whether each token has a loss, shape (N,).
         spans: start and end of each sequence in `ids`, shape (number of sequences, 2).
         length: maximum number of predicted tokens in a sequence.
         seed: random seed of the order.
@@ -37,14 +37,14 @@ class ConversationDataset:
     def __init__(
         self,
         ids: Array,
-        is_learned: npt.NDArray[np.bool_],
+        loss_mask: npt.NDArray[np.bool_],
         spans: Array,
         length: int,
         seed: int,
         claim: str = "",
         notes: tuple[str, ...] = (),
     ) -> None:
-        self._ids, self._is_learned, self._spans = ids, is_learned, spans
+        self._ids, self._loss_mask, self._spans = ids, loss_mask, spans
         self._length, self._seed = length, seed
         self._sizes = spans[:, 1] - spans[:, 0]
         self._plan = lru_cache(maxsize=1)(self._make_plan)
@@ -55,7 +55,7 @@ class ConversationDataset:
         return len(self._sizes)
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of full sequences, at least 1, that would have the tokens of an epoch."""
         return max(1, int((self._sizes - 1).sum()) // self._length)
 
@@ -66,17 +66,17 @@ class ConversationDataset:
             step: number of the step, from 0.
             size: number of full sequences; the result has about as many tokens.
         """
-        epoch, index = divmod(step, max(1, self.per_epoch // size))
+        epoch, index = divmod(step, max(1, self.sequences_per_epoch // size))
         return [self._sequence(number) for number in self._plan(epoch, size)[index]]
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset."""
-        return [self._sequence(number) for number in evenly_spaced(len(self), size)]
+        return [self._sequence(number) for number in evenly_spaced_indices(len(self), size)]
 
     def _sequence(self, number: int) -> LabeledSequence:
         span = slice(*self._spans[number].tolist())
         ids = self._ids[span].astype(np.int64)
-        labels = np.where(self._is_learned[span], ids, IGNORE_INDEX)
+        labels = np.where(self._loss_mask[span], ids, IGNORE_INDEX)
         return LabeledSequence(ids.tolist(), labels.tolist())
 
     def _make_plan(self, epoch: int, size: int) -> list[list[int]]:
@@ -92,7 +92,7 @@ class ConversationDataset:
         rng = random.Random(f"{self._seed} {epoch}")
         order = list(range(len(self)))
         rng.shuffle(order)
-        num_batches = max(1, self.per_epoch // size)
+        num_batches = max(1, self.sequences_per_epoch // size)
         plan: list[list[int]] = []
         batches = self._divide(order, num_batches)
         for start in range(0, num_batches, GROUP_STEPS):
@@ -121,7 +121,7 @@ class ConversationDataset:
         return parts
 
 
-def padding_share(batches: Iterator[list[LabeledSequence]]) -> float:
+def padding_fraction(batches: Iterator[list[LabeledSequence]]) -> float:
     """Return the fraction of the input tokens of batches that is padding, from 0 to 1.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from anexa.data.conversation_format import format_of
+from anexa.data.conversation_format import recognize_format
 from anexa.data.conversations import parse_conversation
 from anexa.data.jsonl import BadRowError, BadRows, Row, read_rows
 from anexa.data.reading import Source
@@ -17,7 +17,7 @@ from anexa.model.chat_format import Message
 from anexa.names import counted
 
 # Maximum length, in characters, of the question that a sample during training answers.
-MAX_QUESTION = 100
+MAX_QUESTION_CHARS = 100
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Conversations:
 
     Attributes:
         name: name of the corpus or the file, for messages.
-        format: name of the format, as `format_of` returns it.
+        format: name of the format, as `recognize_format` returns it.
         size: size of all messages in UTF-8, in bytes.
         sha256: SHA-256 of the conversations, in hexadecimal.
         has_thoughts: whether an answer has a thought: a reasoning before its content.
-        question: the first message of a user with at most `MAX_QUESTION` characters, else the
+        question: the first message of a user with at most `MAX_QUESTION_CHARS` characters, else the
             shortest; empty if there is none.
         source: function that yields the text of the file in chunks, from the start at each call.
         skip_bad: whether bad rows are left out.
@@ -80,7 +80,7 @@ class Conversations:
         Raises:
             AnexaError: if the file has no conversations, or a row is bad and not left out.
         """
-        kind = format_of(source())
+        kind = recognize_format(source())
         if kind is None:
             raise AnexaError(
                 f"{name} has no conversations: a row has messages (OpenAI), conversations "
@@ -91,10 +91,10 @@ class Conversations:
         for conversation in _read(source, kind, bad_rows):
             digest.update(conversation.to_json().encode() + b"\n")
             for message in conversation.messages:
-                size += sum(len(text.encode()) for text in texts_of(message))
+                size += sum(len(text.encode()) for text in message_texts(message))
                 has_thoughts = has_thoughts or "reasoning_content" in message
                 if message["role"] == "user" and (
-                    not question or len(message["content"]) < len(question) > MAX_QUESTION
+                    not question or len(message["content"]) < len(question) > MAX_QUESTION_CHARS
                 ):
                     question = message["content"]
             count += 1
@@ -127,10 +127,10 @@ class Conversations:
             AnexaError: if the file has changed since it was scanned.
         """
         for conversation in self:
-            yield "\n".join(chain.from_iterable(map(texts_of, conversation.messages)))
+            yield "\n".join(chain.from_iterable(map(message_texts, conversation.messages)))
 
 
-def texts_of(message: Message) -> list[str]:
+def message_texts(message: Message) -> list[str]:
     """List the texts of a message: its thought (the reasoning), if it has one, and its content."""
     return [message[name] for name in ("reasoning_content", "content") if name in message]
 

@@ -7,22 +7,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from anexa.data.jsonl import MAX_LINE, BadRowError, parse_row
+from anexa.data.jsonl import MAX_LINE_CHARS, BadRowError, parse_row
 from anexa.data.reading import InvalidEncoding
 from anexa.data.registry import CORPORA
-from anexa.data.sources.compression import unpacked
-from anexa.data.sources.encodings import SNIFFED, sniff
+from anexa.data.sources.compression import decompressed
+from anexa.data.sources.encodings import SNIFFED_BYTES, sniff_encoding
 from anexa.data.sources.entries import Entry, file_entry, name_kind
 from anexa.data.sources.texts import read_fully, text_chunks
 from anexa.errors import AnexaError
 
-MAX_TRIED = 20  # rows at the start of a file from which its format is recognized
+MAX_FORMAT_ROWS = 20  # rows at the start of a file from which its format is recognized
 
 
 def has_conversations(spec: str) -> bool:
     """Return whether a corpus consists of conversations.
 
-    A named corpus is looked up in `CORPORA`; a file is judged by its first `MAX_TRIED` rows.
+    A named corpus is looked up in `CORPORA`; a file is judged by its first `MAX_FORMAT_ROWS` rows.
 
     Args:
         spec: a name from `CORPORA`, or the path of a file; only JSON Lines files can have
@@ -36,25 +36,25 @@ def has_conversations(spec: str) -> bool:
     if name_kind(spec) != "jsonl" or not Path(spec).is_file():
         return False
     try:
-        return _format_in(unpacked(file_entry(Path(spec)))) is not None
+        return _format_in(decompressed(file_entry(Path(spec)))) is not None
     except AnexaError:  # which is raised again when the corpus is opened
         return False
 
 
 def _format_in(entry: Entry) -> str | None:
-    """Return the result of `format_of` for a file, of which no more than its first rows is read."""
+    """Return the result of `recognize_format` for a file, of which only the first rows are read."""
     with entry.open() as file:
-        codec = sniff(read_fully(file, SNIFFED)) or "utf-8"
+        codec = sniff_encoding(read_fully(file, SNIFFED_BYTES)) or "utf-8"
     try:
         with closing(text_chunks(entry, codec)) as chunks:
-            return format_of(chunks)
+            return recognize_format(chunks)
     except InvalidEncoding:  # whether it is Windows-1252, the whole file tells when it is read
         with closing(text_chunks(entry, "cp1252")) as chunks:
-            return format_of(chunks)
+            return recognize_format(chunks)
 
 
-def format_of(chunks: Iterable[str]) -> str | None:
-    """Return the format of the conversations in a JSON Lines text, by its first `MAX_TRIED` rows.
+def recognize_format(chunks: Iterable[str]) -> str | None:
+    """Return the format of the conversations in a JSON Lines text, by its first rows.
 
     Rows that are not JSON objects are passed over.
 
@@ -70,11 +70,11 @@ def format_of(chunks: Iterable[str]) -> str | None:
         parts.append(chunk)
         count += chunk.count("\n")
         size += len(chunk)
-        if count >= MAX_TRIED or size > MAX_LINE:
+        if count >= MAX_FORMAT_ROWS or size > MAX_LINE_CHARS:
             break
-    for line in "".join(parts).split("\n")[:MAX_TRIED]:
+    for line in "".join(parts).split("\n")[:MAX_FORMAT_ROWS]:
         try:
-            kind = recognize_conversations(parse_row(line))
+            kind = recognize_row_format(parse_row(line))
         except BadRowError:
             continue
         if kind is not None:
@@ -82,7 +82,7 @@ def format_of(chunks: Iterable[str]) -> str | None:
     return None
 
 
-def recognize_conversations(fields: Mapping[str, Any]) -> str | None:
+def recognize_row_format(fields: Mapping[str, Any]) -> str | None:
     """Recognize the format of a conversation by its fields, whose content is not checked.
 
     Args:

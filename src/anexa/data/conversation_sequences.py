@@ -26,9 +26,11 @@ from anexa.names import counted
 Sequences: TypeAlias = list[tuple[Array, npt.NDArray[np.bool_]]]
 """For each sequence of T tokens: token ids, and whether each token has a loss; shape (T,) each."""
 
-ENCODED = 256  # conversations that are encoded at once
-MIN_TURN = 2  # minimum tokens of a turn, which bounds the number of turns that fit the context
-VALIDATION = 0.1  # fraction of the different conversations that is held out for validation
+ENCODE_BATCH_SIZE = 256  # number of conversations that are encoded at once
+MIN_TURN_TOKENS = (
+    2  # minimum tokens of a turn, which bounds the number of turns that fit the context
+)
+VALIDATION_FRACTION = 0.1  # fraction of the different conversations that is held out for validation
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class EncodedConversations:
     Attributes:
         name: name of the corpus.
         ids: token ids of all sequences, shape (N,).
-        is_learned: whether each token has a loss, shape (N,).
+        loss_mask: whether each token has a loss, shape (N,).
         spans: start and end of each sequence in `ids`, shape (S, 2).
         origins: index in `digests` of the conversation that each sequence is from, shape (S,).
         digests: hash of each conversation; copies of a conversation have the same hash.
@@ -47,7 +49,7 @@ class EncodedConversations:
 
     name: str
     ids: Array
-    is_learned: npt.NDArray[np.bool_]
+    loss_mask: npt.NDArray[np.bool_]
     spans: Array
     origins: Array
     digests: tuple[bytes, ...]
@@ -56,8 +58,9 @@ class EncodedConversations:
     def split(self, length: int, seed: int) -> tuple[ConversationDataset, ConversationDataset]:
         """Split the conversations into a training and a validation dataset.
 
-        A fraction `VALIDATION` of the different conversations is held out, at least one and never
-        all. All sequences of a conversation, and all copies of it, are in the same dataset.
+        The fraction `VALIDATION_FRACTION` of the different conversations is held out, at least one
+        and never all. All sequences of a conversation, and all copies of it, are in the same
+        dataset.
 
         Args:
             length: maximum number of predicted tokens in a sequence.
@@ -77,12 +80,14 @@ class EncodedConversations:
             )
         key = str(seed).encode()
         ranked = sorted(present, key=lambda digest: blake2b(digest, key=key).digest())
-        held_out = set(ranked[: min(len(ranked) - 1, max(1, round(VALIDATION * len(ranked))))])
+        held_out = set(
+            ranked[: min(len(ranked) - 1, max(1, round(VALIDATION_FRACTION * len(ranked))))]
+        )
         is_held_out = np.array([digest in held_out for digest in self.digests])[self.origins]
         claim = "the validation conversations, and copies of them, are not trained on"
         training, validation = (
             ConversationDataset(
-                self.ids, self.is_learned, self.spans[chosen], length, seed, claim, notes
+                self.ids, self.loss_mask, self.spans[chosen], length, seed, claim, notes
             )
             for chosen, notes in ((~is_held_out, self.notes), (is_held_out, ()))
         )
@@ -118,7 +123,7 @@ def encode_conversations(
     """
     encoder = _Encoder(conversations, template, tokenizer, length)
     iterator, done = iter(conversations), 0
-    while some := list(islice(iterator, ENCODED)):
+    while some := list(islice(iterator, ENCODE_BATCH_SIZE)):
         encoder.add(some)
         done += sum(len(m["content"].encode()) for one in some for m in one.messages)
         if progress is not None:
@@ -137,7 +142,7 @@ class _Encoder:
         self._bad_rows = BadRows(conversations.name, conversations.skip_bad)
         self._dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
         self._ids: list[Array] = []
-        self._is_learned: list[npt.NDArray[np.bool_]] = []
+        self._loss_mask: list[npt.NDArray[np.bool_]] = []
         self._origins: list[int] = []
         self._digests: list[bytes] = []
         self._num_cut = self._num_left_out = 0
@@ -162,9 +167,9 @@ class _Encoder:
                     continue
             number = len(self._digests)
             self._digests.append(blake2b(conversation.to_json().encode(), digest_size=16).digest())
-            for ids, is_learned in sequences:
+            for ids, loss_mask in sequences:
                 self._ids.append(ids.astype(self._dtype))
-                self._is_learned.append(is_learned)
+                self._loss_mask.append(loss_mask)
                 self._origins.append(number)
 
     def _cut(self, messages: Sequence[Message]) -> Sequences:
@@ -180,7 +185,7 @@ class _Encoder:
             return sequences if fits else None
 
         found, num_left_out = [], 0
-        max_turns = max(1, self._length // MIN_TURN)
+        max_turns = max(1, self._length // MIN_TURN_TOKENS)
         for sequences in cut_at_turns(messages, encode, max_turns):
             if sequences is None:
                 num_left_out += 1
@@ -201,7 +206,7 @@ class _Encoder:
         return EncodedConversations(
             self._name,
             np.concatenate(self._ids),
-            np.concatenate(self._is_learned),
+            np.concatenate(self._loss_mask),
             np.stack([starts, ends], axis=1),
             np.array(self._origins),
             tuple(self._digests),
@@ -242,12 +247,12 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[LabeledText]) -> Sequence
     """
     sequences = []
     for text, (ids, offsets) in zip(texts, tokenizer.encode_offsets([t.text for t in texts])):
-        is_learned = np.zeros(len(ids), bool)
+        loss_mask = np.zeros(len(ids), bool)
         for start, end in text.spans:
             first = offsets[:, 1].searchsorted(start, side="right")
-            is_learned[first : offsets[:, 0].searchsorted(end, side="left")] = True
-        is_learned[:1] = False  # nothing predicts the first token
-        sequences.append((ids, is_learned))
+            loss_mask[first : offsets[:, 0].searchsorted(end, side="left")] = True
+        loss_mask[:1] = False  # nothing predicts the first token
+        sequences.append((ids, loss_mask))
     return sequences
 
 

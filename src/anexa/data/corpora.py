@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from anexa.data.download import Progress, fetch
-from anexa.data.garden import garden_jsonl
+from anexa.data.download import Progress, download_corpus
+from anexa.data.garden import generate_garden
 from anexa.data.gutenberg import strip_gutenberg
 from anexa.data.layout import guess_layout, read_head
 from anexa.data.reading import Source, split_documents
@@ -24,7 +24,7 @@ from anexa.data.sources.reader import (
     has_rows,
     open_documents,
 )
-from anexa.data.textfiles import file_errors, in_memory, standard_input, text_file
+from anexa.data.textfiles import file_errors, memory_source, open_text_file, read_stdin
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize_markup
 from anexa.names import shown
@@ -197,7 +197,7 @@ def read_corpus(
     """Open a corpus, and read it once to validate it.
 
     Line ends become "\\n", and a byte order mark is removed. A file may have any size; the text
-    of a pipe is held in memory, and has at most `MAX_PIPED` bytes.
+    of a pipe is held in memory, and has at most `MAX_PIPED_BYTES` bytes.
 
     Args:
         spec: a name from `CORPORA` whose corpus is not `generated`, a path, or "-" for standard
@@ -238,7 +238,7 @@ def read_corpus(
     is_piped = spec == "-"
     name = "standard input" if is_piped else _base_name(spec)
     options.check_unused(f"{name} is read as one text")
-    source, notes = (standard_input(name), ()) if is_piped else text_file(spec)
+    source, notes = (read_stdin(name), ()) if is_piped else open_text_file(spec)
     markup = recognize_markup(read_head(source), split_name(spec)[1]) if layout == "auto" else None
     if markup is not None:
         raise AnexaError(
@@ -294,7 +294,7 @@ def corpus_stem(spec: str) -> str:
     return name if Path(spec).is_dir() else split_name(name)[0]
 
 
-def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
+def open_text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tuple[str, ...]]:
     """Open a named corpus or a file, whatever the format of its text.
 
     A corpus with a URL is downloaded, unless it is in the cache folder.
@@ -311,7 +311,7 @@ def text_source(spec: str, progress: Progress | None = None) -> tuple[Source, tu
     Raises:
         AnexaError: if the file does not exist, or the text cannot be read or downloaded.
     """
-    return _registered(CORPORA[spec], progress) if spec in CORPORA else text_file(spec)
+    return _registered(CORPORA[spec], progress) if spec in CORPORA else open_text_file(spec)
 
 
 def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, tuple[str, ...]]:
@@ -326,15 +326,15 @@ def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, 
         that is left out.
     """
     if corpus.source is None:
-        return in_memory(_OFFLINE[corpus.name](), corpus.name), ()
-    source, _ = text_file(str(fetch(corpus, progress)))
+        return memory_source(_OFFLINE[corpus.name](), corpus.name), ()
+    source, _ = open_text_file(str(download_corpus(corpus, progress)))
     if not corpus.gutenberg:
         return source, ()
     text = "".join(source())
     book = strip_gutenberg(text)
     count = len(text) - len(book)
     note = f"left out: {count:,} characters before and after the book, of Project Gutenberg"
-    return in_memory(book.encode("utf-8"), corpus.name), (note,) if count else ()
+    return memory_source(book.encode("utf-8"), corpus.name), (note,) if count else ()
 
 
 def _first_names() -> bytes:
@@ -356,5 +356,5 @@ def _python_docs() -> bytes:
 _OFFLINE: dict[str, Callable[[], bytes]] = {
     "firstnames": _first_names,
     "python-docs": _python_docs,
-    "garden": garden_jsonl,
+    "garden": generate_garden,
 }

@@ -11,14 +11,15 @@ import numpy as np
 from anexa.data.batches import (
     LabeledSequence,
     TextDataset,
-    described,
-    evenly_spaced,
-    shuffled,
-    unmasked,
+    evenly_spaced_indices,
+    label_all,
+    randperm,
+    with_notes,
 )
 from anexa.data.tokens import Array
 
-COUNTED_DOCUMENTS = 2**20  # documents whose tokens are counted at once, which bounds the memory
+# Number of documents whose tokens are counted at once, which bounds the memory.
+COUNT_BATCH_SIZE = 2**20
 
 Subset = TypeVar("Subset", bound="DocumentSubset")  # class of a dataset and its copies
 
@@ -57,7 +58,7 @@ class DocumentSubset(TextDataset):
             claim: new `Dataset.claim`, which is added to the notes, too; "" keeps the old claim.
         """
         dataset = type(self)(self.tokens, self.boundaries, chosen, self.length, self.seed)
-        return described(dataset, note, claim, self)
+        return with_notes(dataset, note, claim, self)
 
     @cached_property
     def num_tokens(self) -> int:
@@ -76,8 +77,8 @@ class DocumentSubset(TextDataset):
             The start of a slice of `documents`, and the number of predicted tokens of each document
             in the slice.
         """
-        for start in range(0, len(documents), COUNTED_DOCUMENTS):
-            part = documents[start : start + COUNTED_DOCUMENTS].astype(np.int64)
+        for start in range(0, len(documents), COUNT_BATCH_SIZE):
+            part = documents[start : start + COUNT_BATCH_SIZE].astype(np.int64)
             yield start, self.boundaries[part + 1] - self.boundaries[part]
 
 
@@ -101,7 +102,7 @@ class DocumentDataset(DocumentSubset):
         return first
 
     @cached_property
-    def num_long(self) -> int:
+    def num_long_documents(self) -> int:
         """Number of documents with more than `length` predicted tokens."""
         return sum(int((counts > 1).sum()) for _, counts in self._sequence_counts())
 
@@ -111,7 +112,7 @@ class DocumentDataset(DocumentSubset):
             yield start, -(-lengths // self.length)
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of sequences in one epoch: one for each document, more for a long one."""
         return int(self._first[-1])
 
@@ -128,15 +129,18 @@ class DocumentDataset(DocumentSubset):
             for number in range(step * size, (step + 1) * size)
         ]
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset."""
-        return [self._sequence(i) for i in evenly_spaced(self.per_epoch, size)]
+        return [self._sequence(i) for i in evenly_spaced_indices(self.sequences_per_epoch, size)]
 
     def _shuffled_number(self, number: int) -> int:
         """Map the n-th sequence drawn since the start of training to its index in the dataset."""
-        epoch, index = divmod(number, self.per_epoch)
+        epoch, index = divmod(number, self.sequences_per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, shuffled(self.per_epoch, f"{self.seed} {epoch}")
+            self._epoch, self._order = (
+                epoch,
+                randperm(self.sequences_per_epoch, f"{self.seed} {epoch}"),
+            )
         return int(self._order[index])
 
     def _sequence(self, number: int) -> LabeledSequence:
@@ -146,4 +150,4 @@ class DocumentDataset(DocumentSubset):
         begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
         # Sequences of a document overlap by a token: a last target, and the next first input.
         start = begin + (number - int(self._first[i])) * self.length
-        return unmasked(self.tokens[start : min(start + self.length, end) + 1])
+        return label_all(self.tokens[start : min(start + self.length, end) + 1])

@@ -53,7 +53,7 @@ class _Meter:
         """Do nothing: there is nothing to close."""
 
 
-def fetch(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
+def download_corpus(corpus: CorpusInfo, progress: Progress | None = None) -> Path:
     """Download a corpus into the cache folder, unless the file is there already.
 
     A file that the user has put there is used like a downloaded one. Transient errors are retried

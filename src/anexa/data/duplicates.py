@@ -16,15 +16,20 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import Dataset, described
+from anexa.data.batches import Dataset, with_notes
 from anexa.data.documents import DocumentSubset
-from anexa.data.ngrams import KNOWN, Hashes, leave_out_documents, leave_out_windows
+from anexa.data.ngrams import (
+    KNOWN_TEXT_CLAIM,
+    Hashes,
+    remove_duplicate_documents,
+    remove_duplicate_windows,
+)
 from anexa.data.packing import PackedDocuments
 from anexa.data.windows import TokenWindows
 
-HASHED_DOCUMENTS = 2**16  # documents that are hashed at once
+HASH_BATCH_SIZE = 2**16  # number of documents that are hashed at once
 # Up to this many documents, repeated ones are counted exactly; of more, a sample is counted.
-MAX_COUNTED = 2**22
+MAX_COUNTED_DOCUMENTS = 2**22
 
 Subset = TypeVar("Subset", bound=DocumentSubset)  # class of a dataset and its copies
 
@@ -51,7 +56,7 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
     return training, _leave_out_similar([training], validation)
 
 
-def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
+def deduplicate_against(others: Sequence[Dataset], validation: Dataset) -> Dataset:
     """Remove duplicates of the training data of other corpora from a validation dataset.
 
     If the whole validation text is duplicated, it is kept, and its `Dataset.claim` says so.
@@ -68,18 +73,18 @@ def separate(others: Sequence[Dataset], validation: Dataset) -> Dataset:
         ours = np.concatenate(list(_document_hashes(validation)))
         is_copy = _are_known(ours, chain.from_iterable(map(_document_hashes, documents)))
         if is_copy.all():
-            return validation.select(validation.chosen, claim=KNOWN)
+            return validation.select(validation.chosen, claim=KNOWN_TEXT_CLAIM)
         validation = _without(validation, is_copy)
     return _leave_out_similar(others, validation)
 
 
 def _leave_out_similar(training: Sequence[Dataset], validation: Dataset) -> Dataset:
-    if validation.claim == KNOWN:
+    if validation.claim == KNOWN_TEXT_CLAIM:
         return validation
     if isinstance(validation, TokenWindows):
-        return leave_out_windows(training, validation)
+        return remove_duplicate_windows(training, validation)
     if isinstance(validation, PackedDocuments):
-        return leave_out_documents(training, validation)
+        return remove_duplicate_documents(training, validation)
     return validation
 
 
@@ -88,7 +93,7 @@ def _deduplicate_documents(training: Subset, validation: Subset) -> tuple[Subset
     repeats = _Repeats(len(training.chosen) + len(ours))
     repeats.add(ours)
     is_copy = _are_known(ours, map(repeats.add, _document_hashes(training)))
-    training = described(training, repeats.note(), "")
+    training = with_notes(training, repeats.note(), "")
     count, total = int(is_copy.sum()), len(ours)
     if not count:
         return training, validation
@@ -96,7 +101,7 @@ def _deduplicate_documents(training: Subset, validation: Subset) -> tuple[Subset
         return training, _without(validation, is_copy)
     texts = _distinct(chain(_document_hashes(training), [ours]))
     if len(texts) == 1:
-        return training, validation.select(validation.chosen, claim=KNOWN)
+        return training, validation.select(validation.chosen, claim=KNOWN_TEXT_CLAIM)
     num_documents = len(training.chosen) + total
     held_out = max(1, round(len(texts) * total / num_documents))
     trained = np.sort(texts[: -min(held_out, len(texts) - 1)])
@@ -150,7 +155,7 @@ class _Repeats:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._one_in = max(1, -(-total // MAX_COUNTED))
+        self._one_in = max(1, -(-total // MAX_COUNTED_DOCUMENTS))
         self._parts: list[Hashes] = []
 
     def add(self, hashes: Hashes) -> Hashes:
@@ -188,11 +193,11 @@ def _document_hashes(dataset: DocumentSubset) -> Iterator[Hashes]:
     """Hash the documents of a dataset, without the end-of-text tokens around them.
 
     Yields:
-        The hashes of `HASHED_DOCUMENTS` documents, in the order of the dataset.
+        The hashes of `HASH_BATCH_SIZE` documents, in the order of the dataset.
     """
     tokens, boundaries = dataset.tokens, dataset.boundaries
-    for start in range(0, len(dataset.chosen), HASHED_DOCUMENTS):
-        documents = dataset.chosen[start : start + HASHED_DOCUMENTS].astype(np.int64)
+    for start in range(0, len(dataset.chosen), HASH_BATCH_SIZE):
+        documents = dataset.chosen[start : start + HASH_BATCH_SIZE].astype(np.int64)
         begins, ends = boundaries[documents].tolist(), boundaries[documents + 1].tolist()
         digests = (
             blake2b(tokens[begin + 1 : end].tobytes(), digest_size=8).digest()

@@ -39,7 +39,7 @@ class Mixture:
         self, names: Sequence[str], datasets: Sequence[Dataset], weights: Sequence[Fraction | int]
     ) -> None:
         self.names, self.datasets = tuple(names), tuple(datasets)
-        self.weights = whole_weights(weights)
+        self.weights = integer_weights(weights)
         self.claim = self.datasets[0].claim
         if any(dataset.claim != self.claim for dataset in self.datasets):
             self.claim = "; ".join(
@@ -49,16 +49,16 @@ class Mixture:
             )
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of sequences in one epoch: the sum over all datasets."""
-        return sum(dataset.per_epoch for dataset in self.datasets)
+        return sum(dataset.sequences_per_epoch for dataset in self.datasets)
 
     @property
     def passes(self) -> list[Fraction]:
         """Number of epochs of each dataset in an epoch of the mixture."""
         total = sum(self.weights)
         return [
-            Fraction(self.per_epoch * weight, total * dataset.per_epoch)
+            Fraction(self.sequences_per_epoch * weight, total * dataset.sequences_per_epoch)
             for weight, dataset in zip(self.weights, self.datasets)
         ]
 
@@ -66,27 +66,30 @@ class Mixture:
         """Return the sequences of a training step (from 0): `size` draws from the datasets."""
         sequences: list[LabeledSequence] = []
         for number in range(step * size, (step + 1) * size):
-            source, index = draw(number, self.weights)
+            source, index = locate_sequence(number, self.weights)
             sequences += self.datasets[source].batch(index, 1)
         return sequences
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return `size` sequences for evaluation, in the shares of the weights.
 
         The sequences of a dataset with fewer than its share are repeated.
         """
-        return [sequence for sample in self.samples(size) for sequence in sample]
+        return [sequence for sample in self.eval_sequences_by_dataset(size) for sequence in sample]
 
-    def samples(self, size: int) -> list[list[LabeledSequence]]:
-        """Return the sequences of `sample` in a list for each dataset; [] for too small a share."""
-        counts = Counter(draw(number, self.weights)[0] for number in range(size))
+    def eval_sequences_by_dataset(self, size: int) -> list[list[LabeledSequence]]:
+        """Return the sequences of `eval_sequences` as a list for each dataset.
+
+        A dataset with too small a share has an empty list.
+        """
+        counts = Counter(locate_sequence(number, self.weights)[0] for number in range(size))
         return [
-            list(islice(cycle(dataset.sample(counts[source])), counts[source]))
+            list(islice(cycle(dataset.eval_sequences(counts[source])), counts[source]))
             for source, dataset in enumerate(self.datasets)
         ]
 
 
-def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:
+def locate_sequence(number: int, weights: Sequence[int]) -> tuple[int, int]:
     """Return the dataset of the n-th sequence of a mixture, and its number in that dataset.
 
     The first dataset gets its share of the numbers, evenly spaced, and the others share the rest
@@ -109,7 +112,7 @@ def draw(number: int, weights: Sequence[int]) -> tuple[int, int]:
     raise AssertionError("the last dataset gets all of the rest")
 
 
-def whole_weights(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
+def integer_weights(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
     """Return weights, all above 0, as whole numbers with the same ratios, in lowest terms."""
     fractions = [Fraction(weight) / sum(weights) for weight in weights]
     factor = lcm(*(fraction.denominator for fraction in fractions))

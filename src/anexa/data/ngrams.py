@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import Dataset, evenly_spaced
+from anexa.data.batches import Dataset, evenly_spaced_indices
 from anexa.data.documents import DocumentSubset
 from anexa.data.packing import PackedDocuments
 from anexa.data.tokens import Array
@@ -15,13 +15,13 @@ from anexa.data.windows import TokenWindows
 
 # Length in tokens of the n-grams that are compared in running text. With a character tokenizer
 # these are about 13 words, the n-gram length of Brown et al. (2020).
-GRAM = 64
-ONE_IN = 4  # one n-gram in this many is compared, chosen by its hash
+NGRAM_TOKENS = 64
+NGRAM_INTERVAL = 4  # one n-gram in this many is compared, chosen by its hash
 MAX_HASHES = 2**21  # about the maximum number of n-grams in a sample of validation documents
 MAX_WINDOWS = 4096  # maximum number of validation windows that are checked
-HASHED_TOKENS = 2**18  # tokens that are hashed at once
+HASH_BLOCK_TOKENS = 2**18  # number of tokens that are hashed at once
 # `Dataset.claim` of a validation dataset whose whole text is in the training text.
-KNOWN = (
+KNOWN_TEXT_CLAIM = (
     "all of the validation text is in the training text too: its loss shows how well the text is "
     "known by heart"
 )
@@ -29,11 +29,12 @@ KNOWN = (
 Hashes = npt.NDArray[np.uint64]  # hashes of n-grams or documents, shape (N,)
 
 
-def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> TokenWindows:
+def remove_duplicate_windows(training: Sequence[Dataset], validation: TokenWindows) -> TokenWindows:
     """Remove validation windows of which more than half of the n-grams are in the training text.
 
     At most `MAX_WINDOWS` windows are checked. If some are duplicates, the dataset keeps only the
-    checked windows that are not. If all are, it keeps all windows, with the claim `KNOWN`.
+    checked windows that are not. If all are, it keeps all windows, and `KNOWN_TEXT_CLAIM` is its
+    claim.
 
     Args:
         training: training datasets, encoded by the same tokenizer.
@@ -43,16 +44,16 @@ def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> 
         The validation dataset: a copy with fewer windows or another claim, or itself.
     """
     starts, length = (
-        validation.starts[evenly_spaced(len(validation.starts), MAX_WINDOWS)],
+        validation.starts[evenly_spaced_indices(len(validation.starts), MAX_WINDOWS)],
         validation.length,
     )
-    ends = starts + length + GRAM - 1
-    is_copy, is_checked = _copies(training, validation.tokens, starts, ends, ONE_IN)
+    ends = starts + length + NGRAM_TOKENS - 1
+    is_copy, is_checked = _copies(training, validation.tokens, starts, ends, NGRAM_INTERVAL)
     count = int(is_copy.sum())
     if not count:
         return validation
     if count == int(is_checked.sum()):
-        return validation.select(validation.starts, claim=KNOWN)
+        return validation.select(validation.starts, claim=KNOWN_TEXT_CLAIM)
     note = (
         f"left out of the validation: {count:,} of {len(starts):,} windows of {length} tokens, "
         "which are trained on too"
@@ -60,13 +61,13 @@ def leave_out_windows(training: Sequence[Dataset], validation: TokenWindows) -> 
     return validation.select(starts[~is_copy], note)
 
 
-def leave_out_documents(
+def remove_duplicate_documents(
     training: Sequence[Dataset], validation: PackedDocuments
 ) -> PackedDocuments:
     """Remove validation documents of which more than half of the n-grams are in the training text.
 
-    Documents shorter than `GRAM` tokens are not compared. If all documents are duplicates, the
-    dataset keeps them, with the claim `KNOWN`.
+    Documents shorter than `NGRAM_TOKENS` tokens are not compared. If all documents are duplicates,
+    the dataset keeps them, and `KNOWN_TEXT_CLAIM` is its claim.
 
     Args:
         training: training datasets, encoded by the same tokenizer.
@@ -78,13 +79,13 @@ def leave_out_documents(
     documents = validation.chosen.astype(np.int64)
     starts = np.asarray(validation.boundaries[documents]) + 1
     ends = np.asarray(validation.boundaries[documents + 1])
-    one_in = max(ONE_IN, validation.num_tokens // MAX_HASHES)
+    one_in = max(NGRAM_INTERVAL, validation.num_tokens // MAX_HASHES)
     is_copy, _ = _copies(training, validation.tokens, starts, ends, one_in)
     count, total = int(is_copy.sum()), len(documents)
     if not count:
         return validation
     if count == total:
-        return validation.select(validation.chosen, claim=KNOWN)
+        return validation.select(validation.chosen, claim=KNOWN_TEXT_CLAIM)
     note = (
         f"left out of the validation: {count:,} of {total:,} documents, most of whose text is "
         "trained on too"
@@ -114,7 +115,7 @@ def _copies(
     if not len(wanted):
         return np.zeros(len(starts), bool), np.zeros(len(starts), bool)
     is_known = np.zeros(len(wanted), bool)
-    may_be_wanted = np.zeros((2**24 // ONE_IN), bool)
+    may_be_wanted = np.zeros((2**24 // NGRAM_INTERVAL), bool)
     may_be_wanted[wanted >> np.uint64(40)] = True
     for dataset in training:
         for found, positions in _gram_blocks(dataset, one_in):
@@ -132,8 +133,8 @@ def _gram_blocks(dataset: Dataset, one_in: int) -> Iterator[tuple[Hashes, Array]
     """Yield hashes of n-grams of all tokens of a dataset of text, and their positions."""
     if not isinstance(dataset, TokenWindows | DocumentSubset):
         return
-    for start in range(0, len(dataset.tokens), HASHED_TOKENS):
-        block = dataset.tokens[start : start + HASHED_TOKENS + GRAM - 1]
+    for start in range(0, len(dataset.tokens), HASH_BLOCK_TOKENS):
+        block = dataset.tokens[start : start + HASH_BLOCK_TOKENS + NGRAM_TOKENS - 1]
         hashes, positions = _hashes(block, one_in)
         yield hashes, positions + start
 
@@ -161,7 +162,7 @@ def _is_trained(dataset: Dataset, positions: Array) -> npt.NDArray[np.bool_]:
 
 
 def _hashes(tokens: Array, one_in: int) -> tuple[Hashes, Array]:
-    """Return the hashes of a sample of the n-grams of `GRAM` tokens, and their positions.
+    """Return the hashes of a sample of the n-grams of `NGRAM_TOKENS` tokens, and their positions.
 
     The hash decides which are in the sample. It is a polynomial in the tokens (Karp and Rabin,
     1987), modulo 2 ** 64.
@@ -173,12 +174,12 @@ def _hashes(tokens: Array, one_in: int) -> tuple[Hashes, Array]:
     Returns:
         The hashes, shape (N,), and the position of the first token of each n-gram, shape (N,).
     """
-    if len(tokens) < GRAM:
+    if len(tokens) < NGRAM_TOKENS:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     hashes = (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     hashes ^= hashes >> np.uint64(29)
     factor, width = 0xD1342543DE82EF95, 1
-    while width < GRAM:
+    while width < NGRAM_TOKENS:
         hashes = hashes[:-width] * np.uint64(factor) + hashes[width:]
         factor, width = factor * factor % 2**64, 2 * width
     hashes ^= hashes >> np.uint64(32)

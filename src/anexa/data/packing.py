@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anexa.data.batches import LabeledSequence, evenly_spaced, shuffled, unmasked
+from anexa.data.batches import LabeledSequence, evenly_spaced_indices, label_all, randperm
 from anexa.data.documents import DocumentSubset
 from anexa.data.tokens import Array
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class PackingOrder:
     """Order in which the documents are joined: a circle of tokens.
 
     Attributes:
@@ -42,10 +42,10 @@ class PackedDocuments(DocumentSubset):
     """
 
     _epoch = -1
-    _arranged: Arrangement
+    _arranged: PackingOrder
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of sequences in one epoch: those that the joined documents are cut into."""
         return -(-self.num_tokens // self.length)
 
@@ -53,26 +53,28 @@ class PackedDocuments(DocumentSubset):
         """Return the `size` sequences of a training step, from 0, in the epoch's random order."""
         sequences = []
         for number in range(step * size, (step + 1) * size):
-            epoch, index = divmod(number, self.per_epoch)
+            epoch, index = divmod(number, self.sequences_per_epoch)
             if epoch != self._epoch:
                 self._epoch, self._arranged = epoch, self._arrange(epoch)
             sequences.append(self._sequence(self._arranged, int(self._arranged.order[index])))
         return sequences
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences for evaluation, spread evenly over the dataset.
 
         The documents are joined in the order of `chosen`. The last sequence may be shorter.
         """
-        joined = Arrangement(self.chosen, self._ends(self.chosen), 0, self.chosen[:0])
-        return [self._sequence(joined, i) for i in evenly_spaced(self.per_epoch, size)]
+        joined = PackingOrder(self.chosen, self._ends(self.chosen), 0, self.chosen[:0])
+        return [
+            self._sequence(joined, i) for i in evenly_spaced_indices(self.sequences_per_epoch, size)
+        ]
 
-    def _arrange(self, epoch: int) -> Arrangement:
+    def _arrange(self, epoch: int) -> PackingOrder:
         """Draw the order of the documents and the sequences of an epoch."""
-        documents = self.chosen[shuffled(len(self.chosen), f"{self.seed} {epoch} documents")]
+        documents = self.chosen[randperm(len(self.chosen), f"{self.seed} {epoch} documents")]
         first = random.Random(f"{self.seed} {epoch} first").randrange(self.num_tokens)
-        order = shuffled(self.per_epoch, f"{self.seed} {epoch}")
-        return Arrangement(documents, self._ends(documents), first, order)
+        order = randperm(self.sequences_per_epoch, f"{self.seed} {epoch}")
+        return PackingOrder(documents, self._ends(documents), first, order)
 
     def _ends(self, documents: Array) -> Array:
         ends = np.zeros(len(documents), np.min_scalar_type(len(self.tokens)))
@@ -82,7 +84,7 @@ class PackedDocuments(DocumentSubset):
             total += int(lengths.sum())
         return ends
 
-    def _sequence(self, joined: Arrangement, number: int) -> LabeledSequence:
+    def _sequence(self, joined: PackingOrder, number: int) -> LabeledSequence:
         """Return the sequence of a number: up to `length` + 1 tokens of the joined documents.
 
         Its first token is the one before its first predicted token.
@@ -91,7 +93,7 @@ class PackedDocuments(DocumentSubset):
         start = (joined.first + number * self.length - 1) % self.num_tokens
         return self._read(joined, start, num_targets + 1)
 
-    def _read(self, joined: Arrangement, start: int, count: int) -> LabeledSequence:
+    def _read(self, joined: PackingOrder, start: int, count: int) -> LabeledSequence:
         """Return `count` tokens of the joined documents, from a position on the circle."""
         pieces = []
         # `start` in the array's own type, so that NumPy does not convert the whole array.
@@ -103,4 +105,4 @@ class PackedDocuments(DocumentSubset):
             count -= len(pieces[-1])
             i = (i + 1) % len(joined.ends)
             left = int(joined.ends[i]) - (int(joined.ends[i - 1]) if i else 0)
-        return unmasked(np.concatenate(pieces))
+        return label_all(np.concatenate(pieces))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anexa.data.batches import Dataset, described, shuffled
+from anexa.data.batches import Dataset, randperm, with_notes
 from anexa.data.documents import DocumentDataset
 from anexa.data.mixture import Mixture
 from anexa.data.packing import PackedDocuments
@@ -53,7 +53,7 @@ def split(
     training, validation = _split_text(tokens, length, seed, fraction)
     if tokens.layout == "documents":
         note = f"there is a single document: the last {fraction:.0%} of it is for validation"
-        validation = described(validation, note, "")
+        validation = with_notes(validation, note, "")
     return training, validation
 
 
@@ -66,7 +66,7 @@ def _split_lines(
             f"{tokens.name} has a single document, but training and validation need one each: add "
             "a second line, or read it with --layout text"
         )
-    order, cut = shuffled(n, seed), _cut(n, fraction)
+    order, cut = randperm(n, seed), _cut(n, fraction)
     whole = DocumentDataset(tokens.ids, tokens.boundaries, order, length, seed)
     return whole.select(order[:cut]), whole.select(order[cut:])
 
@@ -74,7 +74,7 @@ def _split_lines(
 def _split_documents(
     tokens: TokenizedCorpus, length: int, seed: int, fraction: float
 ) -> tuple[PackedDocuments, PackedDocuments]:
-    order = shuffled(len(tokens.boundaries) - 1, seed)
+    order = randperm(len(tokens.boundaries) - 1, seed)
     whole = PackedDocuments(tokens.ids, tokens.boundaries, order, length, seed)
     sizes = np.concatenate([lengths for _, lengths in whole.lengths(order)])
     budget = fraction * whole.num_tokens
@@ -125,7 +125,7 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
         )
     if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
         return notes
-    num_long = training.num_long + validation.num_long
+    num_long = training.num_long_documents + validation.num_long_documents
     if not num_long:
         return notes
     return (

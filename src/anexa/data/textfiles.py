@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from anexa.data.reading import Source, decode_chunks
 from anexa.data.registry import CORPORA
-from anexa.data.sources.compression import unpacked
+from anexa.data.sources.compression import decompressed
 from anexa.data.sources.encodings import LABELS
 from anexa.data.sources.entries import Entry
 from anexa.data.sources.texts import find_codec, text_chunks
@@ -21,10 +21,10 @@ from anexa.formats import recognize
 from anexa.names import quoted
 from anexa.process import announce_if_slow
 
-MAX_PIPED = 2**30  # bytes of a text that can be read only once, and is kept in memory
+MAX_PIPED_BYTES = 2**30  # bytes of a text that can be read only once, and is kept in memory
 
 
-def standard_input(name: str) -> Source:
+def read_stdin(name: str) -> Source:
     """Read standard input into memory, as UTF-8.
 
     Args:
@@ -34,7 +34,7 @@ def standard_input(name: str) -> Source:
         Function that yields the text in chunks, from the start at each call.
 
     Raises:
-        AnexaError: if it is closed, has more than `MAX_PIPED` bytes, or is not UTF-8 text.
+        AnexaError: if it is closed, has more than `MAX_PIPED_BYTES` bytes, or is not UTF-8 text.
     """
     if sys.stdin is None:  # closed by the parent process
         raise AnexaError("standard input is closed: pipe a text into it, or give a file")
@@ -42,7 +42,7 @@ def standard_input(name: str) -> Source:
         return _piped(sys.stdin.buffer, name)
 
 
-def in_memory(data: bytes, where: str) -> Source:
+def memory_source(data: bytes, where: str) -> Source:
     """Return a source (a function that yields the text in chunks) of a text in memory.
 
     The source raises the errors of `decode_chunks`.
@@ -66,7 +66,7 @@ def _piped(file: BinaryIO, where: str) -> Source:
     recorder = _Recorder(file, where)
     for _ in decode_chunks(recorder, where):
         pass
-    return in_memory(recorder.data.getvalue(), where)
+    return memory_source(recorder.data.getvalue(), where)
 
 
 class _Recorder:
@@ -81,19 +81,19 @@ class _Recorder:
         with nullcontext() if begun else announce_if_slow(f"waiting for the text of {self._where}"):
             data = self._file.read(size if begun else 1)
         self.data.write(data)
-        if begun > MAX_PIPED:
+        if begun > MAX_PIPED_BYTES:
             raise AnexaError(
-                f"{self._where} does not end within {MAX_PIPED // 2**20:,} MiB: write the text "
-                "to a file, and give its path"
+                f"{self._where} does not end within {MAX_PIPED_BYTES // 2**20:,} MiB: write the "
+                "text to a file, and give its path"
             )
         return data
 
 
-def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
+def open_text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
     """Open a text file as a source: a function that yields the text in chunks at each call.
 
     A compressed file is unpacked as it is read. A pipe or device is read into memory at once, as
-    UTF-8, up to `MAX_PIPED` bytes.
+    UTF-8, up to `MAX_PIPED_BYTES` bytes.
 
     Args:
         spec: path of the file.
@@ -121,7 +121,7 @@ def text_file(spec: str) -> tuple[Source, tuple[str, ...]]:
                 file = path.open("rb")
             with file:
                 return _piped(file, spec), ()
-    content = unpacked(Entry(path.name, spec, opened))
+    content = decompressed(Entry(path.name, spec, opened))
     codec = find_codec(content)
     notes = (f"read as {LABELS[codec]}",) if codec in LABELS else ()
     return lambda: text_chunks(content, codec), notes

@@ -25,8 +25,8 @@ from anexa.files import remove_leftovers, rename_unless_exists, temporary_folder
 
 Array: TypeAlias = npt.NDArray[Any]  # integers, such as token ids, positions or indices
 
-LARGE = 8 * 2**20  # bytes of text above which the tokens are cached on disk
-STALE = 24 * 3600  # seconds after which a temporary folder is considered abandoned
+MAX_IN_MEMORY_BYTES = 8 * 2**20  # size of a text above which its tokens are cached on the disk
+STALE_SECONDS = 24 * 3600  # age at which a temporary folder is considered abandoned
 
 
 class Encoder(Protocol):
@@ -72,7 +72,7 @@ class TokenizedCorpus:
 def tokenize(
     documents: Documents, encoder: Encoder, progress: Progress | None = None
 ) -> TokenizedCorpus:
-    """Encode a corpus to token ids, in memory, or for more than `LARGE` bytes in a cached file.
+    """Encode a corpus to token ids: in memory, or in a cached file if the corpus is large.
 
     A cached file is memory-mapped, read-only, so a large corpus is never in memory as a whole. Its
     name is a hash of the text and the tokenizer, so the next run finds it. The ids depend neither
@@ -91,7 +91,7 @@ def tokenize(
     """
     dtype = np.dtype(np.uint16 if encoder.vocab_size <= 2**16 else np.uint32)
     blocks = _blocks(documents, encoder, dtype, progress)
-    if documents.size <= LARGE:
+    if documents.size <= MAX_IN_MEMORY_BYTES:
         ids, boundaries = (np.concatenate(arrays) for arrays in zip(*blocks))
         return TokenizedCorpus(documents.name, documents.layout, ids, boundaries)
     key = hashlib.sha256(f"1 {documents.sha256} {encoder.to_json()}".encode()).hexdigest()
@@ -143,7 +143,7 @@ def _write(folder: Path, blocks: Iterator[tuple[Array, Array]]) -> None:
         blocks: token ids, and positions of the end-of-text tokens, block by block.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.parent, STALE)
+    remove_leftovers(folder.parent, STALE_SECONDS)
     with temporary_folder(folder.parent) as temporary:
         sizes = {}
         with (

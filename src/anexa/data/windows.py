@@ -7,7 +7,13 @@ import random
 import numpy as np
 import numpy.typing as npt
 
-from anexa.data.batches import LabeledSequence, TextDataset, described, evenly_spaced, unmasked
+from anexa.data.batches import (
+    LabeledSequence,
+    TextDataset,
+    evenly_spaced_indices,
+    label_all,
+    with_notes,
+)
 from anexa.data.tokens import Array
 from anexa.errors import AnexaError
 
@@ -41,7 +47,7 @@ class TokenWindows(TextDataset):
         """
         dataset = TokenWindows(self.tokens, self.length, self._seed)
         dataset._starts = starts
-        return described(dataset, note, claim, self)
+        return with_notes(dataset, note, claim, self)
 
     @property
     def starts(self) -> Array:
@@ -55,7 +61,7 @@ class TokenWindows(TextDataset):
         return self._starts
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Number of training sequences in one epoch: len(tokens) / `length`, rounded down, ≥ 1."""
         return max(1, len(self.tokens) // self.length)
 
@@ -79,12 +85,13 @@ class TokenWindows(TextDataset):
             )
         return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return at most `size` sequences, evenly chosen from those at `starts`, for evaluation."""
         starts = self.starts
         return [
-            self._sequence(start) for start in starts[evenly_spaced(len(starts), size)].tolist()
+            self._sequence(start)
+            for start in starts[evenly_spaced_indices(len(starts), size)].tolist()
         ]
 
     def _sequence(self, start: int) -> LabeledSequence:
-        return unmasked(self.tokens[start : start + self.length + 1])
+        return label_all(self.tokens[start : start + self.length + 1])

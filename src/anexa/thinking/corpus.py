@@ -153,7 +153,7 @@ class ChatDataset:
         return (f"examples of more than {self._length + 1} tokens are not drawn",)
 
     @property
-    def per_epoch(self) -> int:
+    def sequences_per_epoch(self) -> int:
         """Raise an error: the dataset is endless.
 
         Raises:
@@ -174,7 +174,7 @@ class ChatDataset:
         examples = self._examples.batch(step, size * self._length)
         return [self.label(example) for example in examples]
 
-    def sample(self, size: int) -> list[LabeledSequence]:
+    def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return `size` sequences of all lengths, for evaluation; the same ones at every call."""
         return [self.label(example) for example in self._examples.sample(size)]
 

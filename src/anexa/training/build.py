@@ -274,7 +274,7 @@ def assemble_trainer(
     training, validation = _datasets(corpus, model.tokenizer, config, options)
     steps = config.schedule.steps
     if config.schedule.epochs is not None:
-        sequences = config.schedule.epochs * training.per_epoch
+        sequences = config.schedule.epochs * training.sequences_per_epoch
         steps = math.ceil(sequences / config.run.batch_size)
     engine = open_run_engine(config, model.config, model.weights, device_config)
     optimizer = run_optimizer_config(config, model.config)

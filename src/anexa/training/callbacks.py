@@ -109,7 +109,7 @@ class CheckpointCallback(Callback):
         """
         if not trainer.done:
             # The last step has changed the weights: check that their loss is finite.
-            batch = to_batch(trainer.validation.sample(1))
+            batch = to_batch(trainer.validation.eval_sequences(1))
             trainer.check_finite(trainer.engine.loss(batch))
             self._save(trainer, is_best=trainer.state.best_evaluation is None)
 

@@ -11,7 +11,7 @@ from anexa.data import CORPORA, Layout, Progress
 from anexa.data.batches import Dataset
 from anexa.data.conversation_file import Conversations
 from anexa.data.conversation_sequences import encode_conversations
-from anexa.data.corpora import text_source
+from anexa.data.corpora import open_text_source
 from anexa.data.sources.reader import DEFAULT_OPTIONS, ReadOptions
 from anexa.errors import AnexaError
 from anexa.model.chat_format import render_messages
@@ -161,7 +161,7 @@ def open_conversations(
             and not left out.
         UsageError: if another option is given.
     """
-    source, notes = text_source(spec, progress)
+    source, notes = open_text_source(spec, progress)
     name = spec if spec in CORPORA else shown(Path(spec).name)
     replace(options, skip_bad=False).check_unused(f"{name} has conversations")
     conversations = Conversations.scan(name, source, skip_bad=options.skip_bad)

@@ -52,9 +52,9 @@ def mean_losses(
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (
-        dataset.samples(MAX_EVALUATION_SEQUENCES)
+        dataset.eval_sequences_by_dataset(MAX_EVALUATION_SEQUENCES)
         if isinstance(dataset, Mixture)
-        else [dataset.sample(MAX_EVALUATION_SEQUENCES)]
+        else [dataset.eval_sequences(MAX_EVALUATION_SEQUENCES)]
     )
     sums = [_sum_losses(engine, sample, batch_size) for sample in samples]
     total, count = (sum(column) for column in zip(*sums))

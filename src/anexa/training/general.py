@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from anexa.data import read_corpus
-from anexa.data.batches import Dataset, evenly_spaced
+from anexa.data.batches import Dataset, evenly_spaced_indices
 from anexa.data.windows import TokenWindows
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.model import Model
@@ -46,7 +46,7 @@ class GeneralText:
     @property
     def sha256(self) -> str:
         """Hash of the token ids, in hexadecimal."""
-        sequences = [list(s.ids) for s in self.dataset.sample(MAX_EVALUATION_SEQUENCES)]
+        sequences = [list(s.ids) for s in self.dataset.eval_sequences(MAX_EVALUATION_SEQUENCES)]
         return hashlib.sha256(repr(sequences).encode()).hexdigest()
 
 
@@ -104,7 +104,7 @@ def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
     if len(known) < (1 - MAX_UNKNOWN_FRACTION) * len(text):
         return None
     windows = TokenWindows(tokenizer.encode(known), length, SEED)
-    chosen = evenly_spaced(len(windows.starts), PROSE_SEQUENCES)
+    chosen = evenly_spaced_indices(len(windows.starts), PROSE_SEQUENCES)
     return windows.select(windows.starts[chosen])
 
 

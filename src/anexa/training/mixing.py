@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from anexa.data import Progress
 from anexa.data.batches import Dataset
-from anexa.data.duplicates import separate
+from anexa.data.duplicates import deduplicate_against
 from anexa.data.mixture import Mixture
 from anexa.data.registry import Layout
 from anexa.errors import AnexaError
@@ -171,7 +171,7 @@ class MixedCorpus:
         """Encode all corpora, and mix their training datasets and their validation datasets.
 
         Duplicates of the training data of any corpus are removed from the validation data: see
-        `separate`.
+        `deduplicate_against`.
 
         Raises:
             AnexaError: if a corpus cannot be encoded, or is too short to be split.
@@ -179,10 +179,11 @@ class MixedCorpus:
         pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
         training, held_out = zip(*pairs)
         validation = [
-            separate([*training[:i], *training[i + 1 :]], each) for i, each in enumerate(held_out)
+            deduplicate_against([*training[:i], *training[i + 1 :]], each)
+            for i, each in enumerate(held_out)
         ]
         weights = [
-            Fraction(weight) if weight else Fraction(dataset.per_epoch)
+            Fraction(weight) if weight else Fraction(dataset.sequences_per_epoch)
             for weight, dataset in zip(self.weights, training)
         ]
         return Mixture(self.names, training, weights), Mixture(self.names, validation, weights)

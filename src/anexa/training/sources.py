@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anexa.data.sources.folders import accept_names, folder_entries, is_readable
+from anexa.data.sources.folders import folder_entries, include_filter, is_text_or_row_file
 from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError
 from anexa.files import read_json, write_json
@@ -103,7 +103,7 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
         start = (folder / SOURCES_PATH).stat().st_mtime
     except OSError:
         return ""
-    accept = accept_names(include) if include else is_readable
+    accept = include_filter(include) if include else is_text_or_row_file
     entries = folder_entries(source, accept, Tally(skip_bad=True))
     paths = [entry.path for entry in entries if (source / entry.path).stat().st_mtime > start]
     if not paths:

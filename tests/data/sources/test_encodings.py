@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data import read_corpus
-from anexa.data.sources.encodings import SNIFFED, is_western, sniff
+from anexa.data.sources.encodings import SNIFFED_BYTES, is_western, sniff_encoding
 from anexa.errors import AnexaError
 from tests.data.helpers import texts, write
 
@@ -79,7 +79,9 @@ def test_damaged_and_mixed_texts_are_refused(data: bytes, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
-@pytest.mark.parametrize("text", ["A text,\r\nand a “second” line.\n", "abcd" * SNIFFED + "日😀"])
+@pytest.mark.parametrize(
+    "text", ["A text,\r\nand a “second” line.\n", "abcd" * SNIFFED_BYTES + "日😀"]
+)
 def test_wide_characters_are_read_with_and_without_a_mark(
     encoding: str, text: str, tmp_path: Path
 ) -> None:
@@ -99,13 +101,13 @@ def test_broken_utf_16_is_refused(tmp_path: Path) -> None:
 @given(st.text())
 def test_utf_8_is_never_taken_for_another_encoding(text: str) -> None:
     data = text.replace("\0", "").encode("utf-8", "ignore")
-    codec = sniff(data[:SNIFFED])
+    codec = sniff_encoding(data[:SNIFFED_BYTES])
     assert codec is None or data.decode(codec).removeprefix("\ufeff") == data.decode("utf-8-sig")
 
 
 @given(st.binary(max_size=60))
 def test_bytes_are_wide_only_if_they_are_such_a_text(data: bytes) -> None:
-    codec = sniff(data)
+    codec = sniff_encoding(data)
     if codec is not None and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0", b"\xef")):
         assert "\0" not in data.decode(codec)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from anexa.data import read_corpus
 from anexa.data.sources import texts as sources_texts
 from anexa.data.sources.entries import split_name
-from anexa.data.sources.folders import accept_names
+from anexa.data.sources.folders import include_filter
 from anexa.data.sources.reader import ReadOptions
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import texts, write
@@ -81,9 +81,9 @@ def test_patterns_that_match_nothing_are_refused(pattern: str, tmp_path: Path) -
 def test_any_path_is_accepted_by_a_star_for_each_part(parts: list[str]) -> None:
     path = "/".join(part.replace(".", "x") for part in parts)
     stars = "/".join("*" for _ in parts)
-    assert accept_names([stars])(path) or len(parts) == 1
-    assert accept_names(["**/*"])(path)
-    assert not accept_names([f"{stars}/*"])(path)
+    assert include_filter([stars])(path) or len(parts) == 1
+    assert include_filter(["**/*"])(path)
+    assert not include_filter([f"{stars}/*"])(path)
 
 
 @given(st.text("ab./", max_size=12))
@@ -188,7 +188,7 @@ def test_a_bad_row_and_a_missing_field_are_no_damaged_files(tmp_path: Path) -> N
 
 
 def test_huge_documents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources_texts, "MAX_DOCUMENT", 2**20)
+    monkeypatch.setattr(sources_texts, "MAX_DOCUMENT_BYTES", 2**20)
     make(tmp_path, "a.txt")
     write(tmp_path / "b.txt", "b" * (2**20 + 1))
     with pytest.raises(AnexaError, match=r"b\.txt has more than 1 MiB, too much for one of many"):

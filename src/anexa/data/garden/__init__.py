@@ -28,7 +28,7 @@ from anexa.data.garden.phrases import (
     phrasings,
 )
 
-CONVERSATIONS = 6000  # conversations of the corpus
+NUM_CONVERSATIONS = 6000  # conversations of the corpus
 SEED = 0  # random seed of the corpus
 
 # A message of a conversation: "role" ("system", "user" or "assistant") and "content".
@@ -69,7 +69,7 @@ _OTHERS = (
 )
 
 
-def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list[Message]]:
+def conversations(count: int = NUM_CONVERSATIONS, seed: int = SEED) -> Iterator[list[Message]]:
     """Generate conversations, as messages of OpenAI's format.
 
     Args:
@@ -91,7 +91,7 @@ def conversations(count: int = CONVERSATIONS, seed: int = SEED) -> Iterator[list
         yield messages
 
 
-def garden_jsonl() -> bytes:
+def generate_garden() -> bytes:
     """Generate the corpus "garden" as the bytes of a JSON Lines file."""
     rows = (json.dumps({"messages": messages}) for messages in conversations())
     return ("\n".join(rows) + "\n").encode()

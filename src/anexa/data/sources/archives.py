@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from anexa.data.reading import Reader
-from anexa.data.sources.compression import check_ratio, unpacked, unpacking_errors
+from anexa.data.sources.compression import check_ratio, decompressed, unpacking_errors
 from anexa.data.sources.entries import Entry, file_entry, name_ending, seekable
 from anexa.data.sources.folders import Accept, is_skipped
 from anexa.data.sources.tally import Tally
@@ -85,7 +85,7 @@ def _zip_opener(
 
 def _tar_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
     where = shown(str(path))
-    with unpacked(file_entry(path)).open() as stream:
+    with decompressed(file_entry(path)).open() as stream:
         with _tar_errors(where):
             # "r|": read once from the start to the end, without going back
             archive = tarfile.TarFile.open(fileobj=stream, mode="r|")  # type: ignore[call-overload]
@@ -99,7 +99,7 @@ def _tar_entries(path: Path, accept: Accept, tally: Tally) -> Iterator[Entry]:
                 continue
             member = archive.extractfile(info) if info.isfile() else None
             if member is None:
-                tally.leave_out("device or pipe")
+                tally.count_left_out("device or pipe")
                 continue
             member_name = f"{shown(path.name)}: {shown(name)}"
             with seekable(_MemberReader(member, member_name)) as file:
@@ -181,9 +181,9 @@ def _is_wanted(name: str, is_link: bool, accept: Accept, tally: Tally) -> bool:
     if any(map(is_skipped, name.split("/"))):
         return False
     if is_link:
-        tally.leave_out("symbolic link")
+        tally.count_left_out("symbolic link")
     elif not accept(name):
-        tally.other_kind(name_ending(name))
+        tally.count_unread_ending(name_ending(name))
     else:
         return True
     return False

@@ -23,8 +23,8 @@ from anexa.names import quoted, shown
 BATCH_ROWS = 256  # number of rows that are in memory at a time
 # Files that `save_to_disk` of `datasets` writes: two in the folder of a dataset, and one in the
 # folder of several splits.
-STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
-TRAIN = "train"  # the split of a dataset that is read
+STATE_FILE, INFO_FILE, SPLITS_FILE = "state.json", "dataset_info.json", "dataset_dict.json"
+TRAIN_SPLIT = "train"  # the split of a dataset that is read
 
 
 def parquet_documents(entry: Entry, field: str, tally: Tally) -> Iterator[str]:
@@ -59,7 +59,9 @@ def is_dataset(folder: Path) -> bool:
 
     It may also be several splits of a dataset, each in a folder of its own.
     """
-    return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
+    return (folder / SPLITS_FILE).is_file() or (
+        (folder / STATE_FILE).is_file() and (folder / INFO_FILE).is_file()
+    )
 
 
 def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
@@ -81,19 +83,20 @@ def dataset_documents(folder: Path, field: str, tally: Tally) -> Iterator[str]:
     """
     where = shown(str(folder))
     pyarrow = require_pyarrow(where)
-    if (folder / SPLITS).is_file():
+    if (folder / SPLITS_FILE).is_file():
         folder = _train_split(folder, where, tally)
-    state = read_json(folder / STATE)
+    state = read_json(folder / STATE_FILE)
     if state.get("_indices_data_files") or state.get("_indices_files"):
         raise AnexaError(f"{where} is a selection of other rows: save it with flatten_indices()")
     try:
         names = [str(file["filename"]) for file in state["_data_files"]]
     except (KeyError, TypeError) as error:
-        raise AnexaError(f"{folder / STATE} is damaged: it lists no data files") from error
+        raise AnexaError(f"{folder / STATE_FILE} is damaged: it lists no data files") from error
     for name in names:
         if Path(name).name != name:
             raise AnexaError(
-                f"{folder / STATE} names a file outside the dataset, {quoted(name)}: save it anew"
+                f"{folder / STATE_FILE} names a file outside the dataset, {quoted(name)}: "
+                "save it anew"
             )
         path = shown(str(folder / name))
         with _errors(path), pyarrow.memory_map(str(folder / name)) as file:
@@ -114,18 +117,18 @@ def _train_split(folder: Path, where: str, tally: Tally) -> Path:
     Raises:
         UsageError: if the dataset has no such split.
     """
-    splits = read_json(folder / SPLITS).get("splits")
+    splits = read_json(folder / SPLITS_FILE).get("splits")
     names = list(map(str, splits)) if isinstance(splits, list) else []
-    if TRAIN not in names:
+    if TRAIN_SPLIT not in names:
         listed = ", ".join(map(quoted, names)) or "none"
         raise UsageError(
-            f"{where} has no split {quoted(TRAIN)}: give the folder of one of its splits; it has "
-            f"{listed}"
+            f"{where} has no split {quoted(TRAIN_SPLIT)}: give the folder of one of its splits; "
+            f"it has {listed}"
         )
     if len(names) > 1:
-        others = ", ".join(quoted(name) for name in names if name != TRAIN)
-        tally.say(f"read: the split {quoted(TRAIN)} of the dataset, not {others}")
-    return folder / TRAIN
+        others = ", ".join(quoted(name) for name in names if name != TRAIN_SPLIT)
+        tally.add_note(f"read: the split {quoted(TRAIN_SPLIT)} of the dataset, not {others}")
+    return folder / TRAIN_SPLIT
 
 
 def _check_type(pyarrow: Any, column: Any, where: str) -> None:
@@ -151,7 +154,7 @@ def _check_type(pyarrow: Any, column: Any, where: str) -> None:
 
 def _documents(batches: Iterator[Any], column: str, where: str, tally: Tally) -> Iterator[str]:
     """Yield the documents in a column of several `pyarrow.RecordBatch`es."""
-    bad_rows = tally.bad_rows(where, "row")
+    bad_rows = tally.row_handler(where, "row")
     number = 0
     for batch in batches:
         for value in batch.column(column):  # one by one: a text may be long

@@ -21,7 +21,7 @@ from anexa.errors import AnexaError, short_repr
 
 # Largest ratio of unpacked to packed bytes; texts have 3 to 20, and repetitive tables up to 100.
 MAX_RATIO = 200
-ALLOWED = 2**26  # number of unpacked bytes below which any ratio is accepted
+ALWAYS_ALLOWED_BYTES = 2**26  # number of unpacked bytes below which any ratio is accepted
 
 
 class CountingReader:
@@ -95,9 +95,9 @@ def check_ratio(unpacked: int, packed: int, where: str) -> None:
         where: name of the file, for the error message.
 
     Raises:
-        AnexaError: if `unpacked` is above both `ALLOWED` and `MAX_RATIO` times `packed`.
+        AnexaError: if `unpacked` is above `ALWAYS_ALLOWED_BYTES` and `MAX_RATIO` times `packed`.
     """
-    if unpacked > max(ALLOWED, MAX_RATIO * packed):
+    if unpacked > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * packed):
         raise AnexaError(
             f"{where} unpacks to more than {MAX_RATIO} times its size, as no text does: unpack it "
             "with another program if you trust it, and give the folder"
@@ -123,7 +123,7 @@ def unpacking_errors(where: str) -> Iterator[None]:
         ) from error
 
 
-def unpacked(entry: Entry) -> Entry:
+def decompressed(entry: Entry) -> Entry:
     """Return an entry whose `open` decompresses the file: notes.txt for notes.txt.gz.
 
     Its path lacks the ending of the compression. An entry that is not compressed is returned
@@ -149,7 +149,7 @@ def _decompressor(compression: str, packed: Any, where: str) -> Reader:
     """Return a decompressor, which reads from a compressed file.
 
     Args:
-        compression: ending of the compressed file, one of `COMPRESSED`.
+        compression: ending of the compressed file, one of `COMPRESSION_ENDINGS`.
         packed: the compressed file, as a `CountingReader`.
         where: name of the file, for the error message if `pyarrow` is missing.
     """

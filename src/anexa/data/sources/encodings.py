@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 from anexa.names import shell_word
 
-SNIFFED = 4096  # bytes at the start of a file from which UTF-16 and UTF-32 are recognized
-MIN_WIDE = 4  # minimum characters of a text for which they are recognized without a mark
-MAX_ACCENTED = 0.3  # largest fraction of the letters of a Western text that are beyond ASCII
+SNIFFED_BYTES = 4096  # bytes at the start of a file from which UTF-16 and UTF-32 are recognized
+MIN_WIDE_CHARS = 4  # minimum characters of a text for which they are recognized without a mark
+MAX_ACCENTED_FRACTION = (
+    0.3  # largest fraction of the letters of a Western text that are beyond ASCII
+)
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 BYTE_ORDER_MARKS = (
@@ -64,11 +66,11 @@ _UNUSUAL = re.compile(
 )
 
 
-def sniff(head: bytes) -> str | None:
+def sniff_encoding(head: bytes) -> str | None:
     """Recognize a text in UTF-8 with a byte order mark, UTF-16 or UTF-32 by its first bytes.
 
     Args:
-        head: the first `SNIFFED` bytes of the file, or all of them.
+        head: the first `SNIFFED_BYTES` bytes of the file, or all of them.
 
     Returns:
         The name of Python's codec, such as "utf-16-le"; None if there is neither a mark nor a
@@ -79,7 +81,7 @@ def sniff(head: bytes) -> str | None:
             return codec
     if b"\0" not in head:
         return None
-    is_cut = len(head) >= SNIFFED
+    is_cut = len(head) >= SNIFFED_BYTES
     for codec, size, digit in (
         ("utf-32-le", 4, 0),
         ("utf-32-be", 4, 3),
@@ -102,7 +104,7 @@ def _is_wide(head: bytes, codec: str, size: int, digit: int) -> bool:
     """
     n = len(head) // size
     zeros = [head[i : n * size : size].count(0) for i in range(size) if i != digit]
-    if n < MIN_WIDE or b"\0" in head[digit : n * size : size] or min(zeros) < 0.8 * n:
+    if n < MIN_WIDE_CHARS or b"\0" in head[digit : n * size : size] or min(zeros) < 0.8 * n:
         return False
     try:
         # A pair of surrogates may be cut off at the end.
@@ -151,7 +153,7 @@ class WesternCheck:
         total = self._num_letters + self._num_accented
         return (
             self.is_possible
-            and self._num_accented <= MAX_ACCENTED * total
+            and self._num_accented <= MAX_ACCENTED_FRACTION * total
             and any(letters <= alphabet for alphabet in ALPHABETS)
         )
 
@@ -170,7 +172,7 @@ def is_western(chunks: Iterable[bytes]) -> bool:
     return check.is_western
 
 
-def unknown_encoding(where: str, offset: int) -> str:
+def unknown_encoding_message(where: str, offset: int) -> str:
     """Build the error message about a text whose encoding is not known.
 
     Args:

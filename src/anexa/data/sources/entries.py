@@ -13,18 +13,18 @@ from typing import IO, Literal
 from anexa.data.reading import CHUNK_SIZE, Reader
 from anexa.errors import AnexaError
 
-SPOOLED = 2**24  # bytes of the largest temporary copy that stays in memory
+MAX_SPOOLED_BYTES = 2**24  # bytes of the largest temporary copy that stays in memory
 
 Kind = Literal["text", "jsonl", "csv", "parquet", "archive"]
 """Format of a file; "csv" also stands for `.tsv`."""
 
 # File name endings, in lower case. Those of compression come last, after the ending of the content:
 # notes.txt.gz.
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-ARCHIVES = (".zip", ".tar")
+COMPRESSION_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
+ARCHIVE_ENDINGS = (".zip", ".tar")
 # By default, the files with these endings are read from a folder: prose, then source code.
-PROSE = (".adoc", ".markdown", ".md", ".org", ".rst", ".tex", ".text", ".txt")
-SOURCE_CODE = tuple(
+PROSE_ENDINGS = (".adoc", ".markdown", ".md", ".org", ".rst", ".tex", ".text", ".txt")
+SOURCE_CODE_ENDINGS = tuple(
     f".{ending}"
     for ending in (
         "asm bas bash c cc clj cpp cs css cxx d dart el erl ex exs f f90 fs go h hpp hs java jl js "
@@ -33,7 +33,7 @@ SOURCE_CODE = tuple(
     ).split()
 )
 # Formats of files in which each row has a document, by ending.
-RECORDS: dict[str, Kind] = {
+ROW_FORMATS: dict[str, Kind] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def compression(self) -> str:
-        """Compression of the file, as one of the endings in `COMPRESSED`; "" if there is none."""
+        """Compression of the file, one of `COMPRESSION_ENDINGS`; "" if there is none."""
         return split_name(self.path)[2]
 
     @property
@@ -78,13 +78,13 @@ def split_name(name: str) -> tuple[str, str, str]:
 
     Returns:
         The stem; the ending of the uncompressed content, and that of the compression, one of
-        `COMPRESSED`. Endings are in lower case, with their dots; "" if there is none. `.tgz` is
-        split into .tar and .gz.
+        `COMPRESSION_ENDINGS`. Endings are in lower case, with their dots; "" if there is none.
+        `.tgz` is split into .tar and .gz.
     """
     stem, ending = _cut_ending(name)
     if ending == ".tgz":
         return stem, ".tar", ".gz"
-    if ending not in COMPRESSED:
+    if ending not in COMPRESSION_ENDINGS:
         return stem, ending, ""
     stem, inner = _cut_ending(stem)
     return stem, inner, ending
@@ -106,7 +106,7 @@ def name_ending(name: str) -> str:
 def name_kind(name: str) -> Kind:
     """Return the format of a file's uncompressed content, by its name; "text" if unknown."""
     ending = name_ending(name)
-    return "archive" if ending in ARCHIVES else RECORDS.get(ending, "text")
+    return "archive" if ending in ARCHIVE_ENDINGS else ROW_FORMATS.get(ending, "text")
 
 
 def file_entry(path: Path, relative: str | None = None, where: str | None = None) -> Entry:
@@ -139,12 +139,12 @@ def seekable(stream: Reader) -> Iterator[IO[bytes]]:
 
     Yields:
         The stream itself if it is a file on the disk; otherwise a temporary copy of its content,
-        in memory up to `SPOOLED` bytes and else on the disk.
+        in memory up to `MAX_SPOOLED_BYTES` bytes and else on the disk.
     """
     if isinstance(stream, io.BufferedReader):
         yield stream
         return
-    with tempfile.SpooledTemporaryFile(SPOOLED) as file:
+    with tempfile.SpooledTemporaryFile(MAX_SPOOLED_BYTES) as file:
         while data := stream.read(CHUNK_SIZE):
             file.write(data)
         file.seek(0)

@@ -10,7 +10,7 @@ from anexa.names import quoted
 
 DEFAULT_FIELD = "text"  # field that is read if the user names none
 MAX_LISTED = 20  # maximum number of fields that a message names
-CONVERSATIONS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT's rows
+CONVERSATION_FIELDS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT's rows
 
 
 def choose_field(fields: Iterable[str], field: str, where: str) -> str:
@@ -33,7 +33,7 @@ def choose_field(fields: Iterable[str], field: str, where: str) -> str:
     if wanted in names:
         return wanted
     listed = ", ".join(map(quoted, names[:MAX_LISTED])) + ", …" * (len(names) > MAX_LISTED)
-    if not {*CONVERSATIONS}.isdisjoint(names):
+    if not {*CONVERSATION_FIELDS}.isdisjoint(names):
         listed += " (conversations are read from a .jsonl file that is given by itself)"
     raise UsageError(
         f"{where} has no field {quoted(wanted)}: name the one with the texts with --field; it has "

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from anexa.data.sources.entries import (
-    PROSE,
-    RECORDS,
-    SOURCE_CODE,
+    PROSE_ENDINGS,
+    ROW_FORMATS,
+    SOURCE_CODE_ENDINGS,
     Entry,
     file_entry,
     name_ending,
@@ -47,25 +47,25 @@ def _walk(folder: Path, prefix: str, root: str, accept: Accept, tally: Tally) ->
             found = sorted((f.name, f.is_symlink(), f.is_dir(follow_symlinks=False)) for f in scan)
     except OSError as error:
         reason = error.strerror or error
-        tally.bad_file(AnexaError(f"cannot read the folder {shown(str(folder))}: {reason}"))
+        tally.count_bad_file(AnexaError(f"cannot read the folder {shown(str(folder))}: {reason}"))
         return
     if any(name == "pyvenv.cfg" for name, _, _ in found):
-        tally.leave_out("virtual environment")
+        tally.count_left_out("virtual environment")
         return
     for name, is_link, is_folder in found:
         path = prefix + name
         if is_skipped(name):
             continue
         if is_link:
-            tally.leave_out("symbolic link")
+            tally.count_left_out("symbolic link")
         elif is_folder:
             yield from _walk(folder / name, f"{path}/", root, accept, tally)
         elif not accept(path):
-            tally.other_kind(name_ending(name))
+            tally.count_unread_ending(name_ending(name))
         elif (folder / name).is_file():
             yield file_entry(folder / name, path, shown(f"{root}/{path}"))
         else:
-            tally.leave_out("device or pipe")
+            tally.count_left_out("device or pipe")
 
 
 def is_skipped(name: str) -> bool:
@@ -73,7 +73,7 @@ def is_skipped(name: str) -> bool:
     return name.startswith(".") or name in SKIPPED_FOLDERS
 
 
-def accept_names(include: Sequence[str]) -> Accept:
+def include_filter(include: Sequence[str]) -> Accept:
     """Return the function that decides by patterns which files of a folder are read.
 
     Args:
@@ -83,31 +83,31 @@ def accept_names(include: Sequence[str]) -> Accept:
 
     Returns:
         Function that returns whether a file is read, given its path inside the folder. Without
-        patterns, it accepts files whose names end as those of prose or source code do (`PROSE`,
-        `SOURCE_CODE`).
+        patterns, it accepts files whose names end as those of prose or source code do
+        (`PROSE_ENDINGS`, `SOURCE_CODE_ENDINGS`).
 
     Raises:
         UsageError: if a pattern matches no path inside a folder.
     """
     if not include:
-        endings = frozenset(PROSE + SOURCE_CODE)
+        endings = frozenset(PROSE_ENDINGS + SOURCE_CODE_ENDINGS)
         return lambda path: name_ending(path) in endings
     patterns = [_pattern(pattern) for pattern in include]
     return lambda path: any(_matches(path.split("/"), pattern) for pattern in patterns)
 
 
-def accept_records(path: str) -> bool:
+def is_row_file(path: str) -> bool:
     """Return whether a file has rows (a table, JSON Lines or Parquet), by its name's ending."""
-    return name_ending(path) in RECORDS
+    return name_ending(path) in ROW_FORMATS
 
 
-def is_readable(path: str) -> bool:
+def is_text_or_row_file(path: str) -> bool:
     """Return whether a file is prose or source code or has rows, by the ending of its name."""
-    return accept_names(())(path) or accept_records(path)
+    return include_filter(())(path) or is_row_file(path)
 
 
 def _pattern(pattern: str) -> Sequence[str]:
-    """Split a pattern of `accept_names` into its parts.
+    """Split a pattern of `include_filter` into its parts.
 
     Raises:
         UsageError: if the pattern matches no path inside a folder.

@@ -11,14 +11,14 @@ from anexa.data.reading import BinaryContent
 from anexa.data.registry import CORPORA
 from anexa.data.sources.archives import archive_entries
 from anexa.data.sources.columns import dataset_documents, is_dataset, parquet_documents
-from anexa.data.sources.compression import unpacked
+from anexa.data.sources.compression import decompressed
 from anexa.data.sources.encodings import LABELS
-from anexa.data.sources.entries import PROSE, RECORDS, Entry, file_entry, name_kind
+from anexa.data.sources.entries import PROSE_ENDINGS, ROW_FORMATS, Entry, file_entry, name_kind
 from anexa.data.sources.fields import choose_field, field_document
-from anexa.data.sources.folders import Accept, accept_names, accept_records, folder_entries
+from anexa.data.sources.folders import Accept, folder_entries, include_filter, is_row_file
 from anexa.data.sources.tables import table_documents
 from anexa.data.sources.tally import Tally
-from anexa.data.sources.texts import find_codec, text_chunks, whole_text
+from anexa.data.sources.texts import find_codec, read_document, text_chunks
 from anexa.errors import AnexaError, UsageError
 from anexa.formats import recognize
 from anexa.names import quoted, shown
@@ -33,9 +33,9 @@ class ReadOptions:
 
     Attributes:
         field: name of the field or column with the documents; "" for "text".
-        include: patterns of the files that are read from a folder or archive, as in `accept_names`;
-            without patterns, the files of prose and source code, or if there are none or a field is
-            named, the files with rows.
+        include: patterns of the files that are read from a folder or archive, as in
+            `include_filter`; without patterns, the files of prose and source code, or if there are
+            none or a field is named, the files with rows.
         skip_bad: whether bad rows and files are left out and counted.
     """
 
@@ -144,7 +144,7 @@ def open_documents(spec: str, options: ReadOptions = DEFAULT_OPTIONS) -> Documen
 def _has_texts(path: Path) -> bool:
     """Return whether a folder or archive has files that are read as texts, by their endings."""
     entries = folder_entries if path.is_dir() else archive_entries
-    return next(entries(path, accept_names(()), Tally(skip_bad=True)), None) is not None
+    return next(entries(path, include_filter(()), Tally(skip_bad=True)), None) is not None
 
 
 def has_rows(spec: str) -> bool:
@@ -152,7 +152,7 @@ def has_rows(spec: str) -> bool:
 
     The ending of its name decides.
     """
-    return name_kind(Path(spec).name) in RECORDS.values() and not Path(spec).is_dir()
+    return name_kind(Path(spec).name) in ROW_FORMATS.values() and not Path(spec).is_dir()
 
 
 def _refuse_include(options: ReadOptions, reason: str) -> None:
@@ -186,10 +186,10 @@ def _many(
         AnexaError: if it has no files to read.
         UsageError: if a field is named, but no file with rows is read.
     """
-    texts = accept_names(options.include)
-    candidates = [texts, accept_records]
+    texts = include_filter(options.include)
+    candidates = [texts, is_row_file]
     if options.include or options.field:
-        candidates = [texts if options.include else accept_records]
+        candidates = [texts if options.include else is_row_file]
     for accept in candidates:
         tally = Tally(skip_bad=True)
         if next(entries(accept, tally), None) is not None:
@@ -208,7 +208,7 @@ def _many(
             if entry.kind == "text":
                 yield from _document(entry, tally)
             elif entry.kind == "archive":
-                tally.leave_out("archive in it")
+                tally.count_left_out("archive in it")
             else:
                 tally.add_file_with_rows(entry.path)
                 yield from _readable_rows(entry, options.field, codecs, tally)
@@ -224,22 +224,23 @@ def _no_files(where: str, options: ReadOptions, tally: Tally) -> str:
         return f"{where} has no files that match --include {patterns} ({found}): name others"
     if options.field:
         return f"{where} has no files with rows, such as .jsonl ({found}): leave out --field"
+    endings = ", ".join(PROSE_ENDINGS)
     return (
-        f"{where} has no files to read ({found}): give a folder with texts ({', '.join(PROSE)}, or "
-        "source code), or name its files with --include, such as --include '*.log'"
+        f"{where} has no files to read ({found}): give a folder with texts ({endings}, or source "
+        "code), or name its files with --include, such as --include '*.log'"
     )
 
 
 def _document(entry: Entry, tally: Tally) -> Iterator[str]:
     """Yield the text of an entry as a document, unless it is binary or unreadable."""
     try:
-        yield whole_text(unpacked(entry), tally)
+        yield read_document(decompressed(entry), tally)
     except BinaryContent:
-        tally.leave_out("binary file")
+        tally.count_left_out("binary file")
     except UsageError:  # a missing package, not a bad file
         raise
     except AnexaError as error:
-        tally.bad_file(error)
+        tally.count_bad_file(error)
 
 
 def _readable_rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Iterator[str]:
@@ -258,7 +259,7 @@ def _readable_rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tall
     except AnexaError as error:
         if isinstance(error.__cause__, BadRowError):  # it names --skip-bad already
             raise
-        tally.bad_file(error, entry.path, count)
+        tally.count_bad_file(error, entry.path, count)
 
 
 def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Iterator[str]:
@@ -271,7 +272,7 @@ def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Ite
             checked once; the codec of this file is added.
         tally: counter of what is left out.
     """
-    content = unpacked(entry)
+    content = decompressed(entry)
     if entry.kind == "parquet":
         yield from parquet_documents(content, field, tally)
         return
@@ -279,7 +280,7 @@ def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Ite
         codecs[entry.where] = find_codec(content)
     codec = codecs[entry.where]
     if codec in LABELS:
-        tally.encoding(LABELS[codec])
+        tally.count_encoding(LABELS[codec])
     chunks = text_chunks(content, codec)
     if entry.kind == "csv":
         tabs = entry.ending == ".tsv"
@@ -290,7 +291,7 @@ def _rows(entry: Entry, field: str, codecs: dict[str, str], tally: Tally) -> Ite
 
 def _json_documents(chunks: Iterator[str], field: str, where: str, tally: Tally) -> Iterator[str]:
     """Yield the documents in a field of JSON Lines."""
-    bad_rows = tally.bad_rows(where, "line")
+    bad_rows = tally.row_handler(where, "line")
     name = ""
     for line, fields in read_rows(chunks, bad_rows):
         name = name or choose_field(fields, field, where)

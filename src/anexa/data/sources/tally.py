@@ -30,7 +30,7 @@ class Tally:
         self._files_with_rows: list[str] = []
         self._cut_files: list[str] = []
 
-    def leave_out(self, noun: str) -> None:
+    def count_left_out(self, noun: str) -> None:
         """Count a file or document that is left out.
 
         Args:
@@ -38,7 +38,7 @@ class Tally:
         """
         self._left_out[noun] += 1
 
-    def other_kind(self, ending: str) -> None:
+    def count_unread_ending(self, ending: str) -> None:
         """Count a file of a folder that is not read because of the ending of its name.
 
         Args:
@@ -46,7 +46,7 @@ class Tally:
         """
         self._endings[ending or "no ending"] += 1
 
-    def encoding(self, name: str) -> None:
+    def count_encoding(self, name: str) -> None:
         """Count a file that is decoded from another encoding than UTF-8.
 
         Args:
@@ -54,7 +54,7 @@ class Tally:
         """
         self._encodings[name] += 1
 
-    def say(self, sentence: str) -> None:
+    def add_note(self, sentence: str) -> None:
         """Add a sentence to the notes, unless it is among them already."""
         self._said[sentence] = None
 
@@ -62,7 +62,7 @@ class Tally:
         """Record a file with rows that is read from a folder or archive, to name it in a note."""
         self._files_with_rows.append(path)
 
-    def bad_rows(self, where: str, unit: str) -> BadRows:
+    def row_handler(self, where: str, unit: str) -> BadRows:
         """Create a handler of the bad rows of a file, whose notes are among those of the tally.
 
         Args:
@@ -72,7 +72,7 @@ class Tally:
         self._bad_rows.append(BadRows(where, self._skip_bad, unit))
         return self._bad_rows[-1]
 
-    def bad_file(self, error: AnexaError, path: str = "", num_read: int = 0) -> None:
+    def count_bad_file(self, error: AnexaError, path: str = "", num_read: int = 0) -> None:
         """Count a file of a folder that cannot be read.
 
         Args:

@@ -8,16 +8,16 @@ from collections.abc import Generator
 from anexa.data.reading import CHUNK_SIZE, InvalidEncoding, Reader, decode_chunks
 from anexa.data.sources.encodings import (
     LABELS,
-    SNIFFED,
+    SNIFFED_BYTES,
     is_western,
-    sniff,
-    unknown_encoding,
+    sniff_encoding,
+    unknown_encoding_message,
 )
 from anexa.data.sources.entries import Entry
 from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError
 
-MAX_DOCUMENT = 2**27  # bytes of a document, which is in memory as a whole
+MAX_DOCUMENT_BYTES = 2**27  # maximum size of a document, which is in memory as a whole
 
 
 def find_codec(entry: Entry) -> str:
@@ -31,8 +31,8 @@ def find_codec(entry: Entry) -> str:
         AnexaError: if it is not text, or its encoding is in doubt.
     """
     with entry.open() as file:
-        head = read_fully(file, SNIFFED)
-    codec = sniff(head)
+        head = read_fully(file, SNIFFED_BYTES)
+    codec = sniff_encoding(head)
     if codec is not None:
         return codec
     try:
@@ -43,7 +43,7 @@ def find_codec(entry: Entry) -> str:
         with entry.open() as file:
             if is_western(iter(lambda: file.read(CHUNK_SIZE), b"")):
                 return "cp1252"
-        raise AnexaError(unknown_encoding(entry.where, error.offset)) from error
+        raise AnexaError(unknown_encoding_message(entry.where, error.offset)) from error
     return "utf-8"
 
 
@@ -62,7 +62,7 @@ def text_chunks(entry: Entry, codec: str) -> Generator[str, None, None]:
         yield from decode_chunks(file, entry.where, codec)
 
 
-def whole_text(entry: Entry, tally: Tally) -> str:
+def read_document(entry: Entry, tally: Tally) -> str:
     """Read the whole text of an entry, which is one document.
 
     Args:
@@ -71,14 +71,14 @@ def whole_text(entry: Entry, tally: Tally) -> str:
 
     Raises:
         AnexaError: if the content is not text, its encoding is in doubt, or it has more than
-            `MAX_DOCUMENT` bytes.
+            `MAX_DOCUMENT_BYTES`.
     """
     with entry.open() as file:
-        data = read_fully(file, MAX_DOCUMENT + 1)
-    if len(data) > MAX_DOCUMENT:
+        data = read_fully(file, MAX_DOCUMENT_BYTES + 1)
+    if len(data) > MAX_DOCUMENT_BYTES:
         raise AnexaError(
-            f"{entry.where} has more than {MAX_DOCUMENT // 2**20} MiB, too much for one of many "
-            "documents: train on this file alone, or split it"
+            f"{entry.where} has more than {MAX_DOCUMENT_BYTES // 2**20} MiB, too much for one of "
+            "many documents: train on this file alone, or split it"
         )
     return decode_document(data, entry.where, tally)
 
@@ -94,18 +94,18 @@ def decode_document(data: bytes, where: str, tally: Tally) -> str:
     Raises:
         AnexaError: if it is not text, or its encoding is in doubt.
     """
-    codec = sniff(data[:SNIFFED]) or "utf-8"
+    codec = sniff_encoding(data[:SNIFFED_BYTES]) or "utf-8"
     try:
         text = "".join(decode_chunks(io.BytesIO(data), where, codec))
     except InvalidEncoding as error:
         if codec != "utf-8":
             raise
         if not is_western([data]):
-            raise AnexaError(unknown_encoding(where, error.offset)) from error
+            raise AnexaError(unknown_encoding_message(where, error.offset)) from error
         codec = "cp1252"
         text = "".join(decode_chunks(io.BytesIO(data), where, codec))
     if codec in LABELS:
-        tally.encoding(LABELS[codec])
+        tally.count_encoding(LABELS[codec])
     return text
 
 
