@@ -2,6 +2,7 @@
 
 # Maximum characters of a text from a file, a library or a server in a message.
 MAX_QUOTE_LENGTH = 200
+OUT_OF_MEMORY = "not enough memory on this machine: use a smaller model or a smaller batch"
 
 
 class AnexaError(Exception):
@@ -18,6 +19,10 @@ class UsageError(AnexaError):
     """Error about a wrong command or option: exit status 2."""
 
     exit_status = 2
+
+
+class OutOfMemoryError(AnexaError, MemoryError):
+    """Error that the memory of a device is too small: a MemoryError that says what to do."""
 
 
 def short_repr(value: object) -> str:

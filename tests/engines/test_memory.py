@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anexa.engines import installed_engines
 from tests.engines.helpers import needs_torch
 
 pytestmark = [
@@ -128,10 +130,10 @@ print(json.dumps(said))
 """
 
 
-def said_by(program: str) -> str:
+def said_by(program: str, *arguments: str) -> str:
     """Run a program in a new process, and return its output."""
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         encoding="utf-8",
         timeout=600,
@@ -182,6 +184,92 @@ def test_failed_batch_decoding_step_can_be_retried(said: dict[str, Any]) -> None
     assert "allocate" in said["together"]["error"]
     assert said["together"]["unread"]
     assert said["together"]["furthest"] < 1e-5
+
+
+# An engine of this name, whose methods are called with little memory. The logits of 64 tokens take
+# 5 MB, those of a batch 20 MB; in plain Python more.
+EACH_METHOD = """
+import json, random, resource, sys
+from pathlib import Path
+from anexa.engines import Batch, open_engine
+from anexa.model.config import ModelConfig
+from anexa.model.weights import initial_weights
+
+name = sys.argv[1]
+config = ModelConfig("gpt2", 20_000, block_size=64, n_embd=4, n_head=1, n_layer=1)
+engine = open_engine(name, config, initial_weights(config, random.Random(1)))
+batch, small = Batch.from_sequences([[1] * 65] * 4), Batch.from_sequences([[1] * 2])
+engine.train_step(small, 0.01)
+engine.logits([1, 2])
+small_cache = engine.new_kv_cache()
+engine.prompt_logits([1, 2], small_cache)
+
+methods = {
+    "logits": lambda: engine.logits([1] * 64),
+    "prompt_logits": lambda: engine.prompt_logits([1] * 64, engine.new_kv_cache()),
+    "loss": lambda: engine.loss(batch),
+    "gradients": lambda: engine.gradients(batch),
+    "train_step": lambda: engine.train_step(batch, 0.01),
+}
+if hasattr(engine, "new_batch_cache") and name != "numba":  # numba's grows with its sequences
+    methods["new_batch_cache"] = lambda: engine.new_batch_cache(10**5)
+said = {}
+for method, work in methods.items():
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    error = None
+    try:
+        work()
+    except Exception as caught:
+        error = caught
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    said[method] = [isinstance(error, MemoryError), repr(error)]
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.parametrize("engine", ["lists", "numpy", "numba", "torch"])
+def test_every_method_of_every_engine_raises_a_memory_error(engine: str) -> None:
+    if engine not in installed_engines():
+        pytest.skip(f"{engine} is not installed")
+    said = json.loads(said_by(EACH_METHOD, engine))
+    assert len(said) >= 5
+    for method, (is_memory_error, error) in said.items():
+        assert is_memory_error, (method, error)
+
+
+# A command line with 500 MiB of memory beyond that of the libraries.
+COMMAND = """
+import resource, sys
+from pathlib import Path
+import numpy
+from anexa.cli.main import main
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + 500 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+main()
+"""
+
+
+def test_command_line_says_in_one_sentence_that_memory_is_short(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the quick brown fox jumps over the lazy dog\n" * 2000, encoding="utf-8")
+    arguments = ["train", str(corpus), "--out", str(tmp_path / "out"), "--engine", "numpy"]
+    sizes = ["--block-size", "64", "--batch-size", "20000", "--steps", "2"]  # 300 MB for each array
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments, *sizes],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last == (
+        "anexa: not enough memory on this machine: use a smaller model or a smaller batch"
+    )
+    assert "Traceback" not in done.stderr
 
 
 # Batches of many lengths, as in training on questions and answers.

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.engines import BatchKVCache, Engine, KVCache, Logits, open_engine
+from anexa.errors import OutOfMemoryError
 from anexa.generation import Sampler, SamplingParams, generate_tokens
 from anexa.generation import scheduler as scheduling
 from anexa.generation.scheduler import (
     MAX_PREFILL_TOKENS,
     PREFILL_CHUNK,
     BatchScheduler,
-    OutOfMemoryError,
 )
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig

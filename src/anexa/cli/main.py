@@ -32,7 +32,7 @@ from anexa.cli.serve import serve
 from anexa.cli.signals import exit_on_signals
 from anexa.cli.train import train
 from anexa.cli.verify import verify
-from anexa.errors import AnexaError, AnexaWarning, UsageError
+from anexa.errors import OUT_OF_MEMORY, AnexaError, AnexaWarning, UsageError
 from anexa.names import shown
 from anexa.process import discard_lost_output
 
@@ -152,10 +152,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         message = message.replace(": Value error, ", ": ")  # by pydantic, which typer uses
         return f"{message[:1].lower()}{message[1:]} (see --help)", 2
     if isinstance(error, MemoryError):
-        return (
-            "not enough memory on this machine: use a smaller model or a smaller batch",
-            1,
-        )
+        return OUT_OF_MEMORY, 1
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason, 1

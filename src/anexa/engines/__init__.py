@@ -114,7 +114,8 @@ def open_engine(
     Raises:
         UsageError: if there is no engine of this name, or `optimizer` asks for dropout and the
             engine is not torch.
-        AnexaError: if the library of the engine is not installed, or the memory is too small.
+        AnexaError: if the library of the engine is not installed.
+        MemoryError: if the memory is too small.
     """
     optimizer = optimizer or OptimizerConfig()
     name = generation_engine(config) if name == "auto" else name

@@ -21,6 +21,8 @@ from anexa.errors import AnexaWarning, one_line
 INDUCTOR_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 TRITON_CACHE_VARIABLE = "TRITON_CACHE_DIR"
 FRESH_CACHE_PREFIX = "anexa-compiler-"  # prefix of the name of a fresh cache
+# Parts of the messages when memory runs out: on a CPU, on MPS or in the CUDA driver, and in cuBLAS.
+OUT_OF_MEMORY_TEXTS = ("allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 class CompiledModule:
@@ -96,9 +98,10 @@ def _warn(sentence: str) -> None:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether an error means that the memory is too small.
 
-    On a GPU its type says so, on a CPU only its message.
+    PyTorch's own allocator for GPUs has a type for it; its other parts only have a message.
 
     Args:
         error: exception of PyTorch.
     """
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    is_of_type = isinstance(error, torch.OutOfMemoryError)
+    return is_of_type or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)

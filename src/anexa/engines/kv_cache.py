@@ -198,7 +198,8 @@ class ArrayDecoder(ABC):
 
     def new_batch_cache(self, max_num_seqs: int) -> BatchKVCache:
         num_positions = round_up_to_block(self.config.block_size)
-        return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
+        with self._inference():
+            return BatchKVCache(self._new_buffers(max_num_seqs, num_positions))
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
         index = len(batch_cache.lengths)

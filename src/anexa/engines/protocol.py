@@ -181,6 +181,9 @@ class Engine(Protocol):
     to it that token ids are below `config.vocab_size` and that no sequence and no cache is longer
     than `config.block_size`.
 
+    A method raises MemoryError if the memory is too small, in every engine. Where it can say what
+    to do, this is an `OutOfMemoryError`, which is an AnexaError too.
+
     Attributes:
         name: name of the engine, one of `anexa.engines.ENGINES`.
         dtype: precision of the weights, "float32" or "float64".
@@ -192,7 +195,11 @@ class Engine(Protocol):
     config: ModelConfig
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        """Compute the logits of the token after each of T ≥ 1 tokens, (T, V), without a cache."""
+        """Compute the logits of the token after each of T ≥ 1 tokens, (T, V), without a cache.
+
+        Raises:
+            MemoryError: if the memory is too small.
+        """
 
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
         """Compute the last hidden states of T ≥ 1 tokens, (T, C), without a cache.
@@ -207,8 +214,8 @@ class Engine(Protocol):
         """Compute the mean of −log p(target) over the targets of a batch, in nats per token.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence, in the torch engine.
-            MemoryError: if the memory is too small for the batch, in the other engines.
+            MemoryError: if the memory is too small for the batch; in the torch engine, for one
+                sequence.
         """
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
@@ -218,16 +225,15 @@ class Engine(Protocol):
             The loss, in nats per token, and a copy of the gradients, by the name of the weight.
 
         Raises:
-            AnexaError, MemoryError: as in `loss`.
+            MemoryError: as in `loss`.
         """
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         """Update the weights by one step of the optimizer.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence, or for the optimizer, in the
-                torch engine; in the first case the weights are unchanged.
-            MemoryError: if the memory is too small, in the other engines.
+            MemoryError: as in `loss`, with the weights unchanged; or if the memory is too small for
+                the optimizer.
         """
 
     def new_kv_cache(self) -> KVCache:

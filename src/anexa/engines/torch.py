@@ -28,7 +28,7 @@ from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
 from anexa.engines.protocol import Batch, TrainStepOutput
-from anexa.errors import AnexaError
+from anexa.errors import OutOfMemoryError
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.operations import Operations
@@ -114,8 +114,7 @@ class TorchEngine(ArrayDecoder):
         seed: random seed of dropout.
 
     Raises:
-        AnexaError: if the memory of the device is not enough for the model. The methods that
-            compute a batch raise it too, if the memory is too small for it.
+        OutOfMemoryError: if the memory of the device is not enough for the model.
     """
 
     name = "torch"
@@ -155,7 +154,7 @@ class TorchEngine(ArrayDecoder):
         self._tokens_per_micro_batch = micro_batch_size(config, device_config) * config.block_size
 
     def logits(self, tokens: Sequence[int]) -> list[list[float]]:
-        with torch.inference_mode():
+        with self._inference():
             logits_BTV = self._network(self._from_numpy(np.array([tokens], np.int64)))
             return cast("list[list[float]]", logits_BTV[0].tolist())
 
@@ -179,7 +178,8 @@ class TorchEngine(ArrayDecoder):
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         loss = self._backward(batch).item()
         weights = self._network.weights().items()
-        return loss, {n: _weight(cast(Tensor, w.grad)) for n, w in weights if w.requires_grad}
+        with self._whole_model_memory():
+            return loss, {n: _weight(cast(Tensor, w.grad)) for n, w in weights if w.requires_grad}
 
     def train_step(self, batch: Batch, learning_rate: float) -> TrainStepOutput:
         self._own_weights()
@@ -192,14 +192,17 @@ class TorchEngine(ArrayDecoder):
         return TrainStepOutput(*torch.stack((loss, norm.to(loss.dtype))).tolist())
 
     def weights(self) -> Weights:
-        return {name: _weight(w) for name, w in self._network.weights().items()}
+        with self._whole_model_memory():
+            return {name: _weight(w) for name, w in self._network.weights().items()}
 
     def optimizer_state(self) -> Weights:
-        return {key: _weight(moment) for key, moment in self._optimizer.state().items()}
+        with self._whole_model_memory():
+            return {key: _weight(moment) for key, moment in self._optimizer.state().items()}
 
     def resume(self, state: Weights, step: int) -> None:
         self._step = step
-        self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
+        with self._whole_model_memory():
+            self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
 
     def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Compute the loss of a batch, and set `grad` of every trainable weight."""
@@ -216,7 +219,7 @@ class TorchEngine(ArrayDecoder):
             The result of `work`.
 
         Raises:
-            AnexaError: if the memory is too small for micro-batches of one sequence, or, with
+            OutOfMemoryError: if the memory is too small for micro-batches of one sequence, or, with
                 several processes, for the first size.
         """
         while True:
@@ -229,7 +232,7 @@ class TorchEngine(ArrayDecoder):
                 size = min(self._micro_batch_size(length), batch.shape[0] // self._world_size)
                 if size == 1 or self._world_size > 1:
                     lower = "--block-size, --n-embd or --n-layer" if size == 1 else "--micro-batch"
-                    raise AnexaError(
+                    raise OutOfMemoryError(
                         f"the memory of {self._device_config.device} is not enough for {size} "
                         f"sequence{'s' if size > 1 else ''} of {length} tokens at once: lower "
                         f"{lower}; the last checkpoint is complete"
@@ -244,14 +247,14 @@ class TorchEngine(ArrayDecoder):
         """Context manager of an allocation for the whole model, of the same size for any batch.
 
         Raises:
-            AnexaError: if the memory is too small.
+            OutOfMemoryError: if the memory is too small.
         """
         try:
             yield
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            raise AnexaError(
+            raise OutOfMemoryError(
                 f"the memory of {self._device_config.device} is not enough for this model: lower "
                 "--n-embd or --n-layer"
             ) from error

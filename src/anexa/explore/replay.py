@@ -183,8 +183,8 @@ class Replay:
             frame: weights and moments; no moments before the first step.
 
         Raises:
-            AnexaError: if the library of the run's engine is not installed, or the memory is too
-                small.
+            AnexaError: if the library of the run's engine is not installed.
+            MemoryError: if the memory is too small.
         """
         engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
         if frame.moments:

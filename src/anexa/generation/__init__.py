@@ -5,7 +5,7 @@ from anexa.generation.language_model import LanguageModel
 from anexa.generation.offline import generate_batch, generate_tokens
 from anexa.generation.sampling import Constraint, Sampler, probabilities
 from anexa.generation.sampling_params import GREEDY, SamplingParams
-from anexa.generation.scheduler import BatchScheduler, OutOfMemoryError, StepOutput
+from anexa.generation.scheduler import BatchScheduler, StepOutput
 from anexa.generation.text_stream import Prompt, TextStream, stream_text
 from anexa.generation.window import window_start
 
@@ -16,7 +16,6 @@ __all__ = [
     "ChatAnswer",
     "Constraint",
     "LanguageModel",
-    "OutOfMemoryError",
     "Prompt",
     "Sampler",
     "SamplingParams",

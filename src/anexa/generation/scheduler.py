@@ -9,7 +9,7 @@ import numpy as np
 
 from anexa.engines import BatchEngine, Engine, KVCache, Logits
 from anexa.engines.sequential import as_batch_engine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, OutOfMemoryError
 from anexa.generation.logprobs import TokenLogprob, prompt_logprobs
 from anexa.generation.prefix_cache import PrefixCache
 from anexa.generation.sampling import Sampler, sample_batch
@@ -17,10 +17,6 @@ from anexa.generation.window import window_start
 
 PREFILL_CHUNK = 64  # prompt tokens prefilled at once, so that a long prompt does not stall others
 MAX_PREFILL_TOKENS = 256  # approximate limit on the prompt tokens of one step
-
-
-class OutOfMemoryError(AnexaError):
-    """Raised when a sequence ends because there is not enough memory."""
 
 
 class Sequence:

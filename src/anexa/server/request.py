@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from anexa.errors import OutOfMemoryError
 from anexa.generation import ChatAnswer, Sampler, TextStream
 from anexa.generation.constraints import ConstraintError
 from anexa.generation.logprobs import TokenLogprob, token_logprob
-from anexa.generation.scheduler import OutOfMemoryError, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
+from anexa.generation.scheduler import StepOutput
 from anexa.generation.text_stream import FinishReason
 from anexa.server.errors import APIError
 

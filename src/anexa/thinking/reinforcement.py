@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.engines import Batch, Engine
-from anexa.errors import AnexaError, AnexaWarning
+from anexa.errors import OUT_OF_MEMORY, AnexaError, AnexaWarning
 from anexa.generation import SamplingParams, generate_batch
 from anexa.generation.sampling_params import RANGES
 from anexa.model.chat_format import render_question, split_answer
@@ -139,10 +139,11 @@ class Reinforcement:
                 due = step * config.evaluations // config.steps
                 if last or due > (step - 1) * config.evaluations // config.steps:
                     accuracy = self._accuracy()
-            except AnexaError as error:
+            except (AnexaError, MemoryError) as error:
                 if self.best is None:
                     raise
-                warnings.warn(f"the run ended at step {step}: {error}", AnexaWarning, stacklevel=2)
+                reason = str(error) if isinstance(error, AnexaError) else OUT_OF_MEMORY
+                warnings.warn(f"the run ended at step {step}: {reason}", AnexaWarning, stacklevel=2)
                 return
             done = ReinforcementStep(step, reward, accuracy)
             if accuracy is not None and accuracy > highest:

@@ -320,7 +320,8 @@ def open_run_engine(
     Raises:
         UsageError: if the run's `freeze` does not suit the model, or the engine has no dropout but
             the run asks for it.
-        AnexaError: if the library of the engine is not installed, or the memory is too small.
+        AnexaError: if the library of the engine is not installed.
+        MemoryError: if the memory is too small.
     """
     return open_engine(
         config.device.engine,

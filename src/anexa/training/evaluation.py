@@ -28,7 +28,7 @@ def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
         The loss in nats per token.
 
     Raises:
-        AnexaError: if the memory is too small for one sequence.
+        MemoryError: if the memory is too small, as in `Engine.loss`.
     """
     return mean_losses(engine, dataset, batch_size)[0]
 
@@ -48,7 +48,7 @@ def mean_losses(
         for a dataset without a sequence in the sample. For any other dataset, the list is empty.
 
     Raises:
-        AnexaError: if the memory is too small for one sequence.
+        MemoryError: if the memory is too small, as in `Engine.loss`.
     """
     is_mixture = isinstance(dataset, Mixture)
     samples = (

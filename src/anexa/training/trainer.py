@@ -261,7 +261,7 @@ class Trainer:
         All processes must call this method. It also updates `clock.final_eval_seconds`.
 
         Raises:
-            AnexaError: if the memory is too small for one sequence.
+            MemoryError: if the memory is too small, as in `Engine.loss`.
         """
         began = self.clock.seconds
         batch_size = self.config.run.batch_size
