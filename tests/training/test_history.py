@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from array import array
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from anexa.engines import OptimizerConfig
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
+from anexa.model.weights import Weight
 from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from anexa.training.history import (
@@ -45,6 +47,24 @@ def frames(folder: Path) -> dict[int, bytes]:
 
 def same_history(one: Path, two: Path) -> bool:
     return read_records(one) == read_records(two) and frames(one) == frames(two)
+
+
+def test_hash_tells_names_shapes_and_values_apart() -> None:
+    numbers = array("f", range(6))
+    models = [
+        {"a": Weight((2, 3), numbers)},
+        {"a": Weight((3, 2), numbers)},
+        {"a": Weight((6,), numbers)},
+        {"b": Weight((2, 3), numbers)},
+        {"a": Weight((2, 3), array("f", [0, 1, 2, 3, 4, 6]))},
+        {"a": Weight((2,), numbers[:2]), "b": Weight((4,), numbers[2:])},
+        {"a": Weight((4,), numbers[:4]), "b": Weight((2,), numbers[4:])},
+        {"b": Weight((2,), numbers[:2]), "c": Weight((4,), numbers[2:])},
+    ]
+    hashes = [*map(hash_weights, models)]
+    assert len({*hashes}) == len(models)
+    assert hashes == [hash_weights(dict(reversed(model.items()))) for model in models]
+    assert all(len(found) == 16 for found in hashes)
 
 
 @each_engine

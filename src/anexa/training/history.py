@@ -81,10 +81,14 @@ def read_budget(folder: Path) -> int | None:
 
 
 def hash_weights(weights: Weights) -> str:
-    """Hash the values of all weights, in the order of their names, to 16 hexadecimal digits."""
+    """Hash the names, shapes and values of all weights to 16 hexadecimal digits.
+
+    The order of the weights makes no difference.
+    """
     # Not for security. Most processors have instructions for SHA-1: others take twice as long.
     found = hashlib.sha1(usedforsecurity=False)
     for name in sorted(weights):
+        found.update(repr((name, *map(int, weights[name].shape))).encode())
         found.update(weights[name].data)
     return found.hexdigest()[:16]
 
