@@ -27,9 +27,15 @@ from anexa.thinking.checker import check
 from anexa.thinking.examples import draw_any
 from anexa.thinking.problems import Problem
 
-_RANGES = {name: Range(int, ge=1) for name in ("steps", "problems", "evaluations", "validation")}
-_RANGES |= {"samples": Range(int, ge=2), "learning_rate": Range(float, gt=0)}
-_RANGES |= {"seed": RANGES["seed"]}
+_RANGES = {
+    "steps": Range(int, ge=1, le=10**9),
+    "problems": Range(int, ge=1, le=2**16),
+    "samples": Range(int, ge=2, le=2**16),
+    "learning_rate": Range(float, gt=0),
+    "evaluations": Range(int, ge=1, le=10**6),
+    "validation": Range(int, ge=1, le=10**6),
+    "seed": RANGES["seed"],
+}
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,13 @@ class ReinforcementConfig:
     """Configuration of a reinforcement run. All counts are at least 1.
 
     Attributes:
-        steps: number of optimizer steps.
-        problems: number of problems in a step.
-        samples: number of sampled thoughts for each problem, at least 2.
+        steps: number of optimizer steps, at most 10⁹.
+        problems: number of problems in a step, at most 65,536.
+        samples: number of sampled thoughts for each problem, from 2 to 65,536.
         learning_rate: learning rate, above 0; constant.
-        evaluations: number of evaluations, spread evenly over the steps, besides the one before
-            the first step.
-        validation: number of held-out problems in each evaluation.
+        evaluations: number of evaluations, at most 10⁶, spread evenly over the steps, besides the
+            one before the first step.
+        validation: number of held-out problems in each evaluation, at most 10⁶.
         seed: random seed of the problems and the sampling.
 
     Raises:
