@@ -52,9 +52,7 @@ def forward(
     """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
 
     def linear(x_TC: Tensor, name: str) -> Tensor:
-        return add_adapter(
-            ops, weights, name, x_TC, ops.linear(x_TC, weights[f"{name}.weight"])
-        )
+        return add_adapter(ops, weights, name, x_TC, ops.linear(x_TC, weights[f"{name}.weight"]))
 
     x_TC = ops.positions(
         ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
