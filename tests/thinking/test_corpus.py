@@ -9,11 +9,13 @@ from functools import lru_cache
 from itertools import chain
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data.batches import LabeledSequence, TokenSequence
 from anexa.engines import IGNORE_INDEX
+from anexa.errors import UsageError
 from anexa.model.chat_format import (
     ASSISTANT,
     CHAT_TEMPLATE,
@@ -335,3 +337,11 @@ def test_arithmetic_corpus_has_a_name_and_a_hash() -> None:
     assert corpus.sha256 == ArithmeticCorpus().sha256
     assert re.fullmatch("[0-9a-f]{64}", corpus.sha256)
     assert corpus.name == "arithmetic"
+
+
+@pytest.mark.parametrize("max_tokens", [63, 8, 0, -1])
+def test_examples_that_nearly_all_are_too_long_are_refused(max_tokens: int) -> None:
+    """Else drawing one that fits would not end."""
+    with pytest.raises(UsageError, match=f"^max_tokens must be at least 64, not {max_tokens}$"):
+        Examples(max_tokens, 1)
+    assert max(one.size for one in Examples(64, 1).sample(50)) <= 64

@@ -20,7 +20,7 @@ from anexa.model.chat_format import (
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
-from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, Example, Examples
+from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, MIN_TOKENS, Example, Examples
 from anexa.thinking.splits import Split
 
 LONGEST = 2047  # maximum number of predicted tokens of an example
@@ -113,10 +113,10 @@ class ArithmeticCorpus:
         Raises:
             UsageError: if `block_size` is less than 64 tokens, too short for a thought.
         """
-        if block_size < 64:
+        if block_size < MIN_TOKENS:
             raise UsageError(
-                f"the arithmetic corpus needs a --block-size of at least 64 (2048 for its longest "
-                f"thoughts), not {block_size}"
+                f"the arithmetic corpus needs a --block-size of at least {MIN_TOKENS} (2048 for "
+                f"its longest thoughts), not {block_size}"
             )
         splits: tuple[Split, Split] = ("training", "validation")
         training, validation = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from anexa.model.place_marks import PLACE_LETTERS
+from anexa.ranges import Range
 from anexa.thinking.phrasings import rephrase
 from anexa.thinking.problems import TASKS, Problem, Task, draw, is_held_out
 from anexa.thinking.refusals import unanswerable_request
@@ -35,6 +36,7 @@ EASY_THOUGHT_CHARS, HARD_THOUGHT_CHARS = 60, 1300
 CURRICULUM_STEPS = 5000  # training steps in which it grows, for a model trained from scratch
 GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
 
+MIN_TOKENS = 64  # smallest maximum length of an example; of much less there are hardly any
 _MEASURED = 12  # number of problems of a task that its typical length is measured on
 
 
@@ -74,11 +76,14 @@ class Examples:
     """Endless generator of examples, in batches of similar length.
 
     Args:
-        max_tokens: maximum length of an example, in tokens.
+        max_tokens: maximum length of an example, in tokens; at least `MIN_TOKENS`, 64.
         seed: random seed.
         split: split that the problems are drawn from.
         curriculum_steps: number of training steps in which the maximum length of a thought grows
             from short to full; 0 for full length from the first step.
+
+    Raises:
+        UsageError: if `max_tokens` is too small.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Examples:
         split: Split = "training",
         curriculum_steps: int = CURRICULUM_STEPS,
     ) -> None:
+        Range(int, ge=MIN_TOKENS).check("max_tokens", max_tokens)
         self._max_tokens, self._seed, self._split = max_tokens, seed, split
         self._curriculum_steps = curriculum_steps
         self._hardest = min(HARD_THOUGHT_CHARS, max_tokens)
