@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from anexa.data import CORPORA, guess_layout, read_corpus
+from anexa.data.corpora import open_text_source
 from anexa.data.layout import LAYOUT_SAMPLE_CHARS
 from anexa.errors import AnexaError, UsageError
 from tests.data.helpers import documents, texts, write
@@ -334,3 +336,13 @@ def test_a_pipe_with_a_path_can_be_read_again(tmp_path: Path) -> None:
         check=True,
     )
     assert process.stdout == f"{['anna', 'bela'] * 2}\n"
+
+
+@pytest.mark.parametrize("read", [read_corpus, open_text_source])
+def test_a_generated_corpus_has_no_text(read: Callable[[str], object]) -> None:
+    generated = [name for name, corpus in CORPORA.items() if corpus.generated]
+    assert generated
+    for name in generated:
+        sentence = f"the corpus {name} is generated during training and has no text to read"
+        with pytest.raises(UsageError, match=f"^{sentence}: choose another one$"):
+            read(name)

@@ -70,6 +70,8 @@ def test_options_without_effect_are_refused_by_name(
         ({"steps": None, "epochs": 0.0}, "--epochs must be above 0, not 0"),
         ({"until_loss": -1.0}, "--until-loss must be above 0, not -1"),
         ({"evaluations": 0}, "--evaluations must be at least 1, not 0"),
+        ({"evaluations": 10**20}, f"--evaluations must be at most 1,000,000, not {10**20}"),
+        ({"steps": 10**20}, f"--steps must be at most 1,000,000,000, not {10**20}"),
         ({"n_head": 0}, "--n-head must be at least 1, not 0"),
         ({"block_size": -3}, "--block-size must be at least 1, not -3"),
         ({"micro_batch": -1}, "--micro-batch must be 0 or more, not -1"),
@@ -185,3 +187,8 @@ def test_command_has_every_option_that_repeats_the_run(preset: str, optimizer: s
         else:
             given[name] = type(config.options()[name])(words.pop(0))
     assert TrainConfig.from_options(**given) == config
+
+
+def test_an_unknown_option_of_a_resumed_run_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^there is no option --batchsize$"):
+        GOOD.for_resume({"batchsize": 3})

@@ -129,3 +129,14 @@ def test_training_works_on_a_file_system_without_locks(
     monkeypatch.setattr(lock, "_lock", refuse)
     with TrainingLock(folder):
         assert not is_training(folder)
+
+
+def test_a_lock_that_is_held_stays_held(folder: Path) -> None:
+    mine = TrainingLock(folder)
+    mine.acquire()
+    mine.acquire()
+    assert is_training(folder)
+    with pytest.raises(AnexaError, match="is already running"):
+        TrainingLock(folder).acquire()
+    mine.release()
+    assert not is_training(folder)

@@ -215,15 +215,14 @@ def read_corpus(
         The documents of the corpus, with notes about what is left out.
 
     Raises:
-        UsageError: if the layout is unknown, an option has no effect, the field is missing, or
-            `pyarrow` is needed but not installed.
+        UsageError: if the corpus is generated, the layout is unknown, an option has no effect, the
+            field is missing, or `pyarrow` is needed but not installed.
         AnexaError: if the corpus does not exist, cannot be read or downloaded, contains no text,
             is in an unknown encoding, or with the layout "auto" looks like HTML, JSON or a table.
     """
     if layout not in ("auto", "lines", "text"):
         raise UsageError(f"unknown layout {layout!r}: choose auto, lines or text")
     corpus = CORPORA.get(spec)  # no registered name contains a path separator
-    assert corpus is None or not corpus.generated, "no text"
     if corpus is not None:
         options.check_unused(f"{corpus.name} is a named corpus")
         source, notes = _registered(corpus, progress)
@@ -309,6 +308,7 @@ def open_text_source(spec: str, progress: Progress | None = None) -> tuple[Sourc
         user, () if there are none.
 
     Raises:
+        UsageError: if the corpus is generated.
         AnexaError: if the file does not exist, or the text cannot be read or downloaded.
     """
     return _registered(CORPORA[spec], progress) if spec in CORPORA else open_text_file(spec)
@@ -324,7 +324,16 @@ def _registered(corpus: CorpusInfo, progress: Progress | None) -> tuple[Source, 
     Returns:
         A function that yields the text in chunks, from the start at each call; and notes about text
         that is left out.
+
+    Raises:
+        UsageError: if the corpus is generated.
+        AnexaError: if it cannot be read or downloaded.
     """
+    if corpus.generated:
+        raise UsageError(
+            f"the corpus {corpus.name} is generated during training and has no text to read: "
+            "choose another one"
+        )
     if corpus.source is None:
         return memory_source(_OFFLINE[corpus.name](), corpus.name), ()
     source, _ = open_text_file(str(download_corpus(corpus, progress)))

@@ -137,8 +137,8 @@ class TrainConfig:
                 caller must check that it is greater.
 
         Raises:
-            KeyError: if there is no such option.
-            UsageError: if another option differs from the run's, or a new value is out of range.
+            UsageError: if there is no such option, another option differs from the run's, or a new
+                value is out of range.
         """
         options = self.options()
         changeable = (
@@ -148,6 +148,8 @@ class TrainConfig:
             option = "the corpus" if name == "corpus" else flag(name)
             if name == "batch_tokens":
                 raise UsageError(f"a resumed run keeps its own --batch-size: leave {option} out")
+            if name not in options:
+                raise UsageError(f"there is no option {flag(name)}")
             ours = options[name]
             asked = tuple(asked) if isinstance(asked, list) else asked
             if name not in changeable and asked not in (ours, "auto"):

@@ -51,11 +51,14 @@ class TrainingLock:
         self._file: BinaryIO | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock, which marks the training as running.
+        """Acquire the lock, which marks the training as running; if it is held, it stays held.
 
         Raises:
-            AnexaError: if another process holds the lock, or the file cannot be written.
+            AnexaError: if another process or another `TrainingLock` holds it, or the file cannot be
+                written.
         """
+        if self._file:
+            return
         path = self._folder / LOCK_PATH
         try:
             file = path.open("ab")
