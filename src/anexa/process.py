@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import warnings
@@ -27,18 +28,29 @@ def stop_signals() -> list[signal.Signals]:
 
 
 def discard_lost_output() -> None:
-    """Discard further output to a terminal that is closed.
+    """Discard further output to a terminal that is closed, or to a pipe without a reader.
 
-    Standard output and standard error are redirected to the null device, each only if an empty
-    write to it fails. On Linux an empty write to a pipe without a reader does not fail.
+    Standard output and standard error are redirected to the null device, each only if a write to it
+    would fail. On Windows a pipe without a reader is not recognized.
     """
     for descriptor in (1, 2):
-        try:
-            os.write(descriptor, b"")
-        except OSError:
+        if _is_lost(descriptor):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, descriptor)
             os.close(null)
+
+
+def _is_lost(descriptor: int) -> bool:
+    """Return whether a write to an open file would fail."""
+    try:
+        os.write(descriptor, b"")
+    except OSError:
+        return True
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()  # an empty write to a pipe succeeds even if nobody reads it
+    poll.register(descriptor, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 @contextmanager
