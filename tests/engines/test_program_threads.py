@@ -114,6 +114,18 @@ def test_the_others_end_before_an_exception_is_raised(count: int) -> None:
     assert ended == [True] * (count - 1)
 
 
+def test_no_thread_waits_for_one_that_has_failed(count: int) -> None:
+    stop, waited = Event(), list[bool]()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    waiting = [lambda: waited.append(stop.wait(60))] * (count - 1)
+    with pytest.raises(ZeroDivisionError):
+        threads.run_together([*waiting, fail], stop.set)
+    assert waited == [True] * (count - 1)
+
+
 @pytest.mark.usefixtures("count")
 def test_an_exception_in_another_thread_is_raised() -> None:
     def fail() -> None:

@@ -178,7 +178,7 @@ class Inference:
             return np.concatenate(results) if count > 1 else results[0].copy()
 
     def _stop_waiting(self) -> None:
-        """Release the threads that wait for rows of another thread, which has failed."""
+        """Release the threads that wait for rows of another thread, when a thread has failed."""
         self._progress[:-1] = len(self._threads)
 
 

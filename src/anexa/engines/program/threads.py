@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
@@ -20,7 +21,7 @@ def num_threads() -> int:
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     cpus = available_cpus()
-    return min(cpus, int(asked)) if asked.isdecimal() and int(asked) else cpus
+    return min(cpus, int(asked) or cpus) if re.fullmatch("[0-9]{1,9}", asked) else cpus
 
 
 def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[], None]) -> None:
@@ -31,8 +32,8 @@ def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[],
 
     Args:
         parts: functions to execute, at least one and at most `num_threads()`.
-        stop_waiting: function that is called if the first function raises (KeyboardInterrupt, too);
-            after this call no other function may wait for the first one any more.
+        stop_waiting: function that is called, in any thread, if a function raises
+            (KeyboardInterrupt, too); after this call no function may wait for another one any more.
 
     Raises:
         RuntimeError: if the operating system refuses to start the threads.
@@ -40,11 +41,19 @@ def run_together(parts: Sequence[Callable[[], None]], stop_waiting: Callable[[],
             raises, when all have ended.
     """
     helpers, one_call = _helpers(os.getpid())
+
+    def call(part: Callable[[], None]) -> None:
+        try:
+            part()
+        except BaseException:
+            stop_waiting()  # else the first function might wait for this one forever
+            raise
+
     with one_call:
         others: list[Future[None]] = []
         try:
             for part in parts[1:]:
-                others.append(helpers.submit(part))
+                others.append(helpers.submit(call, part))
             parts[0]()
         except BaseException:
             stop_waiting()
