@@ -1,4 +1,4 @@
-"""Ranges of numeric settings, and the error message about a number out of range.
+"""Numeric settings: how they are read, their ranges, and the error about a number out of range.
 
 The Python API, the command line and the server use the same ranges and messages; the JSON schemas
 of the server are generated from the ranges.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -22,6 +23,38 @@ BOUNDS = {
     "lt": (operator.lt, "below"),
     "le": (operator.le, "at most"),
 }
+# Notations of numbers. Python's `int` and `float` also read underscores, surrounding white space
+# and the digits of other scripts; some versions refuse to read more than 4,300 digits.
+_INT = re.compile(r"[-+]?[0-9]{1,4000}")
+_FLOAT = re.compile(
+    r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE
+)
+
+
+def parse_int(text: str) -> int:
+    """Read a whole number that a user has written, such as 10 or -3.
+
+    Raises:
+        ValueError: if the text is anything else, such as "1_0", " 10", "10.0" or "1e1", or has
+            more than 4,000 digits.
+    """
+    if not _INT.fullmatch(text):
+        raise ValueError(f"{short_repr(text)} is not a whole number")
+    return int(text)
+
+
+def parse_float(text: str) -> float:
+    """Read a number that a user has written, such as 10, -0.5 or 1e-3.
+
+    Returns:
+        The number; for "inf" and "nan", a float that no `Range` allows.
+
+    Raises:
+        ValueError: if the text is anything else, such as "1_0", " 10" or "0x10".
+    """
+    if not _FLOAT.fullmatch(text):
+        raise ValueError(f"{short_repr(text)} is not a number")
+    return float(text)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ from tests.cli.process import anexa, one_sentence
         (["graph", "a", "a=1", "--out", ""], "--out is empty: give a path"),
         (["export", "", "--to", "gguf"], "a path is empty: give a path"),
         (["check", "1", ""], "a path is empty: give a path"),
+        (["learn", "--notebook", "3", ""], "--notebook is empty: give a path"),
+        (["learn", "--notebook=3", ""], "--notebook is empty: give a path"),
+        (
+            ["learn", "--notebook", "", "3.ipynb"],
+            "--notebook needs the number of a chapter, not ''",
+        ),
+        (["compare", "t.txt", "--json", ""], "a path is empty: give a path"),
         (["runs", ""], "a path is empty: give a path"),
         (["chat", ""], "a path is empty: give a path"),
         (["chat", "--", ""], "a path is empty: give a path"),
@@ -31,7 +38,7 @@ def test_an_empty_path_is_not_the_current_folder(
     (tmp_path / "t.txt").write_text("anna\nbob\n" * 9, encoding="utf-8")
     result = anexa(*arguments, cwd=tmp_path)
     assert sentence in one_sentence(result)
-    assert result.returncode == (2 if "is empty" in sentence else 1)
+    assert result.returncode == (1 if "there is no corpus" in sentence else 2)
     assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
 
 

@@ -8,17 +8,20 @@ import json
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from rich.console import Console
 
+from anexa.cli.learn import learn
 from anexa.cli.markdown import Document
 from anexa.course.chapters import BLOCK, TEACHERS, Chapter, chapters, live_view
 from anexa.course.exercises import EXERCISES
 from anexa.course.html import to_html
 from anexa.course.notebook import to_notebook
 from anexa.course.terminal import to_terminal
+from anexa.errors import UsageError
 from tests.cli.process import anexa, one_sentence
 from tests.explore.explorer import Explorer
 from tests.test_docs import broken_references, examples, failures, read
@@ -186,6 +189,22 @@ def test_notebook_of_the_command(tmp_path: Path) -> None:
     nowhere = anexa("learn", "--notebook", "99", "two.ipynb", cwd=tmp_path)
     assert "there is no chapter 99" in one_sentence(nowhere)
     assert not (tmp_path / "two.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"number": 3, "show_list": True}, "CHAPTER has no effect with --list"),
+        ({"show_list": True, "notebook": ("3", Path("a"))}, "--notebook has no effect with --list"),
+        ({"number": 4, "notebook": ("3", Path("a"))}, "CHAPTER has no effect with --notebook"),
+        ({"number": 3, "port": 8200}, "--port has no effect with CHAPTER"),
+        ({"student": "Ada", "show_list": True}, "--student has no effect with --list"),
+        ({"force": True}, "--force has no effect without --notebook"),
+    ],
+)
+def test_options_without_an_effect_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=f"^{sentence}: leave it out$"):
+        learn(**options)
 
 
 def test_course_over_http(explorer: Explorer) -> None:

@@ -186,7 +186,20 @@ def test_compiler_and_dropout_are_refused_by_other_engines(engine: str) -> None:
 @needs_torch
 @pytest.mark.parametrize(
     "device",
-    ["gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:0:1", "cuda:²", "cpu:0", "mps:0", "", " "],
+    [
+        "gpu",
+        "CUDA",
+        "cuda:",
+        "cuda:-1",
+        "cuda:x",
+        "cuda:0:1",
+        "cuda:²",
+        "cuda:١",
+        "cpu:0",
+        "mps:0",
+        "",
+        " ",
+    ],
 )
 def test_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:NUMBER or mps") as caught:

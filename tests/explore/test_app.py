@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from anexa.engines import open_engine
+from anexa.errors import UsageError
+from anexa.explore.app import parse_index
 from anexa.model.loading import load_model
 from anexa.server.http_server import Server
 from tests.cli.process import anexa
@@ -176,3 +178,9 @@ def test_command_refuses_what_is_no_model(tmp_path: Path) -> None:
 def test_server_needs_no_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)  # as Python does for a closed one
     Server(FastAPI())
+
+
+@pytest.mark.parametrize("text", ["0,٣", "1_0", "-1", "1.5", "0,", "9999999999"])
+def test_other_texts_are_no_index(text: str) -> None:
+    with pytest.raises(UsageError, match="is no index: write it as 0,3,5"):
+        parse_index(text)

@@ -219,7 +219,8 @@ def test_what_is_no_switch_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["nan", "inf", "-inf", "1e39", "1e400", "one", "1.2.3", "--1", "٣"]
+    "number",
+    ["nan", "inf", "-inf", "1e39", "1e400", "one", "1.2.3", "--1", "٣", "1_0", "1e1_0", "0x10"],
 )
 def test_what_no_weight_can_be_is_refused(number: str) -> None:
     with pytest.raises(UsageError, match="is no number that a weight can have"):

@@ -227,7 +227,19 @@ def test_read_values() -> None:
 
 @pytest.mark.parametrize(
     "slips",
-    [["a"], ["a="], ["=2"], ["a=x"], ["2=2"], ["a=nan"], ["a=inf"], ["a=1", "a=2"], ["a=1=2"]],
+    [
+        ["a"],
+        ["a="],
+        ["=2"],
+        ["a=x"],
+        ["2=2"],
+        ["a=nan"],
+        ["a=inf"],
+        ["a=1", "a=2"],
+        ["a=1=2"],
+        ["a=1_0"],
+        ["a=٢"],
+    ],
 )
 def test_wrong_assignments_are_refused(slips: list[str]) -> None:
     with pytest.raises(UsageError):

@@ -187,6 +187,8 @@ def test_vocabulary_must_have_room_for_the_tags(tmp_path: Path) -> None:
     assert corpus.tokenizer("bpe:260").vocab_size == 260
     with pytest.raises(UsageError, match="at least 260 tokens"):
         corpus.tokenizer("bpe:259")
+    with pytest.raises(UsageError, match="bpe:٣٠٠: the vocabulary size of BPE must be"):
+        corpus.tokenizer("bpe:٣٠٠")
 
 
 def test_context_without_room_for_a_turn_is_refused(tmp_path: Path) -> None:

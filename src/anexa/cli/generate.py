@@ -10,6 +10,7 @@ from anexa.cli import common_options as common
 from anexa.cli.chat import MAX_TOKENS
 from anexa.cli.output import echo, escape_controls
 from anexa.errors import UsageError, short_repr
+from anexa.ranges import parse_float, parse_int
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, TextStream
@@ -121,7 +122,7 @@ def _bias(option: str) -> tuple[int, float]:
     """
     token, _, bias = option.partition("=")
     try:
-        return int(token), float(bias)
+        return parse_int(token), parse_float(bias)
     except ValueError:
         raise UsageError(f"--logit-bias must be ID=NUMBER, not {short_repr(option)}") from None
 

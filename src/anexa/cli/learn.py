@@ -9,6 +9,10 @@ import typer
 
 from anexa.cli import common_options as common
 from anexa.cli.output import echo
+from anexa.errors import UsageError, short_repr
+from anexa.ranges import parse_int
+
+PORT = 8100  # default port of the page
 
 
 def learn(
@@ -30,13 +34,13 @@ def learn(
         ),
     ] = None,
     notebook: Annotated[
-        tuple[int, Path] | None,
+        tuple[str, Path] | None,
         typer.Option(
             metavar="CHAPTER FILE", help="Write a chapter as a Jupyter notebook: 3 three.ipynb."
         ),
     ] = None,
     force: common.Force = False,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8100,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = PORT,
 ) -> None:
     """Learn how a GPT works, from a letter to a thought, in chapters that check you.
 
@@ -46,6 +50,16 @@ def learn(
     from anexa.course.chapters import chapter, chapters
     from anexa.course.exercise import check_student
 
+    given = {
+        "--list": show_list,
+        "--notebook": notebook is not None,
+        "CHAPTER": number is not None,
+        "--student": bool(student),
+        "--model": bool(model),
+        "--force": force,
+        "--port": port != PORT,
+    }
+    _check_effects([name for name, is_given in given.items() if is_given])
     check_student(student)
     if show_list:
         for one in chapters().values():
@@ -55,9 +69,17 @@ def learn(
         from anexa.files import write_atomic
         from anexa.output_paths import check_output
 
-        check_output(notebook[1], replace=force)
-        text = to_notebook(chapter(notebook[0]), student)
-        write_atomic(notebook[1], text.encode("utf-8"), replace=force)
+        digits, file = notebook
+        try:
+            wanted = parse_int(digits)
+        except ValueError:
+            raise UsageError(
+                f"--notebook needs the number of a chapter, not {short_repr(digits)}: anexa learn "
+                "--list shows all"
+            ) from None
+        check_output(file, replace=force)
+        text = to_notebook(chapter(wanted), student)
+        write_atomic(file, text.encode("utf-8"), replace=force)
     elif number is not None:
         from rich.console import Console
 
@@ -76,3 +98,25 @@ def learn(
         query = f"?{urlencode({'student': student})}" if student else ""
         folders = [*(model or ()), None]  # the last one is the bundled model, which thinks
         run(folders, port, echo, f"/learn{query}", "the course", add_course)
+
+
+def _check_effects(given: list[str]) -> None:
+    """Check that each option that is given has an effect, as the command does only one thing.
+
+    Args:
+        given: names of the arguments and options that the user has set.
+
+    Raises:
+        UsageError: if an option has no effect with another one.
+    """
+    effects = {
+        "--list": ("--list",),
+        "--notebook": ("--notebook", "--student", "--force"),
+        "CHAPTER": ("CHAPTER", "--student"),
+    }
+    page = ("--student", "--model", "--port")
+    mode = next((name for name in effects if name in given), "")
+    for name in given:
+        if name not in effects.get(mode, page):
+            where = f"with {mode}" if mode else "without --notebook"
+            raise UsageError(f"{name} has no effect {where}: leave it out")

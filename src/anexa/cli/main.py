@@ -13,17 +13,18 @@ from typing import Annotated, TextIO
 import typer
 
 from anexa import __version__
+from anexa.cli.arguments import check_paths, take_debug
 from anexa.cli.chat import chat
 from anexa.cli.check import check
 from anexa.cli.compare import compare
 from anexa.cli.corpora import corpora
-from anexa.cli.empty_paths import check_paths
 from anexa.cli.eval import evaluate
 from anexa.cli.explore import explore
 from anexa.cli.export import export
 from anexa.cli.generate import generate
 from anexa.cli.graph import graph
 from anexa.cli.learn import learn
+from anexa.cli.numbers import with_strict_numbers
 from anexa.cli.output import echo, set_up_streams
 from anexa.cli.publish import publish
 from anexa.cli.reinforce import reinforce
@@ -64,9 +65,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "corpora": corpora,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(with_strict_numbers(command))
 # An expression may begin with a minus sign.
-app.command(context_settings={"ignore_unknown_options": True})(graph)
+app.command(context_settings={"ignore_unknown_options": True})(with_strict_numbers(graph))
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,8 +99,8 @@ def main() -> None:
     first. The exit status is 0 on success, 2 for wrong usage, 130 after Ctrl-C, 128 plus its number
     after another signal, and else 1.
     """
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    commands = {**COMMANDS, "graph": graph}
+    debug, arguments = take_debug(commands, sys.argv[1:])
     warnings.showwarning = _show_warning
     set_up_streams()
     exit_on_signals()
@@ -107,7 +108,7 @@ def main() -> None:
         if not os.environ.get(name, "").strip("0"):
             os.environ.pop(name, None)
     try:
-        command = {**COMMANDS, "graph": graph}.get(arguments[0]) if arguments else None
+        command = commands.get(arguments[0]) if arguments else None
         if command is not None:
             check_paths(command, arguments[1:])
         sys.exit(program(arguments, standalone_mode=False) or 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anexa.cli.output import echo
 from anexa.errors import AnexaError
+from anexa.ranges import parse_float, parse_int
 
 Number = TypeVar("Number", int, float)
 
@@ -32,13 +33,13 @@ HELP = """\
 /help                  show this list
 quit                   leave, as Ctrl-C and Ctrl-D do"""
 # Sampling parameters that a command of their name sets: type of the value, and value for "off".
-COMMANDS: dict[str, tuple[type[int] | type[float], float | None]] = {
-    "top-k": (int, None),
-    "top-p": (float, 1.0),
-    "min-p": (float, 0.0),
-    "repetition-penalty": (float, 1.0),
-    "frequency-penalty": (float, 0.0),
-    "presence-penalty": (float, 0.0),
+COMMANDS: dict[str, tuple[Callable[[str], float], float | None]] = {
+    "top-k": (parse_int, None),
+    "top-p": (parse_float, 1.0),
+    "min-p": (parse_float, 0.0),
+    "repetition-penalty": (parse_float, 1.0),
+    "frequency-penalty": (parse_float, 0.0),
+    "presence-penalty": (parse_float, 0.0),
 }
 
 
@@ -112,15 +113,15 @@ class PromptLoop(ABC):
             params, self._max_tokens = self._at_start
             self._set(params)
         elif name == "temperature":
-            self._set(replace(self._params, temperature=_number(float, name, value)))
+            self._set(replace(self._params, temperature=_number(parse_float, name, value)))
         elif name in COMMANDS:
-            kind, off = COMMANDS[name]
-            number: Any = off if value == "off" else _number(kind, name, value)
+            parse, off = COMMANDS[name]
+            number: Any = off if value == "off" else _number(parse, name, value)
             self._set(replace(self._params, **{_field(name): number}))
         elif name == "seed":
-            self._set(replace(self._params, seed=_number(int, name, value)))
+            self._set(replace(self._params, seed=_number(parse_int, name, value)))
         elif name == "max-tokens":
-            self._max_tokens = _checked(_number(int, name, value))
+            self._max_tokens = _checked(_number(parse_int, name, value))
         else:
             raise AnexaError(f"there is no command /{name}: /help lists them")
         return self._settings()
@@ -154,9 +155,9 @@ def _checked(max_tokens: int) -> int:
     return max_tokens
 
 
-def _number(kind: Callable[[str], Number], name: str, value: str) -> Number:
+def _number(parse: Callable[[str], Number], name: str, value: str) -> Number:
     try:
-        return kind(value)
+        return parse(value)
     except ValueError:
         raise AnexaError(f"/{name} needs a number, not {value!r}") from None
 

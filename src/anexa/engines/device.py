@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -150,7 +151,8 @@ def _resolve_device(requested: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     kind, colon, index = requested.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
+    has_index = kind == "cuda" and re.fullmatch("[0-9]{1,9}", index)
+    if kind not in ("cpu", "cuda", "mps") or (colon and not has_index):
         raise UsageError(f"--device is auto, cpu, cuda, cuda:NUMBER or mps, not {requested!r}")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -268,6 +269,6 @@ def parse_index(text: str) -> tuple[int, ...]:
             commas.
     """
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if not all(part.isdecimal() and len(part) < 10 for part in parts):
+    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise UsageError(f"{text[:40]!r} is no index: write it as 0,3,5")
     return tuple(map(int, parts))

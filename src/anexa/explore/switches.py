@@ -16,6 +16,7 @@ from anexa.graph.model_graph import record_operations
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
+from anexa.ranges import parse_float
 
 NUMBER = "[0-9]{1,9}"  # an index
 FORMS = {  # by kind of edit: the text after "KIND:"
@@ -188,7 +189,7 @@ def _check(edit: Edit, noun: str, number: int, count: int) -> None:
 
 def _parse_number(text: str, edit: str) -> float:
     try:
-        number = float(text) if text.isascii() else math.nan  # float reads digits of all scripts
+        number = parse_float(text)
     except ValueError:
         number = math.nan
     if not abs(number) <= FLOAT32_MAX:  # a NaN is refused too

@@ -16,6 +16,7 @@ from typing import Any
 
 from anexa.errors import AnexaError, UsageError
 from anexa.graph.drawing import TIMES, format_number
+from anexa.ranges import parse_float
 from microgpt import Value, gradients
 
 MAX_LENGTH = 1000  # characters of an expression
@@ -136,7 +137,7 @@ def read_values(assignments: Sequence[str]) -> dict[str, float]:
         name, _, digits = (part.strip() for part in assignment.partition("="))
         name = unicodedata.normalize("NFKC", name)  # as Python does with names
         try:
-            value = float(digits) if digits.isascii() else math.nan  # digits of other scripts
+            value = parse_float(digits)
         except ValueError:
             value = math.nan
         if not name.isidentifier() or not math.isfinite(value):

@@ -156,7 +156,7 @@ class Protection:
             message = f"the headers of a request have at most {MAX_HEADER_BYTES:,} bytes"
             return APIError(message, status=431)
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length[:20]) > MAX_BODY_BYTES:
+        if not re.fullmatch("[0-9]+", length) or int(length[:20]) > MAX_BODY_BYTES:
             return APIError(BODY_TOO_LARGE, status=413)
         return None
 

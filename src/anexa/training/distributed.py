@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -157,7 +158,7 @@ def _variable(
     if default is not None and not os.environ.get(name):
         return default
     text = _text(name)
-    number = int(text) if text.isdecimal() and len(text) < 10 else -1
+    number = int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
     if number < lowest or (highest is not None and number > highest):
         bounds = f"a whole number from {lowest} to {highest}"
         if highest is None:

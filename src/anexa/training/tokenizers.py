@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -147,7 +148,8 @@ def bpe_vocab_size(spec: str) -> int | None:
     if not spec.startswith("bpe:"):
         return None
     digits = spec.removeprefix("bpe:")
-    if digits.isdecimal() and len(digits) < 9 and MIN_BPE_VOCAB <= int(digits) <= MAX_BPE_VOCAB:
+    is_number = re.fullmatch("[0-9]{1,8}", digits)
+    if is_number and MIN_BPE_VOCAB <= int(digits) <= MAX_BPE_VOCAB:
         return int(digits)
     raise UsageError(
         f"--tokenizer {spec}: the vocabulary size of BPE must be from {MIN_BPE_VOCAB} (all bytes "
