@@ -67,13 +67,11 @@ def plan_unshared(program: Program) -> MemoryPlan:
     """Return the plan in which each array has memory of its own."""
     shared, plan = plan_memory(program), MemoryPlan()
     outputs = [value.root for i in program.instructions for value in i.outputs]
-    for value in {
-        id(value): value for value in outputs if id(value) in shared.allocations
-    }.values():
+    for value in dict.fromkeys(value for value in outputs if value in shared.allocations):
         size = value.width if value.has_rows else prod(map(int, value.shape))
         size = -(-size // ALIGNMENT) * ALIGNMENT
         begin = plan.row_size if value.has_rows else plan.fixed_size
-        plan.allocations[id(value)] = Allocation(begin, value.has_rows)
+        plan.allocations[value] = Allocation(begin, value.has_rows)
         if value.has_rows:
             plan.row_size += size
         else:

@@ -89,6 +89,7 @@ def test_model_is_published_completely(hub: Hub, place: Path) -> None:
     assert not published.private
     assert published.commits == 1, "all of it at once"
     config_files = {"generation_config.json", "tokenizer_config.json", "chat_template.jinja"}
+    assert published.files.pop(".gitattributes") == b"*.bin", "the Hub's own"
     assert published.files.keys() == {*FILES, *config_files, "README.md"}
     for name, content in published.files.items():
         if name != "README.md":
@@ -195,7 +196,7 @@ def test_refusals_of_the_hub_are_one_sentence(
     result = publish(hub, place, "letters", "ada/letters", token=token)
     assert sentence in one_sentence(result)
     assert result.returncode == 1
-    assert not any(repository.files for repository in hub.repositories.values())
+    assert hub.repositories == {}, "not even an empty one"
 
 
 @pytest.mark.slow
@@ -225,8 +226,37 @@ def test_lost_connection_leaves_nothing_published(hub: Hub, place: Path) -> None
     hub.cuts["commit"] = 1
     result = publish(hub, place, "letters", "ada/letters")
     assert "the Hub cannot be reached, or the connection was lost (" in one_sentence(result)
-    assert (result.returncode, hub.repositories["ada/letters"].files) == (1, {})
+    assert (result.returncode, hub.repositories) == (1, {}), "not even an empty one"
     assert publish(hub, place, "letters", "ada/letters").returncode == 0
+    assert hub.repositories["ada/letters"].files.keys() >= {*FILES}
+
+
+@pytest.mark.slow
+def test_repository_that_cannot_be_deleted_is_named(hub: Hub, place: Path) -> None:
+    hub.refusals = {"commit": 413, "repos/delete": 403}
+    result = publish(hub, place, "letters", "ada/letters")
+    assert one_sentence(result) == (
+        "anexa: the Hub refuses: because of the test (status 413); the new repository ada/letters "
+        "is left there\n"
+    )
+    assert hub.repositories["ada/letters"].files.keys() == {".gitattributes"}
+
+
+@pytest.mark.slow
+def test_repository_that_existed_stays_after_a_failure(hub: Hub, place: Path) -> None:
+    hub.repositories["ada/letters"] = Repository("ada", private=False)
+    hub.refusals["commit"] = 413
+    result = publish(hub, place, "letters", "ada/letters")
+    assert one_sentence(result) == "anexa: the Hub refuses: because of the test (status 413)\n"
+    assert hub.repositories["ada/letters"].files == {}
+
+
+@pytest.mark.slow
+def test_model_whose_commit_was_made_but_not_confirmed_stays(hub: Hub, place: Path) -> None:
+    hub.lost = "/commit/"
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "the connection was lost (" in one_sentence(result)
+    assert one_sentence(result).endswith("; the new repository ada/letters is left there\n")
     assert hub.repositories["ada/letters"].files.keys() >= {*FILES}
 
 

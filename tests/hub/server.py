@@ -35,6 +35,7 @@ class Hub:
         requests: received requests as "METHOD /path", in order.
         refusals: HTTP status of the response, by a part of the path.
         cuts: how many connections to close without a response, by a part of the path.
+        lost: part of the paths whose requests are executed, and the responses lost.
     """
 
     address: str = ""
@@ -43,6 +44,7 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
+    lost: str = "never"
 
 
 @contextmanager
@@ -77,6 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_PUT(self) -> None:
+        self.answer()
+
+    def do_DELETE(self) -> None:
         self.answer()
 
     def answer(self) -> None:
@@ -127,8 +132,14 @@ class _Handler(BaseHTTPRequestHandler):
             if not name.startswith(f"{user}/"):
                 return 403, {"error": f"You don't have the rights to create under {name}"}
             private = bool(asked.get("private") or asked.get("visibility") == "private")
-            hub.repositories[name] = Repository(user, private)
+            hub.repositories[name] = Repository(user, private, {".gitattributes": b"*.bin"})
             return 200, {"url": f"{hub.address}/{name}", "id": name, "name": name}
+        if self.path == "/api/repos/delete":
+            name = f"{asked.get('organization') or user}/{asked['name']}"
+            if hub.repositories[name].owner != user:
+                return 403, {"error": "Forbidden"}
+            del hub.repositories[name]
+            return 200, {}
         found = re.match(r"/(?:api/models/)?([\w.-]+/[\w-]+)", self.path)
         assert found, self.path
         name = found[1]
@@ -177,6 +188,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(status, "application/json", json.dumps(value).encode())
 
     def send(self, status: int, kind: str, content: bytes) -> None:
+        if self.the_hub.lost in self.path:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))

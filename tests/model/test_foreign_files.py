@@ -107,6 +107,24 @@ def test_special_tokens_are_read_from_tokenizer_config(llama: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"max_new_tokens": True}, "max_new_tokens True: it must be a number above 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens 0: it must be a number above 0"),
+        ({"temperature": True}, "the temperature True: it must be a number"),
+        ({"do_sample": 1}, "the do_sample 1: it must be true or false"),
+        ({"do_sample": "false"}, "the do_sample 'false': it must be true or false"),
+    ],
+)
+def test_value_of_another_type_in_generation_config_is_refused(
+    llama: Path, described: dict[str, Any], message: str
+) -> None:
+    (llama / "generation_config.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(AnexaError, match=rf"generation_config\.json has {message}"):
+        load_model(llama)
+
+
+@pytest.mark.parametrize(
     ("described", "temperature"),
     [
         ({}, 0.0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from huggingface_hub import ModelCard
 
 from anexa.errors import AnexaError
 from anexa.hub.llama_cpp import runs_in_llama_cpp
+from anexa.hub.quiet import quiet_hub
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ def published_card(
     """Add the Hub's metadata, a sample and instructions to a model card.
 
     What the card already has is kept, except for the license if `license_name` is given. An empty
-    card gets a title. The logger of `huggingface_hub` is set to show only errors.
+    card gets a title.
 
     Args:
         card: the folder's own card, which may be empty.
@@ -47,10 +47,9 @@ def published_card(
     Raises:
         AnexaError: if the metadata in the card's header cannot be read.
     """
-    # The library would warn about a card without metadata, which is added here.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        model_card = ModelCard(NEWLINE.sub("\n", card))
+        with quiet_hub():  # it would warn about a card without metadata, which is added here
+            model_card = ModelCard(NEWLINE.sub("\n", card))
     except Exception as error:  # of YAML, or of the metadata's validation
         reason = " ".join(str(error).split())
         raise AnexaError(f"the header of README.md cannot be read: {reason}") from error

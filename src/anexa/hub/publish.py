@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
 )
-from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils import validate_repo_id
 
 from anexa.errors import AnexaError, UsageError, one_line
 from anexa.files import check_inside, open_binary
+from anexa.hub.quiet import quiet_hub
 from anexa.model.architectures import get_architecture
 from anexa.model.folder import MODEL_CARD_FILE, ModelFolder
 
@@ -40,6 +39,7 @@ MODEL_FILES = {
 WEIGHT_FILE = re.compile(
     r"model\.safetensors(\.index\.json)?|\w[\w.-]*-\d+-of-\d+\.safetensors", re.A
 )
+NEW_REPOSITORY_FILES = {".gitattributes"}  # files that the Hub itself writes
 TOKEN = re.compile(r"[!-~]+")  # a user's token for the Hub: what an HTTP header can hold
 
 
@@ -113,8 +113,7 @@ def upload(publication: Publication, private: bool) -> str:
 
     The repository is created if it does not exist. Files of a model that it has from an earlier
     version, and that this one lacks, are deleted; other files stay. After an error no file has
-    changed, but a new repository may be left, empty. The logger of `huggingface_hub` is set to show
-    only errors, and its progress bars are switched off unless the standard error is a terminal.
+    changed, and a repository that was created for this is deleted, if it is still empty.
 
     Args:
         publication: repository and files.
@@ -127,10 +126,6 @@ def upload(publication: Publication, private: bool) -> str:
         AnexaError: if the Hub refuses, or cannot be reached; or if `private` is true, and the
             repository exists and is public.
     """
-    # The library logs its retries.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     token = get_token()
     if token and not TOKEN.fullmatch(token):
         raise AnexaError(
@@ -138,31 +133,67 @@ def upload(publication: Publication, private: bool) -> str:
             "`hf auth login`, or correct HF_TOKEN"
         )
     api, repository, user = HfApi(library_name="anexa"), publication.repository, "you"
-    try:
-        user = str(api.whoami()["name"])
-        # Everything that can be wrong here is checked before the repository is created.
-        _validate_card(publication.card)
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(MODEL_CARD_FILE, publication.card.encode()),
-            *(CommitOperationAdd(name, path) for name, path in publication.files.items()),
-        ]
-        api.create_repo(repository, private=private, exist_ok=True)
-        info = api.model_info(repository)
-        if private and not info.private:
-            raise AnexaError(
-                f"{repository} exists already and is public: make it private in its settings on "
-                "the Hub, or choose another name"
-            )
-        for name in [file.rfilename for file in info.siblings or []]:
-            is_model_file = name in MODEL_FILES or WEIGHT_FILE.fullmatch(name)
-            if name not in publication.files and is_model_file:
-                operations.append(CommitOperationDelete(name))
-        api.create_commit(repository, operations, commit_message="Published with Anexa")
-    except AnexaError:
-        raise
-    except Exception as error:  # several HTTP libraries raise their own
-        raise AnexaError(_message(error, repository, user)) from error
+    is_new = False
+    with quiet_hub():
+        try:
+            user = str(api.whoami()["name"])
+            # Everything that can be wrong here is checked before the repository is created.
+            _validate_card(publication.card)
+            is_new = _create(api, repository, private)
+            _commit(api, publication, private)
+        except BaseException as error:  # also if the user interrupts the upload
+            is_left = is_new and not _delete_if_empty(api, repository)
+            if isinstance(error, AnexaError) or not isinstance(error, Exception):
+                raise
+            # Of any kind: several HTTP libraries raise their own.
+            left = f"; the new repository {repository} is left there" if is_left else ""
+            raise AnexaError(_message(error, repository, user) + left) from error
     return f"{api.endpoint}/{repository}"
+
+
+def _create(api: HfApi, repository: str, private: bool) -> bool:
+    """Create a repository; return False if it exists."""
+    try:
+        api.create_repo(repository, private=private)
+    except HfHubHTTPError:  # of any status: the Hub does not tell everybody that it exists
+        api.create_repo(repository, private=private, exist_ok=True)
+        return False
+    return True
+
+
+def _commit(api: HfApi, publication: Publication, private: bool) -> None:
+    """Replace the files of a model in a repository that exists, in one commit."""
+    repository = publication.repository
+    info = api.model_info(repository)
+    if private and not info.private:
+        raise AnexaError(
+            f"{repository} exists already and is public: make it private in its settings on "
+            "the Hub, or choose another name"
+        )
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(MODEL_CARD_FILE, publication.card.encode()),
+        *(CommitOperationAdd(name, path) for name, path in publication.files.items()),
+    ]
+    for name in [file.rfilename for file in info.siblings or []]:
+        is_model_file = name in MODEL_FILES or WEIGHT_FILE.fullmatch(name)
+        if name not in publication.files and is_model_file:
+            operations.append(CommitOperationDelete(name))
+    api.create_commit(repository, operations, commit_message="Published with Anexa")
+
+
+def _delete_if_empty(api: HfApi, repository: str) -> bool:
+    """Delete a repository if it has no files but the Hub's own; return whether it is deleted.
+
+    A commit whose answer was lost may have been made: then the repository has the files.
+    """
+    try:
+        files = {file.rfilename for file in api.model_info(repository).siblings or []}
+        if files <= NEW_REPOSITORY_FILES:
+            api.delete_repo(repository)
+            return True
+    except Exception:  # of any kind: the caller says that it is left, and why it all began
+        return False
+    return False
 
 
 def _validate_card(card: str) -> None:

@@ -135,7 +135,7 @@ class ModelConfig:
                 f"attention_windows must have a number for each of {self.n_layer} layers, not "
                 f"{len(windows)}"
             )
-        if not all(isinstance(n, int) and 0 <= n < MAX_SIZE for n in windows):
+        if not all(type(n) is int and 0 <= n < MAX_SIZE for n in windows):
             raise AnexaError(
                 f"attention_windows must be whole numbers of at least 0, not {short_repr(windows)}"
             )

@@ -92,8 +92,8 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
         for no limit.
 
     Raises:
-        AnexaError: if the temperature is not a number of at least 0, or `max_new_tokens` not a
-            whole number above 0.
+        AnexaError: if the temperature is not a number of at least 0, `max_new_tokens` not a whole
+            number above 0, or `do_sample` neither true nor false.
     """
     temperature = json.get("temperature")
     if temperature is None:
@@ -103,11 +103,16 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
             f"{path} has the temperature {short_repr(temperature)}: it must be a number"
         )
     limit = json.get("max_new_tokens")
-    if limit is not None and not (isinstance(limit, int) and limit > 0):
+    if limit is not None and not (type(limit) is int and limit > 0):
         raise AnexaError(
             f"{path} has max_new_tokens {short_repr(limit)}: it must be a number above 0"
         )
-    return float(temperature) if json.get("do_sample") else 0.0, limit
+    do_sample = json.get("do_sample")
+    if do_sample is not None and not isinstance(do_sample, bool):
+        raise AnexaError(
+            f"{path} has the do_sample {short_repr(do_sample)}: it must be true or false"
+        )
+    return float(temperature) if do_sample else 0.0, limit
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path) -> None:

@@ -34,13 +34,13 @@ class MemoryPlan:
     the arrays of fixed size; behind them are the arrays with a row for each token.
 
     Attributes:
-        allocations: position of each array, by the `id` of its root, `id(value.root)`.
+        allocations: position of each array that has memory of its own: a root, as `value.root`.
         fixed_size: size of the first part, of fixed size, in numbers.
         row_size: size of the second part, in numbers for each row.
         unshared: sizes of the two parts if no arrays shared memory, in the same units.
     """
 
-    allocations: dict[int, Allocation] = field(default_factory=dict)
+    allocations: dict[Value, Allocation] = field(default_factory=dict)
     fixed_size: int = 0
     row_size: int = 0
     unshared: tuple[int, int] = (0, 0)
@@ -58,27 +58,29 @@ def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
 
     Args:
         program: program whose arrays need memory.
-        pinned: computed arrays that have memory of their own, and get none here.
+        pinned: computed arrays that have memory of their own, and get none here, nor do the arrays
+            that they are columns of.
 
     Returns:
         The positions, and the size of the memory.
     """
-    last_use: dict[int, int] = {}
-    first_use: dict[int, tuple[int, Value]] = {}
-    elsewhere = {id(value) for value in pinned}
+    # Values are equal if they are the same object: two arrays may have the same shape and kind.
+    last_use: dict[Value, int] = {}
+    first_use: dict[Value, int] = {}
+    elsewhere = {value.root for value in pinned}
     for index, instruction in enumerate(program.instructions):
         for value in (*instruction.reads, *instruction.outputs):
             root = value.root
-            if root.kind == "computed" and id(root) not in elsewhere:
-                first_use.setdefault(id(root), (index, root))
-                last_use[id(root)] = index
+            if root.kind == "computed" and root not in elsewhere:
+                first_use.setdefault(root, index)
+                last_use[root] = index
     for result in program.results.values():
-        last_use[id(result.root)] = len(program.instructions)
+        last_use[result.root] = len(program.instructions)
     plan = MemoryPlan()
     taken: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}  # offset, end, last use
     sizes = {True: 0, False: 0}
     totals = {True: 0, False: 0}
-    for key, (index, value) in first_use.items():
+    for value, index in first_use.items():
         numbers = value.width if value.has_rows else prod(int(size) for size in value.shape)
         size = -(-numbers // ALIGNMENT) * ALIGNMENT
         living = sorted(space for space in taken[value.has_rows] if space[2] >= index)
@@ -87,8 +89,8 @@ def plan_memory(program: Program, pinned: Sequence[Value] = ()) -> MemoryPlan:
             if offset + size <= begin:
                 break
             offset = max(offset, end)
-        taken[value.has_rows] = [*living, (offset, offset + size, last_use[key])]
-        plan.allocations[key] = Allocation(offset, value.has_rows)
+        taken[value.has_rows] = [*living, (offset, offset + size, last_use[value])]
+        plan.allocations[value] = Allocation(offset, value.has_rows)
         sizes[value.has_rows] = max(sizes[value.has_rows], offset + size)
         totals[value.has_rows] += size
     plan.fixed_size, plan.row_size = sizes[False], sizes[True]

@@ -119,7 +119,7 @@ class Runner:
             Array of shape (capacity, width) if the result has a row for each token, of which a call
             sets the first `rows`; else a flat array that begins with the numbers of the result.
         """
-        allocation = self._plan.allocations[id(value.root)]
+        allocation = self._plan.allocations[value.root]
         if not allocation.has_rows:
             return self._memory[allocation.offset :]
         begin = self._plan.fixed_size + allocation.offset * self.capacity

@@ -252,7 +252,7 @@ class Writer:
             name = "d_" + _identifier(self._gradients[id(root)])
             self._pointers[name] = f"at(gradients, {self._offsets[self._gradients[id(root)]]})"
         else:
-            allocation = self._plan.allocations[id(root)]
+            allocation = self._plan.allocations[root]
             self._pointer_to_word("memory")
             name = _identifier(root.name)
             offset = str(allocation.offset)
