@@ -43,7 +43,7 @@ import compiled_sides as sides
 import llama_cpp_sides as llama
 from in_turn import Side, answer_requests, measured_in_turn, opened, ratios
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 
 UNITS: Mapping[str, Callable[[float], float]] = {
     "tokens/s": lambda seconds: 1 / seconds,
@@ -190,7 +190,7 @@ def main() -> None:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="default: all")
     parser.add_argument("--engine", default="numba", help="the compiled engine")
-    parser.add_argument("--folder", type=Path, default=BUNDLED, help="chat model")
+    parser.add_argument("--folder", type=Path, default=BUNDLED_FOLDER, help="chat model")
     parser.add_argument("--corpus", default="names.txt", help="file with one name per line")
     parser.add_argument("--rounds", type=int, default=7, help="measurements (default: 7)")
     for option in ("--port", "--port64"):

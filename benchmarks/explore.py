@@ -33,7 +33,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 
 ANEXA = [sys.executable, "-m", "anexa"]
 TRAIN = [*ANEXA, "train", "firstnames", "--preset", "microgpt", "--no-chat", "--out"]
@@ -58,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "names"
         subprocess.run([*TRAIN, str(run)], check=True, stdout=subprocess.DEVNULL)
-        command = [*ANEXA, "explore", str(BUNDLED), str(run), "--port", "0"]
+        command = [*ANEXA, "explore", str(BUNDLED_FOLDER), str(run), "--port", "0"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         found = re.search(r"(http://\S+)/#token=(\S+)", process.stdout.readline())

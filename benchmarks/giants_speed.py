@@ -85,13 +85,13 @@ def main() -> None:
         parser.error("--rounds must be at least 1")
 
     from anexa.generation import LanguageModel
-    from anexa.generation.language_model import BUNDLED
+    from anexa.generation.language_model import BUNDLED_FOLDER
     from anexa.model.weights import num_parameters
 
     began = time.perf_counter()
     model = LanguageModel.open(options.folder, options.engine)
     opened = time.perf_counter() - began
-    weights = (options.folder or BUNDLED) / "model.safetensors"
+    weights = (options.folder or BUNDLED_FOLDER) / "model.safetensors"
     products = [measure_product(model, p.factors, options.rounds) for p in MENTAL_PRODUCTS]
     report = {
         "date": str(date.today()),

@@ -30,7 +30,7 @@ import numpy as np
 
 import anexa
 from anexa.engines import Batch
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
@@ -111,7 +111,7 @@ def in_transformers(place: Path) -> Iterator[tuple[str, float]]:
         ]
         found = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written]
         yield f"{kind}: three texts, one by one", float(found != expected)
-    model, tokenizer = opened(BUNDLED)
+    model, tokenizer = opened(BUNDLED_FOLDER)
     prompt = tokenizer.apply_chat_template(
         QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
@@ -162,7 +162,7 @@ def in_trl(place: Path) -> Iterator[tuple[str, float]]:
     import datasets
     from trl import SFTConfig, SFTTrainer
 
-    model, tokenizer = opened(BUNDLED)
+    model, tokenizer = opened(BUNDLED_FOLDER)
     data = datasets.Dataset.from_list([{"messages": CONVERSATION}] * 3)
     options = {key: value for key, value in OPTIONS.items() if key != "remove_unused_columns"}
     options |= {"max_length": 64, "assistant_only_loss": True, "bf16": False}
@@ -207,7 +207,7 @@ def in_mlx(place: Path) -> Iterator[tuple[str, float]]:
     for kind, folder in (
         ("gpt2", place / "gpt2"),
         ("llama", place / "llama"),
-        ("bundled", BUNDLED),
+        ("bundled", BUNDLED_FOLDER),
     ):
         model, tokenizer = load(str(folder))[:2]
         text = "12+30" if kind == "bundled" else TEXT
@@ -226,7 +226,7 @@ def in_ctranslate2(place: Path) -> Iterator[tuple[str, float]]:
     for kind, folder in (
         ("gpt2", place / "gpt2"),
         ("llama", place / "llama"),
-        ("bundled", BUNDLED),
+        ("bundled", BUNDLED_FOLDER),
     ):
         converted = TransformersConverter(str(folder)).convert(str(place / f"{kind}-ct2"))
         tokenizer = anexa.load(folder, engine="numpy").tokenizer
@@ -277,7 +277,7 @@ def in_transformers_js(node: Path) -> Iterator[tuple[str, float]]:
         console.log(JSON.stringify({ text, ids: tokenizer.encode(text) }));
     """
     messages = [*CONVERSATION, *QUESTION]
-    argument = json.dumps({"folder": str(BUNDLED), "messages": messages})
+    argument = json.dumps({"folder": str(BUNDLED_FOLDER), "messages": messages})
     command = ["node", "--input-type=module", "-e", program, argument]
     result = subprocess.run(command, cwd=node, check=True, capture_output=True, encoding="utf-8")
     found, ours = json.loads(result.stdout), anexa.load(engine="numpy")

@@ -39,7 +39,7 @@ from anexa.engines.program.program import Program
 from anexa.engines.program.runner import aligned_zeros
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.trace import inference_program
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.config import ModelConfig
 from anexa.model.loading import load_model
 
@@ -106,7 +106,7 @@ def microseconds(execute: Callable[[], object]) -> float:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", type=Path, default=BUNDLED, help="model folder")
+    parser.add_argument("--folder", type=Path, default=BUNDLED_FOLDER, help="model folder")
     parser.add_argument("--rounds", type=int, default=200, help="calls of each program")
     options = parser.parse_args()
     model = load_model(options.folder)

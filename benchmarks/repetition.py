@@ -80,7 +80,7 @@ def main() -> None:
     print(f"{repeated_share(passages):16.1%}{'':17}  the text itself")
     for setting in SETTINGS:
         params = [SamplingParams(seed=seed, **setting) for seed in range(len(prompts))]
-        texts = generate_batch(model.engine, prompts, model.tokenizer.eot_token, params, length)
+        texts = generate_batch(model.engine, prompts, model.tokenizer.eot_token_id, params, length)
         named = ", ".join(f"{name} {value:g}" for name, value in setting.items())
         logprob = mean_logprob(model, prompts, texts)
         print(f"{repeated_share(texts):16.1%}{logprob:17.2f}  {named}", flush=True)

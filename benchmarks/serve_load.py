@@ -38,7 +38,7 @@ from llama_cpp_sides import Completions
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from anexa.generation import LanguageModel, Prompt, Sampler, SamplingParams, TextStream
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.generation.scheduler import BatchScheduler
 from anexa.model.chat_format import render_question
 
@@ -164,7 +164,7 @@ class Generate:
 def main() -> None:
     """Measure all sides, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED, help="chat model")
+    parser.add_argument("folder", nargs="?", type=Path, default=BUNDLED_FOLDER, help="chat model")
     parser.add_argument("--engine", default="auto", help="engine of the server (default: auto)")
     parser.add_argument(
         "--concurrency", type=int, default=32, help="concurrent requests (default: 32)"

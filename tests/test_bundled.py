@@ -12,7 +12,7 @@ import pytest
 
 import anexa
 from anexa.generation import LanguageModel
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.chat_format import render_question
 from anexa.model.loading import open_model
 from anexa.model.weights import num_parameters
@@ -48,8 +48,8 @@ def test_bundled_model_is_the_default(tmp_path: Path) -> None:
 def test_bundled_model_is_small() -> None:
     model = LanguageModel.open()
     assert num_parameters(model.engine.config) < 850_000
-    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 4_000_000
-    assert not (BUNDLED / "training").exists()
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) < 4_000_000
+    assert not (BUNDLED_FOLDER / "training").exists()
 
 
 def test_other_requests_are_refused_politely() -> None:
@@ -60,7 +60,7 @@ def test_other_requests_are_refused_politely() -> None:
 
 def table() -> dict[str, tuple[float, float]]:
     """Read the accuracy of each task in the card, and the lower end of its interval."""
-    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    card = (BUNDLED_FOLDER / "README.md").read_text(encoding="utf-8")
     row = r"^(\S.*?) +[\d,]+ +([\d.]+)% \[([\d.]+), [\d.]+\]"
     rows = re.findall(row, card, re.M)
     return {name: (float(share) / 100, float(low) / 100) for name, share, low in rows}
@@ -72,14 +72,14 @@ def test_the_card_has_every_task() -> None:
 
 def test_the_cards_header_is_that_of_a_trained_model() -> None:
     """With the corpus and the lowest of the losses in the card."""
-    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    card = (BUNDLED_FOLDER / "README.md").read_text(encoding="utf-8")
     losses = [float(loss) for loss in re.findall(r"^\| [\d,]+ \| .* ([\d.]+) \|$", card, re.M)]
     evaluations = [Evaluation(step, 0.0, None, loss) for step, loss in enumerate(losses)]
     trained = TrainConfig.from_options(
         corpus="arithmetic", preset="anexa-think", engine="numpy", steps=1
     )
     history = TrainerState(evaluations=evaluations)
-    made = model_card(open_model(BUNDLED).config, trained, "arithmetic", "", history)
+    made = model_card(open_model(BUNDLED_FOLDER).config, trained, "arithmetic", "", history)
     assert card.partition("\n---\n")[0] == made.partition("\n---\n")[0]
     assert "model-index" in made
 

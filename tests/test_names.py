@@ -19,9 +19,9 @@ from anexa.names import (
     code_span,
     counted,
     decode_argument,
-    markdown,
-    native,
-    portable,
+    decode_name,
+    encode_name,
+    escape_markdown,
     shell_word,
     shown,
 )
@@ -36,18 +36,18 @@ names = st.binary(min_size=1).filter(lambda data: b"\0" not in data)
 @given(names)
 def test_any_name_survives_storage(data: bytes) -> None:
     name = os.fsdecode(data)
-    stored = portable(name)
+    stored = encode_name(name)
     assert stored.encode().decode() == stored, "no surrogates"
-    assert os.fsencode(native(stored)) == data
+    assert os.fsencode(decode_name(stored)) == data
     assert json.loads(json.dumps(stored, ensure_ascii=False).encode()) == stored
 
 
 @posix
 def test_how_names_are_stored() -> None:
-    assert portable("café.txt") == "café.txt"
-    assert portable(f"{CAFE}/a b.txt") == "file:caf%E9/a%20b.txt"
-    assert portable("file:a") == "file:file%3Aa"
-    assert native("file:///a") == "///a"
+    assert encode_name("café.txt") == "café.txt"
+    assert encode_name(f"{CAFE}/a b.txt") == "file:caf%E9/a%20b.txt"
+    assert encode_name("file:a") == "file:file%3Aa"
+    assert decode_name("file:///a") == "///a"
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_shell_reads_the_quoted_word() -> None:
 
 
 def test_names_have_no_markup_in_markdown() -> None:
-    assert markdown("a|b [c](d) *e* <f> __init__ snake_case") == (
+    assert escape_markdown("a|b [c](d) *e* <f> __init__ snake_case") == (
         r"a\|b \[c\](d) \*e\* \<f\> \_\_init\_\_ snake_case"
     )
-    assert markdown("a\n# b") == r"a\\n# b"
+    assert escape_markdown("a\n# b") == r"a\\n# b"
     assert code_span("a") == "`a`"
     assert code_span("`a``b") == "``` `a``b ```"
 

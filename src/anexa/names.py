@@ -2,8 +2,8 @@ r"""Encoding of file names and other untrusted text for storage (JSON, TOML) and
 
 Python represents bytes of a file name that the locale cannot decode by lone surrogates (PEP 383),
 which can be neither written to files nor printed. So names are converted when they are stored
-(`portable`, and back by `native`) or displayed (`shown`; in a command `shell_word`, in Markdown
-`markdown` and `code_span`). `counted` displays a number with its noun.
+(`encode_name`, and back by `decode_name`) or displayed (`shown`; in a command `shell_word`, in
+Markdown `escape_markdown` and `code_span`). `counted` displays a number with its noun.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-PREFIX = "file:"  # before the percent-encoded bytes of a stored name
+ENCODED_PREFIX = "file:"  # before the percent-encoded bytes of a stored name
 UNDECODED = re.compile("[\udc80-\udcff]+")  # surrogates for bytes that the locale cannot decode
 # Characters that Markdown reads as markup; an underscore only at the edge of a word.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
 ESCAPE = "anexa.escape"  # name of `escape_unencodable` in `codecs`, where importing registers it
 
 
-def portable(name: str) -> str:
+def encode_name(name: str) -> str:
     """Encode a name for JSON and TOML, independently of the locale.
 
     A name whose bytes are UTF-8 stays as it is. Others become "file:" and the percent-encoded
@@ -33,18 +33,18 @@ def portable(name: str) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        text = PREFIX
-    return PREFIX + quote_from_bytes(data) if text.startswith(PREFIX) else text
+        text = ENCODED_PREFIX
+    return ENCODED_PREFIX + quote_from_bytes(data) if text.startswith(ENCODED_PREFIX) else text
 
 
-def native(text: str) -> str:
-    """Decode a name that `portable` has encoded, to a name that can be opened in this locale.
+def decode_name(text: str) -> str:
+    """Decode a name that `encode_name` has encoded, to a name that can be opened in this locale.
 
     Raises:
-        UnicodeEncodeError: if the text has a lone surrogate, which `portable` never writes.
+        UnicodeEncodeError: if the text has a lone surrogate, which `encode_name` never writes.
     """
-    if text.startswith(PREFIX):
-        return os.fsdecode(unquote_to_bytes(text.removeprefix(PREFIX)))
+    if text.startswith(ENCODED_PREFIX):
+        return os.fsdecode(unquote_to_bytes(text.removeprefix(ENCODED_PREFIX)))
     return os.fsdecode(text.encode())
 
 
@@ -94,7 +94,7 @@ def shell_path(path: Path) -> str:
     return shell_word(f"./{name}" if name.startswith("-") else name)
 
 
-def markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text as one printable line of Markdown, in which no character acts as markup."""
     return MARKUP.sub(r"\\\g<0>", shown(text))
 
@@ -109,10 +109,10 @@ def code_span(text: str) -> str:
 
 def flag(name: str) -> str:
     """Return the command-line flag of an option: `n_layer` is `--n-layer`, `from_` is `--from`."""
-    return "--" + key(name).replace("_", "-")
+    return "--" + json_key(name).replace("_", "-")
 
 
-def key(name: str) -> str:
+def json_key(name: str) -> str:
     """Return the name of a field as JSON and TOML files have it, such as `from` for `from_`.
 
     A field whose name would be a keyword of Python has an underscore at its end.

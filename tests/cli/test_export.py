@@ -16,7 +16,7 @@ import pytest
 
 from anexa.cli.export import export
 from anexa.files import read_json
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model, open_model
 from anexa.training import build_trainer
@@ -68,8 +68,8 @@ def test_output_has_the_name_of_the_model_by_default(tmp_path: Path) -> None:
     assert result.stdout.startswith("wrote anexa.json (")
     source = open_model(tmp_path / "anexa.json")
     model, card = source.load(), source.card
-    assert model.weights == load_model(BUNDLED).weights
-    assert card == (BUNDLED / "README.md").read_text("utf-8")
+    assert model.weights == load_model(BUNDLED_FOLDER).weights
+    assert card == (BUNDLED_FOLDER / "README.md").read_text("utf-8")
 
 
 @pytest.mark.slow

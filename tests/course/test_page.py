@@ -152,7 +152,7 @@ def test_chapter_14_leads_to_the_model_without_a_head(reader: Any, run: Path) ->
     view.get_by_role("heading", name="Before and after").wait_for()
     model = load_model(run)
     ids = model.tokenizer.encode_prompt("anna")
-    batch = Batch.from_sequences([[*ids, model.tokenizer.eot_token]])
+    batch = Batch.from_sequences([[*ids, model.tokenizer.eot_token_id]])
     edited = apply_edits(model.config, model.weights, [parse_edit("head:0.0")])
     losses = [
         float(trace_batch(model.config, weights, batch).values[LOSS])
@@ -168,7 +168,7 @@ def test_chapter_15_from_the_ledger_to_a_training_without_a_step(reader: Any, ru
     turn_to(reader, 15)
     replay = Replay(run)
     ids = replay.tokenizer.encode_prompt("anna")
-    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token]])
+    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token_id]])
     view = open_live_view(reader, 0)
     view.get_by_role("button", name="Follow the loss of “anna”").click()
     rows = view.get_by_role("table", name="Documents that taught it most").locator("tbody tr")

@@ -30,11 +30,11 @@ def texts(corpus: Documents) -> list[str]:
     return ["".join(pieces)] if corpus.layout == "text" else pieces
 
 
-def framed(texts: Sequence[Sequence[int]], eot_token: int) -> tuple[Array, Array, Array]:
+def framed(texts: Sequence[Sequence[int]], eot_token_id: int) -> tuple[Array, Array, Array]:
     """Tokenize documents for `DocumentDataset`: ids, boundaries, document indices."""
-    ids, boundaries = [eot_token], [0]
+    ids, boundaries = [eot_token_id], [0]
     for text in texts:
-        ids += [*text, eot_token]
+        ids += [*text, eot_token_id]
         boundaries.append(len(ids) - 1)
     return np.array(ids), np.array(boundaries), np.arange(len(texts))
 

@@ -102,7 +102,7 @@ def test_each_answer_is_learned_once_with_its_question_and_the_system_prompt(
             question, answer = turn.removesuffix("<|endoftext|>").split("<|assistant|>")
             found.append((question, answer))
         learned = encoded.ids[slice(*span)][encoded.loss_mask[slice(*span)]]
-        assert int((learned == TOKENIZER.eot_token).sum()) == text.count("<|assistant|>")
+        assert int((learned == TOKENIZER.eot_token_id).sum()) == text.count("<|assistant|>")
     assert found == expected
 
 

@@ -27,7 +27,7 @@ from tests.data.helpers import texts as message_texts
 class CodePoints:
     """Tokenizer whose ids are Unicode code points, with 0 between documents."""
 
-    eot_token = 0
+    eot_token_id = 0
     times = 0
 
     def __init__(self, vocab_size: int = sys.maxunicode + 1) -> None:

@@ -65,7 +65,7 @@ def test_only_trainable_weights_change(
     state = engine.optimizer_state()
     assert {key: moment.shape for key, moment in state.items()} == partial.state_shapes(config)
     resumed = opened(engine_name, config, after, partial)
-    resumed.resume(state, 2)
+    resumed.load_optimizer_state(state, 2)
     for one in (engine, resumed):
         one.train_step(BATCHES[2], 0.02)
     assert resumed.weights() == engine.weights()

@@ -242,7 +242,7 @@ def test_resumed_muon_run_equals_uninterrupted_run(
         open_engine(name, model[0], first.weights(), device_config=machine, optimizer=MUON)
         for _ in range(2)
     )
-    second.resume(first.optimizer_state(), stop)
+    second.load_optimizer_state(first.optimizer_state(), stop)
     assert second.optimizer_state() == first.optimizer_state()
     assert train(second, stop) == losses[stop:]
     assert second.weights() == whole.weights()
@@ -264,7 +264,7 @@ def test_engine_resumes_the_run_of_another_engine(
     second = open_engine(
         resumed, model[0], first.weights(), device_config=EXACT, optimizer=optimizer
     )
-    second.resume(first.optimizer_state(), 3)
+    second.load_optimizer_state(first.optimizer_state(), 3)
     assert train(second, 3) == pytest.approx(losses[3:], rel=1e-9)
     assert_close(second.weights(), whole.weights(), bound=1e-9)
     assert_close(second.optimizer_state(), whole.optimizer_state(), bound=1e-9)

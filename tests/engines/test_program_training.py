@@ -147,7 +147,7 @@ def test_resumed_training_equals_uninterrupted_training(
     outputs = [whole.train_step(*step) for step in steps[:2]]
     resumed_vector = vector.copy()
     resumed = TrainingStep(config, dtype, resumed_vector, adam)
-    resumed.resume(as_weights(whole.state()), 2)
+    resumed.load_optimizer_state(as_weights(whole.state()), 2)
     outputs = [whole.train_step(*step) for step in steps[2:]]
     assert [resumed.train_step(*step) for step in steps[2:]] == outputs
     assert np.array_equal(resumed_vector, vector)

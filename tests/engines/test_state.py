@@ -57,7 +57,7 @@ def test_resumed_run_equals_uninterrupted_run(
         second = open_engine(
             name, model[0], first.weights(), device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
         )
-        second.resume(first.optimizer_state(), stop)
+        second.load_optimizer_state(first.optimizer_state(), stop)
         assert second.optimizer_state() == first.optimizer_state()
         assert first_losses + train(second, BATCHES[stop:]) == losses
         assert second.weights() == whole.weights()
@@ -81,7 +81,7 @@ def test_run_without_state_or_step_count_differs(
     miscounted = open_engine(
         name, model[0], handed_over[0], device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
-    miscounted.resume(handed_over[1], 1)
+    miscounted.load_optimizer_state(handed_over[1], 1)
     train(miscounted, BATCHES[3:])
     assert miscounted.weights() != whole.weights()
 
@@ -116,7 +116,7 @@ def test_weights_and_states_are_copied_in_and_out(
     twin = open_engine(
         name, sizes, engine.weights(), device_config=DeviceConfig(dtype=dtype), optimizer=ADAM
     )
-    twin.resume(given_state, 2)
+    twin.load_optimizer_state(given_state, 2)
     logits = engine.logits([1, 2, 3])
     taken, state = engine.weights(), engine.optimizer_state()
     _, gradients = engine.gradients(BATCHES[0])

@@ -142,7 +142,7 @@ def test_resumed_run_equals_uninterrupted_run(
     second = open_engine(
         "torch", model[0], first.weights(), device_config=machine, optimizer=optimizer
     )
-    second.resume(first.optimizer_state(), 2)
+    second.load_optimizer_state(first.optimizer_state(), 2)
     assert train(second, 3) == losses[2:]
     assert second.weights() == whole.weights()
     assert second.optimizer_state() == whole.optimizer_state()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 
 if TYPE_CHECKING:
     from anexa.explore.session import Session
@@ -18,7 +18,7 @@ def explorer(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A names run of 300 steps and the bundled model, opened: folders 0 and 1."""
     from tests.explore.explorer import exploring
 
-    with exploring(names_model, BUNDLED, cwd=tmp_path_factory.mktemp("explore")) as running:
+    with exploring(names_model, BUNDLED_FOLDER, cwd=tmp_path_factory.mktemp("explore")) as running:
         yield running
 
 

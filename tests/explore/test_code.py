@@ -36,7 +36,7 @@ def test_each_tensor_has_the_operation_that_made_it(architecture: str) -> None:
     weights = random_weights(config, seed=1)
     trace = trace_batch(config, weights, BATCH)
     tape, _ = NumpyEngine(config, weights, OptimizerConfig(), "float64").tape(BATCH)
-    made_by = [(x, type(record.operation)) for record in tape.records for x in record.outputs]
+    made_by = [(x, type(record.operation)) for record in tape.entries for x in record.outputs]
     for name, node in trace.nodes.items():
         operation = operation_of(node.rule)
         owners = [by for x, by in made_by if np.array_equal(x, node.rule.output)]

@@ -16,7 +16,7 @@ from anexa.explore.quantities import read_tensor
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
 from anexa.explore.session import Session
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 
 ANNA = Scene(text="anna")
 SET = "set:wte.weight[0,3]=2.5"
@@ -28,7 +28,7 @@ def session(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Sess
     scratch = tmp_path_factory.mktemp("differences")
     copy = scratch / "copy"
     shutil.copytree(names_model, copy)
-    return Session([names_model, copy, BUNDLED], scratch)
+    return Session([names_model, copy, BUNDLED_FOLDER], scratch)
 
 
 def test_a_copy_differs_in_nothing(session: Session) -> None:

@@ -105,7 +105,7 @@ def test_why_is_this_weight_what_it_is_at_step_500(page: Any, run: Path) -> None
 def test_which_five_names_taught_anna_most(page: Any, run: Path) -> None:
     replay = Replay(run)
     ids = replay.tokenizer.encode_prompt("anna")
-    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token]])
+    batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token_id]])
     wanted = done(ledger(replay, batch, 0, 1000))
     go(page, "#/teachers?text=anna")
     page.get_by_role("button", name="Follow the loss of “anna”").click()

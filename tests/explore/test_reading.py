@@ -140,7 +140,7 @@ def test_texts_of_tokens_are_visible() -> None:
     half = next(token for token in range(300) if tokenizer.token_bytes(token) == b"\xc3")
     assert token_text(tokenizer, half) == r"\xc3"
     assert token_text(tokenizer, tokenizer.encode("\n")[0]) == r"\n"
-    assert token_text(tokenizer, tokenizer.eot_token) == END_OF_TEXT
+    assert token_text(tokenizer, tokenizer.eot_token_id) == END_OF_TEXT
     assert token_text(tokenizer, 9999) == "<9999>"
     assert token_text(TOKENIZER, 0) == "a"
-    assert [i for i in range(8) if is_special(TOKENIZER, i)] == [TOKENIZER.eot_token, 7]
+    assert [i for i in range(8) if is_special(TOKENIZER, i)] == [TOKENIZER.eot_token_id, 7]

@@ -14,7 +14,7 @@ from anexa.explore.switches import apply_edits, parse_edit
 from anexa.explore.thought_view import ThoughtView
 from anexa.explore.thoughts import STRONGEST, read_thought
 from anexa.explore.trace import trace_batch
-from anexa.generation.language_model import BUNDLED, LanguageModel
+from anexa.generation.language_model import BUNDLED_FOLDER, LanguageModel
 from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.place_marks import mark_places
@@ -43,7 +43,7 @@ def open_model(model: Model) -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return load_model(BUNDLED)
+    return load_model(BUNDLED_FOLDER)
 
 
 @pytest.fixture(scope="module")

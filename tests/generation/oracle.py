@@ -82,7 +82,7 @@ class Oracle:
         if not answer.startswith(said):
             raise UnknownTextError
         rest = TOKENIZER.encode(answer[len(said) :])
-        return rest[0] if rest else TOKENIZER.eot_token
+        return rest[0] if rest else TOKENIZER.eot_token_id
 
 
 @cache

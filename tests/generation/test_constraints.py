@@ -39,7 +39,7 @@ def finish(
         token = ends[0] if ends and rng.random() < 0.3 else rng.choice(allowed)
         constraint.advance(token)
         if token in tokenizer.eos_token_ids:
-            detokenizer = tokenizer.detokenizer([tokenizer.eot_token])
+            detokenizer = tokenizer.detokenizer([tokenizer.eot_token_id])
             return "".join(map(detokenizer.add, ids)) + detokenizer.flush()
         ids.append(token)
     return None
@@ -151,9 +151,9 @@ def test_eos_is_allowed_exactly_where_the_text_may_end() -> None:
     ids = tokenizer.encode("ab")
     assert constraint.mask().nonzero()[0].tolist() == [ids[0]]
     constraint.advance(ids[0])
-    assert constraint.mask().nonzero()[0].tolist() == [ids[1], tokenizer.eot_token]
+    assert constraint.mask().nonzero()[0].tolist() == [ids[1], tokenizer.eot_token_id]
     constraint.advance(ids[1])
-    assert constraint.mask().nonzero()[0].tolist() == [tokenizer.eot_token]
+    assert constraint.mask().nonzero()[0].tolist() == [tokenizer.eot_token_id]
     assert copy.mask().nonzero()[0].tolist() == [ids[0]], "a copy has a state of its own"
 
 
@@ -167,14 +167,14 @@ def test_a_thought_is_free_but_cannot_end_the_text() -> None:
     assert constraint.mask().nonzero()[0].tolist() == [a, think]
     at_once = constraint.copy()
     at_once.advance(a)
-    assert at_once.mask().nonzero()[0].tolist() == [tokenizer.eot_token], "no thought later on"
+    assert at_once.mask().nonzero()[0].tolist() == [tokenizer.eot_token_id], "no thought later on"
     inside = compiler.compile(Grammar.regex("a"), thinking=True, in_thought=True)
     for thinking, tokens in ((constraint, [think, b, b]), (inside, [b])):
         for token in tokens:
             thinking.advance(token)
         free = thinking.mask()
         assert free[: tokenizer.vocab_size].sum() == tokenizer.vocab_size - 1
-        assert not free[tokenizer.eot_token]
+        assert not free[tokenizer.eot_token_id]
         thinking.advance(end_think)
         assert thinking.mask().nonzero()[0].tolist() == [a]
     constraint = compiler.compile(Grammar.regex("a"))

@@ -108,8 +108,8 @@ def test_the_work_for_all_choices_of_a_request_is_bounded(monkeypatch: pytest.Mo
     tokenizer, compiler = COMPILERS["byte level"]
     first = compiler.compile(Grammar.rules('start: a\na: a a | a "x" a | "x"'))
     several, [x] = [first, first.copy(), first.copy()], tokenizer.encode("x")
-    monkeypatch.setattr(constraints, "WORK_SECONDS", 0.005)
-    monkeypatch.setattr(constraints, "WORK_SECONDS_PER_TOKEN", 0.0)
+    monkeypatch.setattr(constraints, "MAX_CPU_SECONDS", 0.005)
+    monkeypatch.setattr(constraints, "MAX_CPU_SECONDS_PER_TOKEN", 0.0)
 
     def write() -> None:
         for _ in range(200):

@@ -275,8 +275,8 @@ def test_a_developers_message_is_a_system_message(parrot: Path) -> None:
 
 def test_an_answer_has_no_more_tokens_than_there_is_room_for(parrot: Path) -> None:
     model = anexa.load(parrot, engine="numpy")
-    assert model.answer_tokens(100, None) == model.answer_tokens(100, 10**6) == 60
-    assert model.answer_tokens(100, 7) == 7
+    assert model.answer_token_limit(100, None) == model.answer_token_limit(100, 10**6) == 60
+    assert model.answer_token_limit(100, 7) == 7
     prompt = len(model.tokenizer.encode_prompt(model.render_prompt(QUESTION)))
     answer = model.chat(QUESTION, temperature=1e9, max_tokens=10**6, seed=4)
     assert answer.finish_reason == "stop" or answer.num_tokens == 160 - prompt

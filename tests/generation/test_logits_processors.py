@@ -66,7 +66,7 @@ def random_logits(seed: int) -> npt.NDArray[np.float64]:
 def sampled_probabilities(
     logits_V: npt.NDArray[np.float64], params: SamplingParams, sequence: SequenceTokens
 ) -> npt.NDArray[np.float64]:
-    processed_V = Sampler(params, None, [EOS]).process(logits_V, sequence)
+    processed_V = Sampler(params, None, [EOS]).process_logits(logits_V, sequence)
     p_V: npt.NDArray[np.float64] = probabilities(processed_V[None], [params])[0]
     return p_V
 
@@ -118,14 +118,14 @@ def test_frequency_and_presence_count_generated_tokens(
     expected = [
         z - frequency * counts[i] - presence * (counts[i] > 0) for i, z in enumerate(logits_V)
     ]
-    processed_V = Sampler(params).process(logits_V, sequence)
+    processed_V = Sampler(params).process_logits(logits_V, sequence)
     np.testing.assert_allclose(processed_V, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_repetition_penalty_counts_prompt_and_generated_tokens() -> None:
     params = SamplingParams(repetition_penalty=2.0)
     logits_V = np.array([3.0, -3.0, 5.0, -5.0])
-    processed_V = Sampler(params).process(logits_V, SequenceTokens([0, 0, 1], 1))
+    processed_V = Sampler(params).process_logits(logits_V, SequenceTokens([0, 0, 1], 1))
     assert processed_V.tolist() == [1.5, -6.0, 5.0, -5.0]
 
 

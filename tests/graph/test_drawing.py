@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.graph.drawing import Edge, Graph, Node, format_number, to_dot, to_mermaid
-from anexa.graph.svg import lay_out, to_svg
+from anexa.graph.svg import layout_texts, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '<script>alert("x")</script> & \\" `*_#quot;_*` ]]>\n\r\t\0\u2028\ud800 end --> %%{init}%%'
@@ -41,7 +41,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 @given(graphs())
 def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
-    places = lay_out(graph)
+    places = layout_texts(graph)
     for a, b in combinations(places.boxes, 2):
         beside = a.x + a.width < b.x or b.x + b.width < a.x
         above = a.y + a.height < b.y or b.y + b.height < a.y
@@ -58,7 +58,7 @@ def test_boxes_do_not_overlap_and_arrows_join_them(graph: Graph) -> None:
 
 @given(graphs())
 def test_no_arrow_passes_through_a_box(graph: Graph) -> None:
-    places = lay_out(graph)
+    places = layout_texts(graph)
     for route in places.routes:
         straight = list(pairwise(route))[::2]  # beside boxes; curves are between the rows
         for (x, y0), (_, y1) in straight:

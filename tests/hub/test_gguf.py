@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import pre_tokenizers
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.loading import load_model
 from anexa.model.model import Model
 from anexa.model.rotary import LinearScaling, Llama3Scaling, rotary_frequencies
@@ -216,16 +216,16 @@ def test_metadata_of_a_llama(tmp_path: Path) -> None:
     assert "{% generation" not in template, "llama-cpp-python and others do not know the tag"
     tokens = fields["tokenizer.ggml.tokens"]
     types = fields["tokenizer.ggml.token_type"]
-    eot_token = MARKED.eot_token
+    eot_token_id = MARKED.eot_token_id
     marks = ["<|user|>", "<|assistant|>", "<think>", "</think>"]
-    padding = [f"[PAD{eot_token + 5 + i}]" for i in range(3)]
-    assert tokens[eot_token:] == [END_OF_TEXT, *marks, *padding]
-    assert types[eot_token:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
+    padding = [f"[PAD{eot_token_id + 5 + i}]" for i in range(3)]
+    assert tokens[eot_token_id:] == [END_OF_TEXT, *marks, *padding]
+    assert types[eot_token_id:] == [TokenType.CONTROL] + 4 * [TokenType.USER_DEFINED] + 3 * [
         TokenType.UNUSED
     ]
-    assert {*types[:eot_token]} == {TokenType.NORMAL}
+    assert {*types[:eot_token_id]} == {TokenType.NORMAL}
     assert fields["tokenizer.ggml.bos_token_id"] == fields["tokenizer.ggml.eos_token_id"]
-    assert fields["tokenizer.ggml.eos_token_id"] == eot_token
+    assert fields["tokenizer.ggml.eos_token_id"] == eot_token_id
 
 
 def test_scaled_positions_of_a_llama(tmp_path: Path) -> None:
@@ -283,9 +283,9 @@ def test_ascii_vocabulary_has_an_unused_merge() -> None:
 
 
 def test_the_bundled_model_can_be_written(tmp_path: Path) -> None:
-    write_gguf(tmp_path / "m.gguf", load_model(BUNDLED), "anexa", "q8_0")
+    write_gguf(tmp_path / "m.gguf", load_model(BUNDLED_FOLDER), "anexa", "q8_0")
     fields, tensors = read(tmp_path / "m.gguf")
-    assert len(fields["tokenizer.ggml.tokens"]) == load_model(BUNDLED).config.vocab_size
+    assert len(fields["tokenizer.ggml.tokens"]) == load_model(BUNDLED_FOLDER).config.vocab_size
     assert tensors["token_embd.weight"].tensor_type == Type.Q8_0
 
 

@@ -15,7 +15,7 @@ import pytest
 import anexa
 from anexa.engines import open_engine
 from anexa.engines.operations import numpy as operations
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.architectures import get_architecture
 from anexa.model.loading import load_model
 from anexa.model.model import Model
@@ -111,7 +111,7 @@ def test_logits_equal_llama_cpp(
 @pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
 def test_bundled_model_gives_the_same_text_in_llama_cpp(tmp_path: Path, precision: str) -> None:
     ours = anexa.load(engine="numpy")
-    bundled = load_model(BUNDLED)
+    bundled = load_model(BUNDLED_FOLDER)
     theirs = opened(tmp_path / "m.gguf", bundled, precision)
     for question in ("347*86", "99999999+1", "5-12", "Hello, who are you?", "4 * 6"):
         messages = [{"role": "user", "content": question}]
@@ -186,9 +186,9 @@ def test_tokens_equal_llama_cpp(tmp_path: Path, tokenizer: Tokenizer) -> None:
         text = "".join(pieces)
         tokens = tokenizer.encode(text)
         assert theirs.tokenize(text.encode(), add_bos=False, special=True) == tokens, repr(text)
-        begun = [tokenizer.eot_token] * tokenizer.adds_bos + tokens
+        begun = [tokenizer.eot_token_id] * tokenizer.adds_bos + tokens
         assert theirs.tokenize(text.encode(), add_bos=True, special=True) == begun, repr(text)
-        if tokens[0] != tokenizer.eot_token:  # whose next space llama-cpp-python takes away
+        if tokens[0] != tokenizer.eot_token_id:  # whose next space llama-cpp-python takes away
             back = theirs.detokenize(tokens, special=False).decode()
             assert back == tokenizer.decode(tokens), repr(text)
 

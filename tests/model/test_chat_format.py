@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.chat_format import (
     ASSISTANT,
     CHAT_TEMPLATE,
@@ -103,10 +103,10 @@ def test_template_stands_in_two_files(folder: Path) -> None:
 
 
 def test_bundled_template_is_that_of_trained_models() -> None:
-    model = load_model(BUNDLED)
+    model = load_model(BUNDLED_FOLDER)
     assert model.chat_template == CHAT_TEMPLATE
     for name, content in model.json_files().items():
-        assert json.loads((BUNDLED / name).read_text(encoding="utf-8")) == content, name
+        assert json.loads((BUNDLED_FOLDER / name).read_text(encoding="utf-8")) == content, name
 
 
 @pytest.mark.parametrize("thinking", [True, False])

@@ -54,10 +54,10 @@ def test_written_model_equals_loaded_model(tmp_path: Path, model_type: str, adds
 def test_folder_has_the_files_of_a_hugging_face_repository(folder: Path) -> None:
     others = {"README.md", "generation_config.json", "tokenizer_config.json"}
     assert set(names(folder)) == others | set(FILES)
-    eot_token = MODEL.tokenizer.eot_token
+    eot_token_id = MODEL.tokenizer.eot_token_id
     for name in ("config.json", "generation_config.json"):
         content = json.loads((folder / name).read_text("utf-8"))
-        assert (content["bos_token_id"], content["eos_token_id"]) == (eot_token, eot_token)
+        assert (content["bos_token_id"], content["eos_token_id"]) == (eot_token_id, eot_token_id)
     with safetensors.safe_open(folder / "model.safetensors", "np") as file:
         assert file.metadata() == {"format": "pt"}, "transformers asks for it"
         assert "wte.weight" in {*file.keys()}, "mlx-lm opens no names with a prefix"

@@ -323,4 +323,5 @@ def test_training_accepts_a_foreign_tokenizer(tmp_path: Path, spec: str) -> None
     theirs = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     assert model.tokenizer.bos_eos == ("<|end_of_text|>", "<|end_of_text|>")
     assert theirs("anna").input_ids == model.tokenizer.encode_prompt("anna")
-    assert theirs.eos_token_id == model.tokenizer.eot_token == model.tokenizer.encode_prompt("")[0]
+    ours = model.tokenizer
+    assert theirs.eos_token_id == ours.eot_token_id == ours.encode_prompt("")[0]

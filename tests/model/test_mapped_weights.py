@@ -134,7 +134,7 @@ def test_mapped_weights_train_as_others_do(folder: Path, engine_name: str) -> No
     state = read_tensors(path)[0]
     weights = {name: state.pop(name) for name in model.weights}
     resumed = open_engine(engine_name, model.config, weights)
-    resumed.resume(state, 1)
+    resumed.load_optimizer_state(state, 1)
     for one in (engine, resumed):
         one.train_step(BATCH, 0.01)
     assert resumed.weights() == engine.weights()

@@ -33,12 +33,12 @@ def test_ids_are_the_ranks_of_the_characters() -> None:
     tokenizer = Tokenizer.from_characters(["banana", "cab"], adds_bos=False)
     assert tokenizer.encode("abc") == [0, 1, 2]
     assert tokenizer.encode("n") == [3]
-    assert (tokenizer.eot_token, tokenizer.vocab_size) == (4, 5)
+    assert (tokenizer.eot_token_id, tokenizer.vocab_size) == (4, 5)
 
 
 def test_vocabulary_of_microgpt_has_27_tokens() -> None:
     tokenizer = Tokenizer.from_characters(["abcdefghijklmnopqrstuvwxyz"], adds_bos=True)
-    assert (tokenizer.eot_token, tokenizer.vocab_size) == (26, 27)
+    assert (tokenizer.eot_token_id, tokenizer.vocab_size) == (26, 27)
 
 
 @given(st.data())
@@ -66,7 +66,7 @@ def test_unknown_characters_encode_to_end_of_text(tokenizer: Tokenizer, text: st
     ids = tokenizer.encode(text)
     expected = list(dict.fromkeys(c for c in text if c not in known))
     assert tokenizer.unknown_characters(text) == expected
-    assert (tokenizer.eot_token in ids) == bool(expected)
+    assert (tokenizer.eot_token_id in ids) == bool(expected)
     assert tokenizer.decode(ids) == "".join(c for c in text if c in known)
     if expected:
         with pytest.raises(AnexaError, match="has never seen"):
@@ -83,16 +83,16 @@ def test_error_lists_at_most_five_unknown_characters() -> None:
 
 
 def test_prompt_begins_with_bos_if_adds_bos() -> None:
-    eot_token = DOCUMENTS.eot_token
+    eot_token_id = DOCUMENTS.eot_token_id
     assert DOCUMENTS.adds_bos
-    assert DOCUMENTS.encode_prompt("") == [eot_token]
-    assert DOCUMENTS.encode_prompt("af") == [eot_token, *DOCUMENTS.encode("af")]
+    assert DOCUMENTS.encode_prompt("") == [eot_token_id]
+    assert DOCUMENTS.encode_prompt("af") == [eot_token_id, *DOCUMENTS.encode("af")]
 
 
 def test_prompt_has_no_bos_unless_adds_bos() -> None:
     assert not TEXT.adds_bos
     assert TEXT.encode_prompt("af") == TEXT.encode("af")
-    assert TEXT.encode_prompt("") == [TEXT.eot_token], "a model needs something to go on from"
+    assert TEXT.encode_prompt("") == [TEXT.eot_token_id], "a model needs something to go on from"
 
 
 @given(texts)
@@ -111,9 +111,10 @@ def streamed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 def test_special_tokens_are_not_decoded() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES):
-        eot_token, ids = tokenizer.eot_token, tokenizer.encode("af")
-        assert tokenizer.decode([eot_token, *ids, eot_token, eot_token]) == "af"
-        assert "".join(streamed(tokenizer, [eot_token, *ids, eot_token, eot_token])) == "af"
+        eot_token_id, ids = tokenizer.eot_token_id, tokenizer.encode("af")
+        assert tokenizer.decode([eot_token_id, *ids, eot_token_id, eot_token_id]) == "af"
+        streamed_ids = [eot_token_id, *ids, eot_token_id, eot_token_id]
+        assert "".join(streamed(tokenizer, streamed_ids)) == "af"
 
 
 # ------------------------------------------------------------------ trained on bytes
@@ -129,7 +130,7 @@ def test_bpe_round_trip_of_any_text(text: str, others: list[str], size: int) -> 
     assert tokenizer.decode(ids).encode("utf-8") == text.encode("utf-8")
     assert "".join(streamed(tokenizer, ids)) == text
     assert tokenizer.unknown_characters(text) == []
-    assert tokenizer.encode_prompt(text) == (ids or [tokenizer.eot_token])
+    assert tokenizer.encode_prompt(text) == (ids or [tokenizer.eot_token_id])
     assert 257 <= tokenizer.vocab_size <= size
 
 
@@ -160,7 +161,7 @@ def test_bpe_training_on_a_long_word_takes_seconds() -> None:
 def test_with_bos() -> None:
     for tokenizer in (TEXT, DOCUMENTS, BYTES, TRAINED):
         begins = tokenizer.with_bos(True)
-        assert begins.encode_prompt("af") == [begins.eot_token, *tokenizer.encode("af")]
+        assert begins.encode_prompt("af") == [begins.eot_token_id, *tokenizer.encode("af")]
         assert begins.with_bos(False).encode_prompt("af") == tokenizer.encode("af")
     assert TEXT.with_bos(True).to_json() == DOCUMENTS.to_json()
 
@@ -297,7 +298,7 @@ def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
     text = tokenizer.to_json()
     repeated = Tokenizer.from_json(text)
     assert repeated.to_json() == text
-    attributes = ("eot_token", "vocab_size", "adds_bos")
+    attributes = ("eot_token_id", "vocab_size", "adds_bos")
     for name in attributes:
         assert getattr(repeated, name) == getattr(tokenizer, name)
     for sample in ("", "af é😀\n", CORPUS):

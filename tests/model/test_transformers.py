@@ -74,14 +74,14 @@ def test_autotokenizer_gives_the_same_ids_for_unknown_characters(
 ) -> None:
     ours, theirs = tokenizers
     ids = ours.encode(text)
-    assert ours.eot_token in ids
+    assert ours.eot_token_id in ids
     assert theirs(text, add_special_tokens=False).input_ids == ids
     assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(ids)
 
 
 def test_autotokenizer_has_the_same_special_tokens(tokenizers: Any) -> None:
     ours, theirs = tokenizers
-    assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.eot_token
+    assert theirs.bos_token_id == theirs.eos_token_id == theirs.unk_token_id == ours.eot_token_id
     assert len(theirs) == ours.vocab_size
     assert theirs.model_max_length == 16
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.thinking.problems import problem
 from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
@@ -53,7 +53,7 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProce
     """The bundled model under two names, so that a third name is unknown."""
     folder = tmp_path_factory.mktemp("clients")
     for name in ("sums", "second"):
-        shutil.copytree(BUNDLED, folder / name)
+        shutil.copytree(BUNDLED_FOLDER, folder / name)
     with serving("sums", "second", "--engine", "numpy", cwd=folder) as running:
         yield running
 

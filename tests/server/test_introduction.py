@@ -9,7 +9,7 @@ import pytest
 
 import anexa
 from anexa.data.garden import conversations
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.server.introduction import introduce
 from anexa.thinking.questions import analyze
 
@@ -71,7 +71,7 @@ def test_examples_of_the_model_card(
 
 
 def test_model_of_garden_has_questions_that_it_knows(tmp_path: Path) -> None:
-    examples = introduced(BUNDLED, b'---\ndatasets: ["garden"]\n---\n', tmp_path)
+    examples = introduced(BUNDLED_FOLDER, b'---\ndatasets: ["garden"]\n---\n', tmp_path)
     known = {m["content"] for messages in conversations(2000) for m in messages}
     assert len(examples) == 3
     assert set(examples) <= known

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
 
@@ -40,7 +40,7 @@ Evaluate = Callable[..., dict[str, Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model without a number of tokens of its own, which the harness would use."""
     path = tmp_path_factory.mktemp("lm_eval") / "sums"
-    shutil.copytree(BUNDLED, path)
+    shutil.copytree(BUNDLED_FOLDER, path)
     settings = json.loads((path / "generation_config.json").read_text(encoding="utf-8"))
     del settings["max_new_tokens"]
     (path / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")

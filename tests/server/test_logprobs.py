@@ -120,6 +120,6 @@ def test_bytes_of_chat_tokens_spell_the_text() -> None:
     logprobs = [one for chunk in chunks for one in chunk.logprobs]
     content = responder.logprobs(0, logprobs).content
     assert b"".join(bytes(one.bytes) for one in content).decode() == FRENCH
-    special = BYTES.eot_token
+    special = BYTES.eot_token_id
     assert responder.token_text(special) == "<|endoftext|>"
     assert BYTES.token_bytes(special) == b""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from tests.server.process import ServerProcess, serving
 
 
@@ -39,7 +39,7 @@ def test_examples_of_the_schema_are_accepted(server: ServerProcess) -> None:
 def short_server(tmp_path: Path) -> Iterator[ServerProcess]:
     """The bundled model with a short context, so that thousands of answers take seconds."""
     folder = tmp_path / "short"
-    shutil.copytree(BUNDLED, folder)
+    shutil.copytree(BUNDLED_FOLDER, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["max_position_embeddings"] = 64
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -263,7 +263,7 @@ def answer_of(text: str, body: ChatCompletionRequest, use: ToolUse) -> tuple[Any
     sequence, whole = ScheduledSequence([0], sampler), RequestOutput()
     chunks: list[Any] = []
     streaming = ChatCompletionResponder(body, [request], "m", BYTES, 0, use.new_parser)
-    for token in [*BYTES.encode(text), BYTES.eot_token]:
+    for token in [*BYTES.encode(text), BYTES.eot_token_id]:
         output = RequestOutput()
         request.process(StepOutput(sequence, token, [0.0] * BYTES.vocab_size), output)
         chunks += streaming.chunks(0, output)

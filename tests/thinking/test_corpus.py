@@ -166,7 +166,8 @@ def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) 
         row = TOKENIZER.encode(text_of(example))
         assert row == TOKENIZER.encode_prompt(prompt) + TOKENIZER.encode(answer)
         assert text(row) == text_of(example)
-        assert TOKENIZER.eot_token not in TOKENIZER.encode(example.question), "it knows all of it"
+        ids = TOKENIZER.encode(example.question)
+        assert TOKENIZER.eot_token_id not in ids, "it knows all of it"
 
 
 # The rows of a step

@@ -107,4 +107,4 @@ def test_trained_folder_opens_in_transformers(
     expected = torch.tensor(trained.engine.logits(row))
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
     assert network.generation_config.do_sample is False
-    assert network.generation_config.eos_token_id == ours.eot_token == theirs.eos_token_id
+    assert network.generation_config.eos_token_id == ours.eot_token_id == theirs.eos_token_id

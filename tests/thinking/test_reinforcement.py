@@ -11,7 +11,7 @@ import pytest
 
 from anexa.engines import Batch, Engine, OptimizerConfig, open_engine
 from anexa.errors import AnexaWarning
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
@@ -131,7 +131,7 @@ def test_a_run_can_be_stopped_before_the_first_step() -> None:
 @pytest.mark.slow
 def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     """By the command: noise in its weights has cost the bundled model a third of its answers."""
-    sound = load_model(BUNDLED)
+    sound = load_model(BUNDLED_FOLDER)
     rng = np.random.default_rng(1)
     shaken: Weights = {}
     for name, weight in sound.weights.items():
@@ -164,7 +164,7 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
 
 
 def test_a_card_loses_the_figures_of_other_weights() -> None:
-    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    card = (BUNDLED_FOLDER / "README.md").read_text(encoding="utf-8")
     header, _, text = without_figures(card).removeprefix("---\n").partition("\n---\n")
     assert header == (
         "library_name: transformers\npipeline_tag: text-generation\ntags: [anexa, llama]\n"

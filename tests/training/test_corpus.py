@@ -121,7 +121,7 @@ def test_windows_contain_the_text(spec: str) -> None:
     tokenizer = make_tokenizer(spec, TEXT)
     training, validation = make_datasets(TEXT, tokenizer, 8, seed=1)
     rows = [row.ids for row in (*training.eval_sequences(10**9), *validation.eval_sequences(10**9))]
-    assert rows[0][0] == tokenizer.eot_token
+    assert rows[0][0] == tokenizer.eot_token_id
     assert tokenizer.decode([token for row in rows for token in row[1:]]) == SENTENCE * 9
 
 
@@ -130,7 +130,7 @@ def test_sequences_contain_the_documents(spec: str) -> None:
     tokenizer = make_tokenizer(spec, NAMES)
     training, validation = make_datasets(NAMES, tokenizer, 30, seed=1)
     rows = [row.ids for row in (*training.eval_sequences(10**9), *validation.eval_sequences(10**9))]
-    assert all(row[0] == row[-1] == tokenizer.eot_token for row in rows)
+    assert all(row[0] == row[-1] == tokenizer.eot_token_id for row in rows)
     assert sorted(map(tokenizer.decode, rows)) == sorted(texts(NAMES))
 
 

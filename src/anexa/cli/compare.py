@@ -27,7 +27,7 @@ def compare(
     from anexa.cli.runs import as_object
     from anexa.cli.table import UNKNOWN, figure, show_table
     from anexa.files import read_bytes
-    from anexa.names import flag, portable, shown
+    from anexa.names import encode_name, flag, shown
     from anexa.output_paths import check_output
     from anexa.training.loss_plot import check_matplotlib, check_suffix, draw_losses, has_matplotlib
     from anexa.training.metrics import read_metrics
@@ -62,7 +62,7 @@ def compare(
         echo(f"note: the losses do not compare: {' and '.join(unlike)} differ", err=True)
     if as_json:
         differing = {
-            name: [portable(v) if isinstance(v, str) else v for v in these]
+            name: [encode_name(v) if isinstance(v, str) else v for v in these]
             for name, these in differing.items()
         }
         report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}

@@ -52,7 +52,7 @@ def evaluate(
 
     from anexa.generation import LanguageModel
     from anexa.model.chat_format import check_answers_arithmetic
-    from anexa.names import portable
+    from anexa.names import encode_name
     from anexa.thinking.evaluation import evaluate_tasks
 
     model = LanguageModel.open(folder, engine)
@@ -76,7 +76,7 @@ def evaluate(
         echo(f"{result.name:20}{result.thinking.count:>9,}{figures}")
     if as_json:
         report = {
-            "model": portable(model.name),
+            "model": encode_name(model.name),
             "engine": model.engine.name,
             "seed": seed,
             "tasks": rows,

@@ -43,7 +43,7 @@ def export(
     """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import AnexaWarning, UsageError
-    from anexa.generation.language_model import BUNDLED
+    from anexa.generation.language_model import BUNDLED_FOLDER
     from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
     from anexa.model.loading import model_name
     from anexa.names import shown
@@ -59,7 +59,7 @@ def export(
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{SUFFIXES[to]}")
     check_export(out, to, replace=force)
-    source = BUNDLED if folder is None else folder
+    source = BUNDLED_FOLDER if folder is None else folder
     model, card = read_shareable(source)
     warn_if_unfinished(source)
     differences = write_export(out, to, model, card, name=name, precision=precision or "f32")

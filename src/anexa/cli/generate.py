@@ -65,7 +65,7 @@ def generate(
 
     from anexa.generation import LanguageModel
     from anexa.generation.sampling_params import RANGES
-    from anexa.names import decode_argument, portable
+    from anexa.names import decode_argument, encode_name
 
     RANGES["n"].check("n", n)
     prompt, stops = decode_argument(prompt), [decode_argument(text) for text in stop or ()]
@@ -105,7 +105,7 @@ def generate(
         echo(f"seed {seed}", err=True)
         return
     report = {
-        "model": model.name if folder is None else portable(str(folder)),
+        "model": model.name if folder is None else encode_name(str(folder)),
         "engine": model.engine.name,
         "seed": seed,
         "prompt": prompt,

@@ -16,7 +16,7 @@ from anexa.cli.curve import LossCurve
 from anexa.cli.output import echo, escape_controls
 from anexa.model.adapters import with_lora_rank
 from anexa.model.weights import num_parameters
-from anexa.names import counted, flag, portable, shell_path
+from anexa.names import counted, encode_name, flag, shell_path
 from anexa.training import Callback, StepResult, Trainer
 from anexa.training.checkpoint import loss_changes
 from anexa.training.opening import resume_command
@@ -178,7 +178,7 @@ class JsonReporter(ProgressReporter):
     def on_start(self, trainer: Trainer) -> None:
         self._object(
             event="begin",
-            folder=portable(str(trainer.folder)),
+            folder=encode_name(str(trainer.folder)),
             parameters=num_parameters(with_lora_rank(trainer.model_config, 0)),
             config=trainer.config.to_json(),
             step=trainer.state.step,
@@ -201,7 +201,7 @@ class JsonReporter(ProgressReporter):
     def on_end(self, trainer: Trainer) -> None:
         self._object(
             event="end" if trainer.done else "stopped",
-            folder=portable(str(trainer.folder)),
+            folder=encode_name(str(trainer.folder)),
             step=trainer.state.step,
             seconds=trainer.state.seconds,
             **dict(zip(("kept_step", "validation_loss"), trainer.state.kept_step_and_loss)),

@@ -10,7 +10,7 @@ import typer
 from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import AnexaError
-from anexa.names import portable, shown
+from anexa.names import encode_name, shown
 
 if TYPE_CHECKING:
     from anexa.training.summary import RunSummary
@@ -38,7 +38,7 @@ def runs(
         rows = [as_object(s) if not isinstance(s, str) else {"error": shown(s)} for _, s in found]
         echo(
             json.dumps(
-                [{"folder": portable(str(m))} | row for m, row in zip(models, rows)], indent=2
+                [{"folder": encode_name(str(m))} | row for m, row in zip(models, rows)], indent=2
             )
         )
         return
@@ -59,13 +59,13 @@ def runs(
 def as_object(summary: RunSummary) -> dict[str, Any]:
     """Convert a summary to a dict for JSON: its attributes, and `tokens_per_second`.
 
-    File names are encoded by `portable`; values that are unknown are None.
+    File names are encoded by `encode_name`; values that are unknown are None.
     """
     from dataclasses import asdict
 
     return asdict(summary) | {
-        "folder": portable(str(summary.folder)),
-        "corpus": summary.corpus and portable(summary.corpus),
+        "folder": encode_name(str(summary.folder)),
+        "corpus": summary.corpus and encode_name(summary.corpus),
         "config": summary.config and summary.config.to_json(),
         "tokens_per_second": summary.tokens_per_second,
     }

@@ -145,11 +145,11 @@ def model_names(folders: list[Path]) -> dict[str, Path | None]:
         UsageError: if two models have the same name.
     """
     from anexa.model.loading import model_name
-    from anexa.names import portable
+    from anexa.names import encode_name
 
     models: dict[str, Path | None] = {}
     for folder in folders:
-        name = portable(model_name(folder))
+        name = encode_name(model_name(folder))
         if name in models:
             raise UsageError(f"two folders are named {name}, and clients choose models by name")
         models[name] = folder

@@ -35,7 +35,7 @@ class Encoder(Protocol):
     vocab_size: int
 
     @property
-    def eot_token(self) -> int:
+    def eot_token_id(self) -> int:
         """Id of the end-of-text token, which separates documents."""
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Array, Array]:
@@ -119,7 +119,7 @@ def _blocks(
     documents: Documents, encoder: Encoder, dtype: npt.DTypeLike, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     """Yield blocks of token ids, and the positions of their end-of-text tokens in all ids."""
-    yield np.array([encoder.eot_token], dtype), np.zeros(1, np.int64)
+    yield np.array([encoder.eot_token_id], dtype), np.zeros(1, np.int64)
     n = 1
     for texts in documents.groups(progress):
         # Documents of many lines may be large, and are encoded piece by piece.
@@ -129,7 +129,7 @@ def _blocks(
         ends = np.zeros(0, np.int64)
         if documents.layout != "text":
             ends = np.cumsum(lengths)[np.cumsum([len(each) for each in pieces]) - 1]
-            ids = np.insert(ids, ends, encoder.eot_token)
+            ids = np.insert(ids, ends, encoder.eot_token_id)
             ends += n + np.arange(len(ends))
         n += len(ids)
         yield ids.astype(dtype), ends

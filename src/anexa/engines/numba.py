@@ -80,8 +80,8 @@ class NumbaEngine:
     def optimizer_state(self) -> Weights:
         return as_weights(self._training.state())
 
-    def resume(self, state: Weights, step: int) -> None:
-        self._training.resume(state, step)
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
+        self._training.load_optimizer_state(state, step)
 
     def new_kv_cache(self) -> KVCache:
         return KVCache([SequenceCache(self.config, self.dtype, num_blocks=4)])

@@ -133,8 +133,10 @@ class NumpyEngine(ArrayDecoder):
     def optimizer_state(self) -> Weights:
         return as_weights(self._optimizer.state())
 
-    def resume(self, state: Weights, step: int) -> None:
-        self._optimizer.resume({key: self._array(weight) for key, weight in state.items()}, step)
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
+        self._optimizer.load_state(
+            {key: self._array(weight) for key, weight in state.items()}, step
+        )
 
     def _cached_logits(
         self,

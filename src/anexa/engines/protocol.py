@@ -279,7 +279,7 @@ class Engine(Protocol):
         name of a trainable weight.
         """
 
-    def resume(self, state: Weights, step: int) -> None:
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
         """Restore the state of the optimizer.
 
         Args:

@@ -108,8 +108,8 @@ class PurePythonEngine(ABC):
     def optimizer_state(self) -> Weights:
         return self._optimizer.state()
 
-    def resume(self, state: Weights, step: int) -> None:
-        self._optimizer.resume(state, step)
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
+        self._optimizer.load_state(state, step)
 
     def _as_weights(self, numbers: Numbers) -> Weights:
         return {name: to_weight(data, self._shapes[name]) for name, data in numbers.items()}

@@ -100,7 +100,7 @@ class Tape(Generic[Tensor]):
 
     def __init__(self, recording: bool = True) -> None:
         self.recording = recording
-        self.records: list[TapeEntry[Tensor]] = []
+        self.entries: list[TapeEntry[Tensor]] = []
 
     @property
     def ops(self) -> Operations[Tensor]:
@@ -133,7 +133,7 @@ class Tape(Generic[Tensor]):
             KeyError: if an output on the tape does not lead to the loss.
         """
         grads = {id(loss): one}
-        for record in reversed(self.records):
+        for record in reversed(self.entries):
             output_grads = [grads[id(output)] for output in record.outputs]
             input_grads = record.operation.backward(*output_grads)
             for tensor, grad in zip(record.inputs, input_grads):
@@ -153,7 +153,7 @@ def _as_method(operation_type: AnyOperation) -> Callable[..., Any]:
         if tape.recording:
             inputs = tuple([tensor for tensor in args[:num_tensors] if tensor is not None])
             outputs = output if isinstance(output, tuple) else (output,)
-            tape.records.append(TapeEntry(operation, inputs, outputs))
+            tape.entries.append(TapeEntry(operation, inputs, outputs))
         return output
 
     return apply

@@ -199,10 +199,10 @@ class TorchEngine(ArrayDecoder):
         with self._whole_model_memory():
             return {key: _weight(moment) for key, moment in self._optimizer.state().items()}
 
-    def resume(self, state: Weights, step: int) -> None:
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
         self._step = step
         with self._whole_model_memory():
-            self._optimizer.resume({key: self._tensor(w) for key, w in state.items()}, step)
+            self._optimizer.load_state({key: self._tensor(w) for key, w in state.items()}, step)
 
     def _backward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Compute the loss of a batch, and set `grad` of every trainable weight."""

@@ -14,9 +14,9 @@ from anexa.explore.session import OpenFolder, Session, token_ids
 from anexa.explore.trace import LOSS, Trace
 from anexa.explore.windows import thumbnail
 from anexa.generation import generate_batch
-from anexa.graph.model_graph import LAYER
+from anexa.graph.model_graph import LAYER_PREFIX_PATTERN
 from anexa.model.weights import num_parameters
-from anexa.names import portable, shown
+from anexa.names import encode_name, shown
 
 EXAMPLE_QUESTION = "12+34"  # what the page first asks a chat model
 EXAMPLE_TOKENS = 24  # maximum tokens of the example that a model without a run generates
@@ -39,7 +39,7 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
     config, run, example = folder.config, folder.replay, example_scene(folder, number)
     return {
         "id": number,
-        "name": portable(folder.name),
+        "name": encode_name(folder.name),
         "path": shown(str(folder.path)),
         "model_type": config.model_type,
         "num_parameters": num_parameters(config),
@@ -75,7 +75,7 @@ def example_scene(folder: OpenFolder, number: int) -> Scene:
     prompt = folder.tokenizer.encode_prompt("")
     engine = folder.language_model(folder.model.weights).engine
     length = min(EXAMPLE_TOKENS, folder.config.block_size)
-    [ids] = generate_batch(engine, [prompt], folder.tokenizer.eot_token, max_tokens=length)
+    [ids] = generate_batch(engine, [prompt], folder.tokenizer.eot_token_id, max_tokens=length)
     return Scene(number, text=folder.tokenizer.decode(ids))
 
 
@@ -115,7 +115,7 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
 
 def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, Any]:
     node, tensor = trace.nodes.get(name), trace.values[name]
-    layer = LAYER.match(name)
+    layer = LAYER_PREFIX_PATTERN.match(name)
     rule = type(node.rule) if node else None
     return {
         "name": name,

@@ -188,7 +188,7 @@ class Replay:
         """
         engine = open_run_engine(self.config, self.model_config, frame.weights, self._device_config)
         if frame.moments:
-            engine.resume(frame.moments, frame.step)
+            engine.load_optimizer_state(frame.moments, frame.step)
         return engine
 
     def advance(self, engine: Engine, step: int) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from anexa.engines import Batch
 from anexa.errors import AnexaError, UsageError
 from anexa.generation import LanguageModel, Prompt, generate_batch
-from anexa.generation.text_stream import check_length
+from anexa.generation.text_stream import check_prompt_length
 from anexa.model.tokenizer import Tokenizer
 from anexa.names import counted
 
@@ -51,10 +51,10 @@ def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
         AnexaError: if the text has characters that the model does not know, is longer than the
             context, or has nothing to predict.
     """
-    check_length(len(text), tokenizer, block_size)
+    check_prompt_length(len(text), tokenizer, block_size)
     ids = tokenizer.encode_prompt(text)
     if tokenizer.adds_bos and tokenizer.eos_token_ids:
-        ids = [*ids, tokenizer.eot_token]
+        ids = [*ids, tokenizer.eot_token_id]
     if len(ids) > block_size + 1:
         raise AnexaError(
             f"the text has {counted(len(ids), 'token')}, and this model sees at most "
@@ -86,6 +86,6 @@ def chat_batch(model: LanguageModel, question: str) -> Batch:
     tokenizer, block_size = model.tokenizer, model.engine.config.block_size
     rendered = model.render_prompt([{"role": "user", "content": question}])
     prompt = Prompt(tokenizer, block_size, rendered).ids
-    [answer] = generate_batch(model.engine, [prompt], tokenizer.eot_token)
-    ids = [*prompt, *answer, tokenizer.eot_token]
+    [answer] = generate_batch(model.engine, [prompt], tokenizer.eot_token_id)
+    ids = [*prompt, *answer, tokenizer.eot_token_id]
     return Batch.from_sequences([ids[: block_size + 1]], [len(prompt)])

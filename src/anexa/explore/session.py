@@ -21,7 +21,7 @@ from anexa.explore.scene import Scene, chat_batch, text_batch
 from anexa.explore.switches import apply_edits, parse_edit
 from anexa.explore.trace import Trace, trace_batch
 from anexa.generation import LanguageModel
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.loading import load_model, model_name
 from anexa.model.weights import Weights
 
@@ -88,7 +88,7 @@ class OpenFolder:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self.path = BUNDLED if path is None else path
+        self.path = BUNDLED_FOLDER if path is None else path
         self.name = "anexa" if path is None else model_name(path)
         self.model = load_model(self.path)
         self.config, self.tokenizer = self.model.config, self.model.tokenizer

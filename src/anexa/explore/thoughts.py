@@ -131,9 +131,9 @@ def _write(
         Token ids of the answer.
     """
     engine = NumpyEngine(config, weights, OptimizerConfig(), "float64")
-    (answer,) = generate_batch(engine, [prompt], tokenizer.eot_token)
+    (answer,) = generate_batch(engine, [prompt], tokenizer.eot_token_id)
     full = len(prompt) + len(answer) > config.block_size
-    return answer if full else [*answer, tokenizer.eot_token]
+    return answer if full else [*answer, tokenizer.eot_token_id]
 
 
 class _Written:

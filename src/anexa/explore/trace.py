@@ -127,7 +127,7 @@ def trace_batch(
     found.grads = {name: grads[id(weight)] for name, weight in engine.arrays.items()}
     names = {id(weight): name for name, weight in engine.arrays.items()}
     builder = _Builder(found, grads, names)
-    for entry, name in zip(tape.records, _output_names(tape.records, names)):
+    for entry, name in zip(tape.entries, _output_names(tape.entries, names)):
         builder.add(entry, name)
     return found
 

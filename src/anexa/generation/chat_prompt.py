@@ -6,7 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 
 from anexa.errors import AnexaError, UsageError
-from anexa.generation.text_stream import PromptTooLongError, check_length, context_exceeded
+from anexa.generation.text_stream import (
+    PromptTooLongError,
+    check_prompt_length,
+    context_exceeded_message,
+)
 from anexa.model.chat_format import (
     CHAT_TEMPLATE,
     Message,
@@ -21,7 +25,7 @@ from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.tokenizer import Tokenizer
 
 
-def knows_tools(chat_template: str) -> bool:
+def supports_tools(chat_template: str) -> bool:
     """Return whether a chat template can render tools, by whether it mentions `tools`."""
     return "tools" in chat_template
 
@@ -75,7 +79,7 @@ def render_chat_prompt(
     template = chat_template + bos + eos
     special_tokens = [token for token in tokenizer.added_tokens if token in template]
     _check_special_tokens(messages, tools, special_tokens)
-    if not knows_tools(chat_template):
+    if not supports_tools(chat_template):
         _check_no_tool_calls(messages, name)
     if chat_template == CHAT_TEMPLATE:  # which skips system messages
         messages = [message for message in messages if message["role"] != "system"]
@@ -85,7 +89,7 @@ def render_chat_prompt(
         raise AnexaError("a conversation needs a message of the user")
     if messages[-1]["role"] != "assistant" and not messages[-1]["content"].strip():
         raise UsageError("there is nothing to answer: ask something")
-    check_length(sum(len(message["content"]) for message in messages), tokenizer, block_size)
+    check_prompt_length(sum(len(message["content"]) for message in messages), tokenizer, block_size)
     if chat_template == CHAT_TEMPLATE and {*tokenizer.added_tokens} <= {*special_tokens}:
         _check_questions(messages, tokenizer, block_size)
     if end == "message":
@@ -134,7 +138,7 @@ def _check_questions(messages: Sequence[Message], tokenizer: Tokenizer, block_si
     asked = sum(len(message["content"]) for message in messages if message["role"] == "user")
     if asked > block_size * tokenizer.max_plain_token_length:
         what = f"the prompt has {asked:,} characters of questions"
-        raise PromptTooLongError(context_exceeded(block_size, what))
+        raise PromptTooLongError(context_exceeded_message(block_size, what))
 
 
 def _check_no_tool_calls(messages: Sequence[Message], model: str) -> None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]  # (V,): True for an allowed token
 
-# Limit on the CPU time of a request: so many seconds, and so many more for each of its tokens. The
-# other sequences in the batch wait meanwhile.
-WORK_SECONDS, WORK_SECONDS_PER_TOKEN = 1.0, 0.0005
-# Message of a `ConstraintError` that is too complex.
-TOO_COMPLEX = "the grammar is too complex for this text: make it simpler"
+# Limit on the CPU time of the constraints of a request, in seconds: a constant, and more for each
+# of its tokens. The other sequences in the batch wait meanwhile.
+MAX_CPU_SECONDS, MAX_CPU_SECONDS_PER_TOKEN = 1.0, 0.0005
+# Message of a `ConstraintError` about a limit.
+TOO_COMPLEX_MESSAGE = "the grammar is too complex for this text: make it simpler"
 
 
 class ConstraintError(AnexaError):
@@ -76,7 +76,7 @@ class Vocabulary:
         mask[list(self._tokenizer.eos_token_ids)] = False
         return mask
 
-    def padded(self, mask: npt.NDArray[Any]) -> Mask:
+    def pad_mask(self, mask: npt.NDArray[Any]) -> Mask:
         """Extend a mask over the tokenizer's ids with False to the shape (V,) of the logits."""
         padded = np.zeros(self._vocab_size, np.bool_)
         length = min(self._tokenizer.vocab_size, len(mask))
@@ -93,7 +93,7 @@ class GrammarConstraint:
     Args:
         vocabulary: vocabulary of the model.
         matcher: matcher at the beginning of the text.
-        work: CPU time of this sequence and its copies together.
+        cpu_time: CPU time of this sequence and its copies together.
         may_think: whether the text may begin with a thought.
         is_thinking: whether the prompt ends within a thought.
     """
@@ -102,12 +102,12 @@ class GrammarConstraint:
         self,
         vocabulary: Vocabulary,
         matcher: llguidance.LLMatcher,
-        work: Work,
+        cpu_time: CPUTime,
         *,
         may_think: bool = False,
         is_thinking: bool = False,
     ) -> None:
-        self._vocabulary, self._matcher, self._work = vocabulary, matcher, work
+        self._vocabulary, self._matcher, self._cpu_time = vocabulary, matcher, cpu_time
         self._may_think, self._is_thinking = may_think, is_thinking
 
     def copy(self) -> GrammarConstraint:
@@ -115,7 +115,7 @@ class GrammarConstraint:
         return GrammarConstraint(
             self._vocabulary,
             self._matcher.deep_copy(),
-            self._work,
+            self._cpu_time,
             may_think=self._may_think,
             is_thinking=self._is_thinking,
         )
@@ -130,11 +130,11 @@ class GrammarConstraint:
         """
         if self._is_thinking:
             return self._vocabulary.thought_mask
-        with self._work.measured():
+        with self._cpu_time.measure():
             bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():
             raise matcher_error(self._matcher)
-        mask = self._vocabulary.padded(np.unpackbits(bits, bitorder="little"))
+        mask = self._vocabulary.pad_mask(np.unpackbits(bits, bitorder="little"))
         if self._may_think:
             mask[self._vocabulary.think_id] = True
         return mask
@@ -151,20 +151,20 @@ class GrammarConstraint:
             self._may_think, self._is_thinking = False, True
         else:
             self._may_think = False
-            with self._work.measured():
+            with self._cpu_time.measure():
                 is_allowed = self._matcher.consume_token(token)
             if not is_allowed:
                 raise matcher_error(self._matcher)
 
 
-class Work:
+class CPUTime:
     """CPU time that the constraints of one request have taken, in the thread of the scheduler."""
 
     def __init__(self) -> None:
         self._seconds, self._num_parts = 0.0, 0
 
     @contextmanager
-    def measured(self) -> Iterator[None]:
+    def measure(self) -> Iterator[None]:
         """Context manager that adds the CPU time of its block to that of the request.
 
         The work for a token has two such blocks: its mask, and its addition to the text.
@@ -176,14 +176,14 @@ class Work:
         yield
         self._seconds += time.thread_time() - started
         self._num_parts += 1
-        if self._seconds > WORK_SECONDS + WORK_SECONDS_PER_TOKEN * self._num_parts / 2:
-            raise ConstraintError(TOO_COMPLEX, is_too_complex=True)
+        if self._seconds > MAX_CPU_SECONDS + MAX_CPU_SECONDS_PER_TOKEN * self._num_parts / 2:
+            raise ConstraintError(TOO_COMPLEX_MESSAGE, is_too_complex=True)
 
 
 def matcher_error(matcher: llguidance.LLMatcher) -> ConstraintError:
     """Create the error for a matcher that has failed."""
     if exceeds_limit(matcher.get_error()):
-        return ConstraintError(TOO_COMPLEX, is_too_complex=True)
+        return ConstraintError(TOO_COMPLEX_MESSAGE, is_too_complex=True)
     return ConstraintError(
         "the grammar needs a character that is not in the vocabulary of this model",
         is_too_complex=False,

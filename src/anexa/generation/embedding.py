@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.engines import Engine
-from anexa.generation.sampling import non_finite_logits
+from anexa.generation.sampling import non_finite_logits_error
 
 
 def embed(engine: Engine, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -28,6 +28,6 @@ def embed(engine: Engine, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
     mean_C = np.asarray(engine.hidden_states(tokens), np.float64).mean(axis=0)
     norm = np.linalg.norm(mean_C)
     if not np.isfinite(norm):
-        raise non_finite_logits()
+        raise non_finite_logits_error()
     embedding_C: npt.NDArray[np.float32] = (mean_C / (norm or 1.0)).astype(np.float32)
     return embedding_C

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anexa.errors import AnexaError, UsageError, one_line
 from anexa.generation.constraints import (
-    TOO_COMPLEX,
+    TOO_COMPLEX_MESSAGE,
     ConstraintError,
+    CPUTime,
     GrammarConstraint,
     Vocabulary,
-    Work,
     exceeds_limit,
     matcher_error,
 )
-from anexa.generation.grammars import Grammar, escape
+from anexa.generation.grammars import Grammar, escape_regex
 from anexa.model.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class GrammarCompiler:
         return GrammarConstraint(
             self._vocabulary,
             matcher,
-            Work(),
+            CPUTime(),
             may_think=has_thoughts and thinking and not in_thought,
             is_thinking=has_thoughts and in_thought,
         )
@@ -142,7 +142,7 @@ class GrammarCompiler:
         if all(bytes([byte]) in tokens for byte in _UTF8_BYTES):
             return None
         characters = sorted({c for token in tokens if len(c := token.decode(errors="ignore")) == 1})
-        return f"[{''.join(map(escape, characters))}]*"
+        return f"[{''.join(map(escape_regex, characters))}]*"
 
     @cached_property
     def _ll_tokenizer(self) -> llguidance.LLTokenizer:
@@ -168,7 +168,7 @@ class _TokenizerAdapter:
         tags = [tag for tag in tokenizer.added_tokens if tag[:1] == "<" and tag[-1:] == ">"]
         tag_ids = {token for tag in tags if (token := tokenizer.token_to_id(tag)) is not None}
         self.special_token_ids = sorted(tag_ids.union(tokenizer.eos_token_ids))
-        self.eos_token_id, self.bos_token_id = tokenizer.eot_token, None
+        self.eos_token_id, self.bos_token_id = tokenizer.eot_token_id, None
         self._ids = {data: token for token, data in reversed([*enumerate(self.tokens)]) if data}
         for token in self.special_token_ids:
             self._ids.pop(self.tokens[token], None)
@@ -253,7 +253,7 @@ def _check_first_mask(matcher: llguidance.LLMatcher) -> None:
     if matcher.is_error():
         raise matcher_error(matcher)
     if time.thread_time() - started > MAX_MASK_SECONDS:
-        raise ConstraintError(TOO_COMPLEX, is_too_complex=True)
+        raise ConstraintError(TOO_COMPLEX_MESSAGE, is_too_complex=True)
 
 
 def _reason(error: str) -> str:

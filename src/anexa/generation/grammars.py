@@ -84,7 +84,7 @@ class Grammar:
                 f"{name} must have at most {MAX_GRAMMAR_CHOICES:,} entries, not {len(choices):,}"
             )
         characters = _checked(name, "".join(choices))
-        pattern = "|".join("".join(map(escape, choice)) for choice in choices)
+        pattern = "|".join("".join(map(escape_regex, choice)) for choice in choices)
         return cls("choice", name, pattern, characters)
 
     @classmethod
@@ -167,7 +167,7 @@ def grammar_of(
     return next((make(value) for make, value in requested), None)
 
 
-def escape(character: str) -> str:
+def escape_regex(character: str) -> str:
     """Return a regular expression that matches a character."""
     is_plain = character.isascii() and character.isalnum()
     return character if is_plain else f"\\x{{{ord(character):X}}}"

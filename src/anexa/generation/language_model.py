@@ -12,7 +12,7 @@ from typing import Any
 from anexa.engines import Engine, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.generation.chat import ChatAnswer
-from anexa.generation.chat_prompt import knows_tools, render_chat_prompt
+from anexa.generation.chat_prompt import render_chat_prompt, supports_tools
 from anexa.generation.constraints import GrammarConstraint
 from anexa.generation.grammar_compiler import GrammarCompiler
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
@@ -21,7 +21,7 @@ from anexa.generation.sampling_params import RANGES, SamplingParams
 from anexa.generation.text_stream import (
     PromptTooLongError,
     TextStream,
-    check_length,
+    check_prompt_length,
     stream_text,
 )
 from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
@@ -34,7 +34,8 @@ from anexa.model.weights import num_parameters
 
 _SAMPLING_PARAMS = tuple(field.name for field in fields(SamplingParams))
 
-BUNDLED = Path(str(importlib.resources.files("anexa") / "bundled"))  # the bundled model's folder
+# Folder of the bundled model.
+BUNDLED_FOLDER = Path(str(importlib.resources.files("anexa") / "bundled"))
 
 
 class LanguageModel:
@@ -88,14 +89,14 @@ class LanguageModel:
                 engine is not installed.
             UsageError: if there is no engine of that name.
         """
-        model = load_model(BUNDLED if folder is None else folder)
+        model = load_model(BUNDLED_FOLDER if folder is None else folder)
         name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
 
     @property
-    def knows_tools(self) -> bool:
+    def supports_tools(self) -> bool:
         """Whether the chat template shows tools to the model."""
-        return self.chat_template is not None and knows_tools(self.chat_template)
+        return self.chat_template is not None and supports_tools(self.chat_template)
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **sampling: Any) -> str:
         """Generate the text that continues a prompt.
@@ -217,10 +218,10 @@ class LanguageModel:
             The answer, which is empty at first.
         """
         prompt = self.render_prompt(messages, thinking=thinking)
-        max_tokens = self.answer_tokens(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
+        max_tokens = self.answer_token_limit(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
         return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
 
-    def answer_tokens(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
+    def answer_token_limit(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
         """Return the maximum number of tokens of an answer, at least 1.
 
         It is `max_tokens`, but at most the room that the conversation leaves in the context.
@@ -253,7 +254,7 @@ class LanguageModel:
             PromptTooLongError: if the number of characters shows that they exceed the context.
         """
         prompt = self.render_prompt(messages, thinking=thinking, end=end, tools=tools)
-        check_length(len(prompt), self.tokenizer, self.engine.config.block_size)
+        check_prompt_length(len(prompt), self.tokenizer, self.engine.config.block_size)
         return len(self.tokenizer.encode_prompt(prompt))
 
     def truncate(
@@ -321,7 +322,7 @@ class LanguageModel:
                 last message, for the model to continue; "nothing", the end of the last message.
                 None means "message" if the last message is the assistant's, else "answer".
             tools: functions that the model may call, in OpenAI's format, for a template that
-                `knows_tools`.
+                `supports_tools`.
 
         Returns:
             The text of the prompt, not tokenized.

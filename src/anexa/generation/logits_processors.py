@@ -51,7 +51,7 @@ def penalize_frequency(
     z_V -= frequency * counts_V + presence * (counts_V > 0)
 
 
-def allow_only(
+def mask_disallowed(
     z_V: Floats, mask_V: npt.NDArray[np.bool_] | None, forbidden: Collection[int]
 ) -> None:
     """Set the logits of tokens that are not allowed to −∞.

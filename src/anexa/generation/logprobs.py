@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anexa.generation.sampling import non_finite_logits
+from anexa.generation.sampling import non_finite_logits_error
 
 
 class TokenLogprob(NamedTuple):
@@ -73,6 +73,6 @@ def prompt_logprobs(
     logprobs = []
     for logits_V, token in zip(logits_TV, next_tokens):
         if not np.isfinite(logits_V).all():
-            raise non_finite_logits()
+            raise non_finite_logits_error()
         logprobs.append(token_logprob(logits_V, token, num_top))
     return logprobs

@@ -39,7 +39,7 @@ def generate_tokens(engine: Engine, prompt_ids: Sequence[int], sampler: Sampler)
 def generate_batch(
     engine: Engine,
     prompts: Sequence[Sequence[int]],
-    eos_token: int,
+    eos_token_id: int,
     params: Sequence[SamplingParams] | None = None,
     max_tokens: int | None = None,
 ) -> list[list[int]]:
@@ -49,7 +49,7 @@ def generate_batch(
         engine: engine with the model's weights.
         prompts: token ids of the prompts, at least one token each. The completion of a prompt that
             is longer than the context is empty.
-        eos_token: id of the end-of-sequence token. The completions do not include it, nor the
+        eos_token_id: id of the end-of-sequence token. The completions do not include it, nor the
             `stop_token_ids` of their parameters.
         params: sampling parameters, one per prompt; None means greedy decoding.
         max_tokens: maximum number of tokens in a completion, at least 1; None means no limit. A
@@ -72,7 +72,7 @@ def generate_batch(
     running: dict[scheduler.Sequence, int] = {}
     for number, prompt in enumerate(prompts):
         if len(prompt) <= engine.config.block_size:
-            sampler = Sampler(params[number] if params else GREEDY, eos_token_ids=[eos_token])
+            sampler = Sampler(params[number] if params else GREEDY, eos_token_ids=[eos_token_id])
             running[loop.add(prompt, sampler)] = number
     while running:
         for output in loop.step():
@@ -80,7 +80,7 @@ def generate_batch(
                 raise output.error
             number = running[output.sequence]
             generated = completions[number]
-            ends = output.token in output.sequence.sampler.params.end_token_ids([eos_token])
+            ends = output.token in output.sequence.sampler.params.end_token_ids([eos_token_id])
             if not ends:
                 generated.append(output.token)
             room = engine.config.block_size + 1 - len(prompts[number])

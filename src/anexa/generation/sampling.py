@@ -104,7 +104,7 @@ class Sampler:
             raise token
         return token
 
-    def process(self, logits_V: Floats, sequence: TokenHistory) -> Floats:
+    def process_logits(self, logits_V: Floats, sequence: TokenHistory) -> Floats:
         """Apply bias, penalties, `min_tokens` and the constraint.
 
         Args:
@@ -134,7 +134,7 @@ class Sampler:
         forbidden = self._end_token_ids if len(generated) < params.min_tokens else ()
         if forbidden or self.constraint:
             mask_V = self.constraint.mask() if self.constraint else None
-            logits_processors.allow_only(z_V, mask_V, forbidden)
+            logits_processors.mask_disallowed(z_V, mask_V, forbidden)
         return z_V
 
 
@@ -159,13 +159,13 @@ def sample_batch(
     """
     z_BV = np.asarray(logits_BV, np.float64)
     finite_B = np.asarray(np.isfinite(z_BV).all(axis=-1)).tolist()
-    errors = {b: non_finite_logits() for b, finite in enumerate(finite_B) if not finite}
+    errors = {b: non_finite_logits_error() for b, finite in enumerate(finite_B) if not finite}
     changed = [b for b, s in enumerate(samplers) if s.changes_logits and b not in errors]
     if changed:
         z_BV = z_BV.copy()
     for b in changed:
         try:
-            z_BV[b] = samplers[b].process(z_BV[b], sequences[b])
+            z_BV[b] = samplers[b].process_logits(z_BV[b], sequences[b])
         except AnexaError as error:
             errors[b] = error
     tokens: list[int] = z_BV.argmax(axis=-1).tolist()
@@ -224,6 +224,6 @@ def probabilities(logits_BV: npt.NDArray[np.floating], params: Sequence[Sampling
     return p_BV
 
 
-def non_finite_logits() -> AnexaError:
+def non_finite_logits_error() -> AnexaError:
     """Create the error about logits that are infinite or NaN."""
     return AnexaError("the model's output is not a number: its weights are damaged")

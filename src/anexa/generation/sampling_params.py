@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from anexa.errors import UsageError, short_repr
 from anexa.ranges import Range
 
-MAX_COUNT = 10**9  # limit on numbers of tokens: more than any model generates or has
+MAX_TOKEN_COUNT = 10**9  # limit on numbers of tokens: more than any model generates or has
 # Ranges of the fields of `SamplingParams`, and of the maximum number of tokens and the number of
 # answers (`n`) of a request.
 RANGES = {
     "temperature": Range(float, ge=0),
-    "top_k": Range(int, ge=1, le=MAX_COUNT),
+    "top_k": Range(int, ge=1, le=MAX_TOKEN_COUNT),
     "top_p": Range(float, ge=0, le=1),
     "seed": Range(int, ge=0, lt=2**64),  # Python's generator takes -1 for 1
     "min_p": Range(float, ge=0, le=1),
     "repetition_penalty": Range(float, gt=0),
     "frequency_penalty": Range(float, ge=-2, le=2),
     "presence_penalty": Range(float, ge=-2, le=2),
-    "min_tokens": Range(int, ge=0, le=MAX_COUNT),
-    "max_tokens": Range(int, ge=1, le=MAX_COUNT),
+    "min_tokens": Range(int, ge=0, le=MAX_TOKEN_COUNT),
+    "max_tokens": Range(int, ge=1, le=MAX_TOKEN_COUNT),
     "n": Range(int, ge=1),
 }
-BIAS = Range(float, ge=-100, le=100)  # of a bias in `logit_bias`, as in OpenAI's API
-TOKEN_ID = Range(int, ge=0)  # of a token id; `check_token_ids` checks the vocabulary
+LOGIT_BIAS_RANGE = Range(float, ge=-100, le=100)  # of a bias in `logit_bias`, as in OpenAI's API
+TOKEN_ID_RANGE = Range(int, ge=0)  # of a token id; `check_token_ids` checks the vocabulary
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class SamplingParams:
                 f"stop_token_ids must be a list of token ids, not {short_repr(self.stop_token_ids)}"
             )
         for name, token in self._token_ids():
-            TOKEN_ID.check(f"{name}: a token id", token)
+            TOKEN_ID_RANGE.check(f"{name}: a token id", token)
         for token, bias in (self.logit_bias or {}).items():
-            BIAS.check(f"logit_bias of token {token}", bias)
+            LOGIT_BIAS_RANGE.check(f"logit_bias of token {token}", bias)
 
     def _token_ids(self) -> Iterator[tuple[str, int]]:
         """Yield the token ids in the parameters, each with the name of its parameter."""

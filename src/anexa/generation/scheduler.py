@@ -57,7 +57,7 @@ class Sequence:
         self.kv_cache: KVCache | None = None
 
     @property
-    def in_prompt(self) -> bool:
+    def is_prefilling(self) -> bool:
         """Whether no token has been generated yet, and the prompt fits into the context."""
         return len(self.tokens) == self.num_prompt_tokens and self.window_start == 0
 
@@ -232,7 +232,7 @@ class BatchScheduler:
             block_size = self._engine.config.block_size
             sequence.window_start = window_start(len(sequence.tokens), block_size)
             kv_cache = self._engine.new_kv_cache()
-            if sequence.in_prompt:
+            if sequence.is_prefilling:
                 sequence.prompt_logprobs.clear()
                 if sequence.num_prompt_logprobs is None:  # else all positions are computed
                     self._prefix_cache.restore(sequence.tokens, kv_cache)
@@ -251,7 +251,7 @@ class BatchScheduler:
             chunk: token ids of the chunk.
             kv_cache: keys and values of the tokens before the chunk.
         """
-        if sequence.num_prompt_logprobs is None or not sequence.in_prompt:
+        if sequence.num_prompt_logprobs is None or not sequence.is_prefilling:
             logits_V = self._engine.next_logits(chunk, kv_cache)
         else:
             logits_TV = self._engine.prompt_logits(chunk, kv_cache)
@@ -260,7 +260,7 @@ class BatchScheduler:
                 logits_TV, following, sequence.num_prompt_logprobs
             )
             logits_V = logits_TV[-1]
-        if len(chunk) == PREFILL_CHUNK and sequence.in_prompt:
+        if len(chunk) == PREFILL_CHUNK and sequence.is_prefilling:
             self._prefix_cache.store(sequence.tokens, kv_cache)
         return logits_V
 

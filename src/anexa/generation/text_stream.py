@@ -43,7 +43,7 @@ class Prompt:
     def __init__(self, tokenizer: Tokenizer, block_size: int, prompt: str | Sequence[int]) -> None:
         self.in_thought = isinstance(prompt, RenderedPrompt) and prompt.in_thought
         if isinstance(prompt, str):
-            check_length(len(prompt), tokenizer, block_size)
+            check_prompt_length(len(prompt), tokenizer, block_size)
             self.text, self.ids = prompt, tokenizer.encode_prompt(prompt)
         else:
             self.ids = list(prompt)
@@ -53,7 +53,7 @@ class Prompt:
             self.text = tokenizer.decode(self.ids)
         if len(self.ids) > block_size:
             raise PromptTooLongError(
-                context_exceeded(block_size, f"the prompt has {len(self.ids):,} tokens")
+                context_exceeded_message(block_size, f"the prompt has {len(self.ids):,} tokens")
             )
 
     def offsets(self, tokenizer: Tokenizer) -> list[int]:
@@ -65,7 +65,7 @@ class Prompt:
         return offsets
 
 
-def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> None:
+def check_prompt_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> None:
     """Check that a text is short enough for the context, before it is tokenized.
 
     Args:
@@ -78,11 +78,11 @@ def check_length(num_characters: int, tokenizer: Tokenizer, block_size: int) -> 
     """
     if num_characters > block_size * tokenizer.max_token_length:
         raise PromptTooLongError(
-            context_exceeded(block_size, f"the prompt has {num_characters:,} characters")
+            context_exceeded_message(block_size, f"the prompt has {num_characters:,} characters")
         )
 
 
-def context_exceeded(block_size: int, what: str) -> str:
+def context_exceeded_message(block_size: int, what: str) -> str:
     """Build the message that something is too long for the context.
 
     It begins as in OpenAI's API and vLLM, as client libraries such as litellm search for it.

@@ -144,7 +144,7 @@ def format_number(x: float) -> str:
     return text.replace("-", MINUS) if x else "0"  # not "-0"
 
 
-def printable(text: str) -> str:
+def replace_unprintable(text: str) -> str:
     """Replace each line break or other unprintable character by a space."""
     return "".join(char if char.isprintable() else " " for char in text)
 
@@ -154,10 +154,10 @@ def to_mermaid(graph: Graph) -> str:
 
     The note of the graph becomes a comment, which is not drawn.
     """
-    title = json.dumps(printable(graph.title), ensure_ascii=False)  # valid YAML, too
+    title = json.dumps(replace_unprintable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
     if graph.note:
-        lines.append(f"%% {printable(graph.note)}")
+        lines.append(f"%% {replace_unprintable(graph.note)}")
     for stage, (group, nodes) in enumerate(graph.stages()):
         if group:
             lines.append(f'subgraph g{stage}["{mermaid_text(*group)}"]')
@@ -184,7 +184,7 @@ def mermaid_text(*lines: str) -> str:
     def escape(line: str) -> str:
         # Markdown ignores an underscore within a word, so the names of weights stay readable.
         special = rf"[^\w .,:=()/→…{TIMES}{MINUS}]|(?<![^\W_])_|_(?![^\W_])"
-        return re.sub(special, lambda match: f"#{ord(match[0])};", printable(line))
+        return re.sub(special, lambda match: f"#{ord(match[0])};", replace_unprintable(line))
 
     return "<br/>".join(map(escape, lines))
 
@@ -223,6 +223,11 @@ def dot_text(*lines: str) -> str:
     """
 
     def escape(line: str) -> str:
-        return printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+        return (
+            replace_unprintable(line)
+            .replace("\\", "\\\\")
+            .replace('"', '\\"')
+            .replace("&", "&amp;")
+        )
 
     return "\\n".join(map(escape, lines))

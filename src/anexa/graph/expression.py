@@ -19,11 +19,11 @@ from anexa.graph.drawing import TIMES, format_number
 from anexa.ranges import parse_float
 from microgpt import Value, gradients
 
-MAX_LENGTH = 1000  # characters of an expression
+MAX_EXPRESSION_LENGTH = 1000  # characters of an expression
 MAX_DEPTH = 100  # levels of nested operations; far below Python's recursion limit
 
 # Functions of the binary operators that an expression may have.
-BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+BINARY_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -32,7 +32,7 @@ BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 METHODS = ("log", "exp", "relu")  # methods of `Value` that an expression may call
 # What an expression may have, for error messages.
-VOCABULARY = "use names, numbers, parentheses, + - * / **, .log() .exp() .relu()"
+SYNTAX_HINT = "use names, numbers, parentheses, + - * / **, .log() .exp() .relu()"
 
 
 class NamedValue(Value):
@@ -54,7 +54,7 @@ class NamedValue(Value):
 
     def __init__(self, value: Value, made_by: str = "") -> None:
         for result in (value.data, *value.local_grads):
-            check(result)
+            check_finite(result)
         super().__init__(value.data, value.children, value.local_grads)
         self.made_by = made_by
 
@@ -86,7 +86,7 @@ class NamedValue(Value):
         return NamedValue(super().relu(), "relu")
 
 
-def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
+def parse_expression(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
     """Build the graph of `Value`s that an expression computes.
 
     Args:
@@ -103,7 +103,7 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
     """
     text = text.strip()
     tree = syntax_tree(text)
-    used = names_in(tree, text)
+    used = variable_names(tree, text)
     missing = [name for name in used if name not in values]
     if missing:
         example = " ".join(f"{name}={i}" for i, name in enumerate(missing, start=2))
@@ -115,7 +115,7 @@ def parse(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, st
             f"{', '.join(unused)} is given a value but does not occur in {quote_part(text)}"
         )
     variables = {name: NamedValue(Value(values[name])) for name in used}
-    result = compute(tree, text, variables)
+    result = evaluate(tree, text, variables)
     root = result if isinstance(result, NamedValue) else Value(result)
     names: dict[Value, str] = {value: name for name, value in variables.items()}
     for node in gradients(root):
@@ -149,21 +149,22 @@ def read_values(assignments: Sequence[str]) -> dict[str, float]:
 
 
 def syntax_tree(text: str) -> ast.expr:
-    """Parse a text with Python's parser; `names_in` checks what the tree may contain.
+    """Parse a text with Python's parser; `variable_names` checks what the tree may contain.
 
     Raises:
         UsageError: if the text is empty, too long, nested too deeply or no expression, or has a
             character that no expression has.
     """
     if not text:
-        raise UsageError(f"the expression is empty: {VOCABULARY}")
-    if len(text) > MAX_LENGTH:
+        raise UsageError(f"the expression is empty: {SYNTAX_HINT}")
+    if len(text) > MAX_EXPRESSION_LENGTH:
         raise UsageError(
-            f"the expression has {len(text):,} characters: at most {MAX_LENGTH:,} can be drawn"
+            f"the expression has {len(text):,} characters: at most {MAX_EXPRESSION_LENGTH:,} can "
+            "be drawn"
         )
     # Strings, brackets, lambdas and comments never reach Python's parser.
     if stranger := re.search(r"[^\w\s.+*/()-]", text):
-        hint = "for a power write **" if stranger[0] == "^" else VOCABULARY
+        hint = "for a power write **" if stranger[0] == "^" else SYNTAX_HINT
         raise UsageError(f"{stranger[0]!r} cannot be in an expression: {hint}")
     try:
         return ast.parse(text, mode="eval").body
@@ -197,15 +198,15 @@ def operation(
             return lambda: float(node.value), []  # type: ignore[arg-type]
         case ast.UnaryOp(op=ast.USub()):
             return operator.neg, [node.operand]
-        case ast.BinOp() if type(node.op) in BINARY:
-            return BINARY[type(node.op)], [node.left, node.right]
+        case ast.BinOp() if type(node.op) in BINARY_OPERATORS:
+            return BINARY_OPERATORS[type(node.op)], [node.left, node.right]
         case ast.Call(func=ast.Attribute(value=value, attr=name), args=[], keywords=[]):
             if name in METHODS:
                 return lambda x: getattr(as_value(x), name)(), [value]
-    raise UsageError(f"{quote_part(text, node)} cannot be drawn: {VOCABULARY}")
+    raise UsageError(f"{quote_part(text, node)} cannot be drawn: {SYNTAX_HINT}")
 
 
-def names_in(tree: ast.expr, text: str) -> list[str]:
+def variable_names(tree: ast.expr, text: str) -> list[str]:
     """List the variables of an expression, and check the whole expression.
 
     Args:
@@ -233,8 +234,8 @@ def names_in(tree: ast.expr, text: str) -> list[str]:
     return names
 
 
-def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> NamedValue | float:
-    """Compute an expression that `names_in` has checked.
+def evaluate(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> NamedValue | float:
+    """Compute an expression that `variable_names` has checked.
 
     Args:
         node: node of the syntax tree.
@@ -249,12 +250,12 @@ def compute(node: ast.expr, text: str, variables: Mapping[str, NamedValue]) -> N
         AnexaError: if there is no finite real result.
     """
     function, operands = operation(node, text, variables)
-    arguments = [compute(operand, text, variables) for operand in operands]
+    arguments = [evaluate(operand, text, variables) for operand in operands]
     if function is operator.pow and isinstance(arguments[1], NamedValue):
         raise UsageError(f"the exponent in {quote_part(text, node)} must be a plain number")
     try:
         result = function(*arguments)
-        return result if isinstance(result, NamedValue) else check(result)
+        return result if isinstance(result, NamedValue) else check_finite(result)
     except ZeroDivisionError:
         reason = "the result or its gradient divides by zero"
     except OverflowError:
@@ -272,7 +273,7 @@ def as_value(number: NamedValue | float) -> NamedValue:
     return number if isinstance(number, NamedValue) else NamedValue(Value(number))
 
 
-def check(result: float | complex) -> float:
+def check_finite(result: float | complex) -> float:
     """Check that a result is a finite real number.
 
     Returns:

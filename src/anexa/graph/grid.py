@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row, in SVG units
-SWEEPS = 12  # passes of `Grid.order` over all rows
+NUM_SWEEPS = 12  # passes of `Grid.order` over all rows
 
 GridEdge = tuple[int, int]  # source and target of an arrow, as indices of nodes
 
@@ -66,15 +66,15 @@ class Grid:
     def order(self) -> None:
         """Order the slots of each row in place by the mean position of their neighbors.
 
-        Of `SWEEPS` such passes and the order before, the one with the fewest crossings is kept.
+        Of `NUM_SWEEPS` such passes and the order before, the one with the fewest crossings is kept.
         """
         best, least = [list(row) for row in self.rows], self.crossings()
-        for sweep in range(SWEEPS):
+        for sweep in range(NUM_SWEEPS):
             downwards = sweep % 2 == 0
             neighbors = self.above if downwards else self.below
             position = self.positions()
             for row in self.rows if downwards else reversed(self.rows):
-                row.sort(key=mean_of(neighbors, position.__getitem__))
+                row.sort(key=mean_over_neighbors(neighbors, position.__getitem__))
                 for i, slot in enumerate(row):
                     position[slot] = (i + 0.5) / len(row)
             crossings = self.crossings()
@@ -107,7 +107,7 @@ class Grid:
         return crossings
 
 
-def mean_of(
+def mean_over_neighbors(
     neighbors: Sequence[Sequence[int]], value: Callable[[int], float]
 ) -> Callable[[int], float]:
     """Return a function from a slot to the mean value of its neighbors.

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from anexa.graph.drawing import Edge, Graph, Node, NodeKind
-from anexa.graph.symbols import RecordedOperation, Recorder, Symbol, shape_text
+from anexa.graph.symbols import RecordedOperation, Recorder, SymbolicTensor, shape_text
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
-LAYER = re.compile(r".+?\.\d+(?=\.)")  # prefix of the names of a layer's weights, such as h.0
+# Prefix of the names of a layer's weights, such as h.0.
+LAYER_PREFIX_PATTERN = re.compile(r".+?\.\d+(?=\.)")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def model_graph(config: ModelConfig) -> Graph:
                 if omitted:
                     group = (f"{len(layers)} layers", layers[0].name, f"… {layers[-1].name}")
         index[i] = len(nodes)
-        nodes.append(Node(step.title, tuple(details(step, prefix)), kind(step), group))
+        nodes.append(Node(step.title, tuple(detail_lines(step, prefix)), node_kind(step), group))
         for source, label in step.inputs:
             # The drawn layer stands for the last layer: its output goes to what follows.
             shown = source - len(omitted) if source in omitted else source
@@ -83,7 +84,7 @@ def record_operations(config: ModelConfig) -> list[RecordedOperation]:
     """
     chosen, recorder = get_architecture(config), Recorder()
     weights = {
-        name: Symbol(parameter.shape, weight=name)
+        name: SymbolicTensor(parameter.shape, weight=name)
         for name, parameter in chosen.parameters(config).items()
     }
     characters = recorder.record("characters", [], None)
@@ -110,7 +111,7 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
     used: dict[str, list[int]] = {}
     for i, step in enumerate(steps):
         for weight, _ in step.weights:
-            if match := LAYER.match(weight):
+            if match := LAYER_PREFIX_PATTERN.match(weight):
                 used.setdefault(match[0], []).append(i)
     # Operation i is a bottleneck if no operation before it is an input of an operation after it.
     last_use = list(range(len(steps)))
@@ -137,7 +138,7 @@ def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
         return [
             (
                 step.title,
-                details(step, f"{layer.name}."),
+                detail_lines(step, f"{layer.name}."),
                 [(source - layer.start, label) for source, label in step.inputs],
             )
             for step in steps[layer.start : layer.stop]
@@ -147,7 +148,7 @@ def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
     return follow and all(form(layer) == form(layers[0]) for layer in layers)
 
 
-def details(step: RecordedOperation, prefix: str) -> list[str]:
+def detail_lines(step: RecordedOperation, prefix: str) -> list[str]:
     """List the lines in an operation's box; names of weights without `prefix`.
 
     Args:
@@ -159,7 +160,7 @@ def details(step: RecordedOperation, prefix: str) -> list[str]:
     return [*step.notes, *weights, *shape]
 
 
-def kind(step: RecordedOperation) -> NodeKind:
+def node_kind(step: RecordedOperation) -> NodeKind:
     """Return the kind of an operation's box, which gives its color.
 
     It is an input, an operation without or with weights, or the loss.

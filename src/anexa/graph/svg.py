@@ -6,22 +6,22 @@ from html import escape
 from itertools import pairwise
 from unicodedata import east_asian_width
 
-from anexa.graph.drawing import NODE_COLORS, Graph, Node, printable
+from anexa.graph.drawing import NODE_COLORS, Graph, Node, replace_unprintable
 from anexa.graph.layout import Box, GraphLayout, Point, layout_graph
 
 # Lengths and font sizes are in SVG units.
 MARGIN = 24.0  # around the drawing
 PADDING = 12.0  # around the text of a box
 TITLE_SIZE, DETAIL_SIZE = 14.0, 12.0  # font sizes of a box: first line, other lines and labels
-LINE = 17.0  # distance between lines of text
+LINE_HEIGHT = 17.0  # distance between lines of text
 ROW_GAP = 38.0  # between rows, for the arrows
-ARROW = 9.0  # length of the head of an arrow
+ARROW_LENGTH = 9.0  # length of the head of an arrow
 LABEL_LIFT = 14.0  # from the tip of an arrow to the middle of its label
 HEADING_SIZE = 17.0  # font size of the title of the drawing
 
 # Fonts differ between computers, but the widths of monospaced characters hardly do.
-FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
-CHARACTER = 0.615  # width of a character / font size
+FONT_FAMILY = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
+CHARACTER_WIDTH = 0.615  # width of a character / font size
 
 
 def text_width(text: str, size: float) -> float:
@@ -29,21 +29,25 @@ def text_width(text: str, size: float) -> float:
 
     Chinese, Japanese and Korean characters count twice.
     """
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text) * size * CHARACTER
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text) * size * CHARACTER_WIDTH
 
 
-def lay_out(graph: Graph) -> GraphLayout:
+def layout_texts(graph: Graph) -> GraphLayout:
     """Compute the layout of a graph, with boxes large enough for texts and arrow labels."""
     labels_width = [0.0] * len(graph.nodes)  # of the labels of the arrows to a node, side by side
     for i in range(len(graph.nodes)):
         labels = [edge.label for edge in graph.edges if edge.target == i]
-        widest = max((text_width(printable(label), DETAIL_SIZE) for label in labels), default=0)
+        widest = max(
+            (text_width(replace_unprintable(label), DETAIL_SIZE) for label in labels), default=0
+        )
         labels_width[i] = len(labels) * (widest + 12)
     sizes = []
     for i, node in enumerate(graph.nodes):
-        widths = [text_width(printable(line), DETAIL_SIZE) for line in node.details]
-        text = max(text_width(printable(node.title), TITLE_SIZE), *widths, 30.0)
-        sizes.append((max(text + 2 * PADDING, labels_width[i]), LINE * (1 + len(widths)) + PADDING))
+        widths = [text_width(replace_unprintable(line), DETAIL_SIZE) for line in node.details]
+        text = max(text_width(replace_unprintable(node.title), TITLE_SIZE), *widths, 30.0)
+        sizes.append(
+            (max(text + 2 * PADDING, labels_width[i]), LINE_HEIGHT * (1 + len(widths)) + PADDING)
+        )
     stages = [stage for stage, (_, nodes) in enumerate(graph.stages()) for _ in nodes]
     edges = [(edge.source, edge.target) for edge in graph.edges]
     labeled = {edge.target for edge in graph.edges if edge.label}
@@ -53,8 +57,9 @@ def lay_out(graph: Graph) -> GraphLayout:
 
 def to_svg(graph: Graph) -> str:
     """Convert a graph to SVG, with colors for light and dark pages."""
-    layout = lay_out(graph)
-    heading = [line for line in (printable(graph.title), printable(graph.note)) if line]
+    layout = layout_texts(graph)
+    lines = (replace_unprintable(graph.title), replace_unprintable(graph.note))
+    heading = [line for line in lines if line]
     top = MARGIN + 26 * len(heading) + 4
     groups = [group for group, _ in graph.stages()]
     gutter = max((text_width(line, TITLE_SIZE) for group in groups for line in group), default=0)
@@ -68,10 +73,10 @@ def to_svg(graph: Graph) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height:.1f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img">',
-        f"<title>{escape(printable(graph.title))}</title>",
-        f"<style>{STYLE}</style>",
+        f"<title>{escape(replace_unprintable(graph.title))}</title>",
+        f"<style>{STYLE_SHEET}</style>",
         '<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" orient="auto" '
-        f'markerWidth="{ARROW}" markerHeight="{ARROW}" markerUnits="userSpaceOnUse">'
+        f'markerWidth="{ARROW_LENGTH}" markerHeight="{ARROW_LENGTH}" markerUnits="userSpaceOnUse">'
         '<path class="head" d="M0,1 L10,5 L0,9 z"/></marker></defs>',
         f'<rect class="page" width="{width:.1f}" height="{height:.1f}"/>',
     ]
@@ -84,14 +89,18 @@ def to_svg(graph: Graph) -> str:
             parts.append(draw_rectangle(band, "band", radius=12))
             for i, line in enumerate(group):
                 style = "note" if i else "title"
-                parts.append(draw_text(MARGIN, top + upper + 12 + LINE * i, printable(line), style))
+                parts.append(
+                    draw_text(
+                        MARGIN, top + upper + 12 + LINE_HEIGHT * i, replace_unprintable(line), style
+                    )
+                )
     parts.append(f'<g transform="translate({left:.1f},{top:.1f})">')
     parts += [draw_edge(route) for route in layout.routes]
     for edge, route in zip(graph.edges, layout.routes):
         if edge.label:
             x, y = route[-1]
-            y += DETAIL_SIZE * 0.36 - ARROW - LABEL_LIFT
-            parts.append(draw_text(x, y, printable(edge.label), "label", "middle"))
+            y += DETAIL_SIZE * 0.36 - ARROW_LENGTH - LABEL_LIFT
+            parts.append(draw_text(x, y, replace_unprintable(edge.label), "label", "middle"))
     for node, box in zip(graph.nodes, layout.boxes):
         parts += draw_node(node, box)
     return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
@@ -99,11 +108,13 @@ def to_svg(graph: Graph) -> str:
 
 def draw_node(node: Node, box: Box) -> list[str]:
     """Return the SVG elements of a node: its box and its text."""
-    middle, first = box.x + box.width / 2, box.y + PADDING / 2 + LINE * 0.75
+    middle, first = box.x + box.width / 2, box.y + PADDING / 2 + LINE_HEIGHT * 0.75
     parts = [draw_rectangle(box, f"node {node.kind}", radius=7)]
     for i, line in enumerate((node.title, *node.details)):
         style = "detail" if i else "title"
-        parts.append(draw_text(middle, first + LINE * i, printable(line), style, "middle"))
+        parts.append(
+            draw_text(middle, first + LINE_HEIGHT * i, replace_unprintable(line), style, "middle")
+        )
     return parts
 
 
@@ -159,7 +170,7 @@ def style_sheet() -> str:
     ]
     return "\n".join(
         [
-            f"text{{font-family:{FONT};font-size:{DETAIL_SIZE}px;fill:#1f2328}}",
+            f"text{{font-family:{FONT_FAMILY};font-size:{DETAIL_SIZE}px;fill:#1f2328}}",
             f".title{{font-size:{TITLE_SIZE}px;font-weight:600}}",
             f".heading{{font-size:{HEADING_SIZE}px;font-weight:600}}",
             ".note,.detail{fill:#57606a}",
@@ -184,4 +195,4 @@ def style_sheet() -> str:
     )
 
 
-STYLE = style_sheet()  # style sheet of every drawing
+STYLE_SHEET = style_sheet()  # style sheet of every drawing

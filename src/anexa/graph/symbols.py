@@ -15,7 +15,7 @@ Shape = tuple[int | str, ...]  # "T" is the number of tokens
 
 
 @dataclass(frozen=True)
-class Symbol:
+class SymbolicTensor:
     """A symbolic tensor: a shape and the operation or weight that it comes from.
 
     Attributes:
@@ -69,12 +69,12 @@ class Recorder:
     def record(
         self,
         title: str,
-        inputs: Sequence[Symbol],
+        inputs: Sequence[SymbolicTensor],
         shape: Shape | None,
         *,
         labels: Sequence[str] = (),
         notes: Sequence[str] = (),
-    ) -> Symbol:
+    ) -> SymbolicTensor:
         """Append an operation to `steps`, and the names of its weights to `used`.
 
         Args:
@@ -101,27 +101,35 @@ class Recorder:
         self.steps.append(
             RecordedOperation(title, tuple(steps), tuple(weights), tuple(notes), shape)
         )
-        return Symbol(shape or (), len(self.steps) - 1)
+        return SymbolicTensor(shape or (), len(self.steps) - 1)
 
-    def embedding(self, table_VC: Symbol, tokens_T: Symbol) -> Symbol:
+    def embedding(self, table_VC: SymbolicTensor, tokens_T: SymbolicTensor) -> SymbolicTensor:
         return self.record("embedding", [table_VC, tokens_T], (*tokens_T.shape, table_VC.shape[1]))
 
-    def positions(self, x_TC: Symbol, table_SC: Symbol, start: int) -> Symbol:
+    def positions(
+        self, x_TC: SymbolicTensor, table_SC: SymbolicTensor, start: int
+    ) -> SymbolicTensor:
         return self.record("positions", [x_TC, table_SC], x_TC.shape)
 
-    def add(self, x: Symbol, y: Symbol) -> Symbol:
+    def add(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
         return self.record("add", [x, y], x.shape)
 
-    def transpose(self, w: Symbol) -> Symbol:
+    def transpose(self, w: SymbolicTensor) -> SymbolicTensor:
         if w.weight:  # shown at the operation that uses the transposed weight
-            return Symbol(w.shape[::-1], weight=w.weight, remark="" if w.remark else ", transposed")
+            return SymbolicTensor(
+                w.shape[::-1], weight=w.weight, remark="" if w.remark else ", transposed"
+            )
         return self.record("transpose", [w], w.shape[::-1])
 
-    def linear(self, x_TC: Symbol, weight_OC: Symbol, bias_O: Symbol | None = None) -> Symbol:
+    def linear(
+        self, x_TC: SymbolicTensor, weight_OC: SymbolicTensor, bias_O: SymbolicTensor | None = None
+    ) -> SymbolicTensor:
         inputs = [x_TC, weight_OC] if bias_O is None else [x_TC, weight_OC, bias_O]
         return self.record("linear", inputs, (*x_TC.shape[:-1], weight_OC.shape[0]))
 
-    def split(self, x_TC: Symbol, parts: int, groups: int = 1) -> tuple[Symbol, ...]:
+    def split(
+        self, x_TC: SymbolicTensor, parts: int, groups: int = 1
+    ) -> tuple[SymbolicTensor, ...]:
         *rows, width = x_TC.shape
         notes = [f"{parts} groups of columns, each"]
         if groups > 1:
@@ -129,11 +137,15 @@ class Recorder:
         part = self.record("split", [x_TC], (*rows, int(width) // parts), notes=notes)
         return (part,) * parts
 
-    def layer_norm(self, x_TC: Symbol, gain_C: Symbol, bias_C: Symbol, eps: float) -> Symbol:
+    def layer_norm(
+        self, x_TC: SymbolicTensor, gain_C: SymbolicTensor, bias_C: SymbolicTensor, eps: float
+    ) -> SymbolicTensor:
         notes = [f"ε = {format_number(eps)}"]
         return self.record("layer_norm", [x_TC, gain_C, bias_C], x_TC.shape, notes=notes)
 
-    def rms_norm(self, x_TC: Symbol, gain_C: Symbol | None, eps: float) -> Symbol:
+    def rms_norm(
+        self, x_TC: SymbolicTensor, gain_C: SymbolicTensor | None, eps: float
+    ) -> SymbolicTensor:
         inputs = [x_TC] if gain_C is None else [x_TC, gain_C]
         notes = [f"ε = {format_number(eps)}"]
         if gain_C is not None and gain_C.shape[0] != x_TC.shape[-1]:
@@ -141,8 +153,8 @@ class Recorder:
         return self.record("rms_norm", inputs, x_TC.shape, notes=notes)
 
     def rotary(
-        self, x_TC: Symbol, head_dim: int, start: int, frequencies: tuple[float, ...]
-    ) -> Symbol:
+        self, x_TC: SymbolicTensor, head_dim: int, start: int, frequencies: tuple[float, ...]
+    ) -> SymbolicTensor:
         first, last = format_number(frequencies[0]), format_number(frequencies[-1])
         notes = [f"heads of {head_dim}, frequencies {first} to {last}"]
         if 2 * len(frequencies) < head_dim:
@@ -151,14 +163,14 @@ class Recorder:
 
     def attention(
         self,
-        q_TC: Symbol,
-        k_TC: Symbol,
-        v_TC: Symbol,
+        q_TC: SymbolicTensor,
+        k_TC: SymbolicTensor,
+        v_TC: SymbolicTensor,
         n_head: int,
         kv_cache: Any,
         scale: float | None = None,
         window: int | None = None,
-    ) -> Symbol:
+    ) -> SymbolicTensor:
         notes = [f"{n_head} heads of {int(q_TC.shape[-1]) // n_head}, causal"]
         if window is not None:
             notes.append(f"to the last {window:,} tokens")
@@ -167,22 +179,24 @@ class Recorder:
         inputs = [q_TC, k_TC, v_TC]
         return self.record("attention", inputs, q_TC.shape, labels="qkv", notes=notes)
 
-    def dropout(self, x: Symbol) -> Symbol:
+    def dropout(self, x: SymbolicTensor) -> SymbolicTensor:
         return x  # not a part of the function: only training has dropout
 
-    def gelu(self, x: Symbol) -> Symbol:
+    def gelu(self, x: SymbolicTensor) -> SymbolicTensor:
         return self.record("gelu", [x], x.shape)
 
-    def gelu_erf(self, x: Symbol) -> Symbol:
+    def gelu_erf(self, x: SymbolicTensor) -> SymbolicTensor:
         return self.record("gelu_erf", [x], x.shape)
 
-    def relu(self, x: Symbol) -> Symbol:
+    def relu(self, x: SymbolicTensor) -> SymbolicTensor:
         return self.record("relu", [x], x.shape)
 
-    def swiglu(self, gate: Symbol, up: Symbol) -> Symbol:
+    def swiglu(self, gate: SymbolicTensor, up: SymbolicTensor) -> SymbolicTensor:
         return self.record("swiglu", [gate, up], gate.shape, labels=["gate", "up"])
 
-    def cross_entropy(self, logits_TV: Symbol, targets_T: Symbol, loss_denominator: int) -> Symbol:
+    def cross_entropy(
+        self, logits_TV: SymbolicTensor, targets_T: SymbolicTensor, loss_denominator: int
+    ) -> SymbolicTensor:
         inputs, labels = [logits_TV, targets_T], ["logits", "targets"]
         notes = [f"mean of {MINUS}log p(target)"]
         return self.record("cross_entropy", inputs, (), labels=labels, notes=notes)

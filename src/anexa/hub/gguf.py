@@ -120,7 +120,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model, known: GGUFVocabulary)
     else:
         writer.add_token_merges([f"{left} {right}" for left, right in known.merges])
     bos = tokenizer.bos_token_id
-    writer.add_bos_token_id(tokenizer.eot_token if bos is None else bos)
+    writer.add_bos_token_id(tokenizer.eot_token_id if bos is None else bos)
     # llama.cpp has three tokens that end texts: end of sequence, of turn, and of message.
     adders = writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id
     for token_id, add in zip(tokenizer.eos_token_ids, adders):

@@ -88,16 +88,16 @@ class Tokenizer(TokenizerVocabulary):
         return Tokenizer(self._backend, bos_token_id, eos_token_ids)
 
     def with_bos(self, adds_bos: bool) -> Tokenizer:
-        """Return a copy with another `adds_bos`, and with `eot_token` as BOS and as the only EOS.
+        """Return a copy with another `adds_bos`, and `eot_token_id` as BOS and as the only EOS.
 
         Raises:
             AnexaError: if no token ends a text.
         """
-        eot_token = self.eot_token
+        eot_token_id = self.eot_token_id
         with tokenizers_errors():
             backend = Backend.from_str(self.to_json())
-            backend = set_bos(backend, adds_bos, self.id_to_token(eot_token) or END_OF_TEXT)
-        return Tokenizer(backend, eot_token, [eot_token])
+            backend = set_bos(backend, adds_bos, self.id_to_token(eot_token_id) or END_OF_TEXT)
+        return Tokenizer(backend, eot_token_id, [eot_token_id])
 
     def with_added_tokens(self, tokens: Sequence[str]) -> Tokenizer:
         """Return a copy in which each of these strings is one token; new ones have the last ids."""
@@ -193,7 +193,7 @@ class Tokenizer(TokenizerVocabulary):
             return ids
         if self.bos_token_id is None and not self.eos_token_ids:
             raise AnexaError("the prompt is empty, and this model has no token to begin a text")
-        return [self.eot_token if self.bos_token_id is None else self.bos_token_id]
+        return [self.eot_token_id if self.bos_token_id is None else self.bos_token_id]
 
     def unknown_characters(self, text: str) -> list[str]:
         """List the different characters outside of added tokens that cannot be encoded.

@@ -40,13 +40,15 @@ class TokenizerVocabulary:
         eos_token_ids: Sequence[int] = (),
     ) -> None:
         with tokenizers_errors():
-            eot_token: int | None = backend.token_to_id(END_OF_TEXT)
+            eot_token_id: int | None = backend.token_to_id(END_OF_TEXT)
             vocabulary: dict[str, int] = backend.get_vocab()
             if not vocabulary:
                 raise AnexaError("tokenizer.json is damaged: its vocabulary is empty")
             self.vocab_size: int = max(vocabulary.values()) + 1
-            self.eos_token_ids = tuple(eos_token_ids) or (() if eot_token is None else (eot_token,))
-            self.bos_token_id = eot_token if bos_token_id is None else bos_token_id
+            self.eos_token_ids = tuple(eos_token_ids) or (
+                () if eot_token_id is None else (eot_token_id,)
+            )
+            self.bos_token_id = eot_token_id if bos_token_id is None else bos_token_id
             added = backend.get_added_tokens_decoder()
             # Special tokens are not decoded. Other tokenizers may share the backend.
             plain = [i for i in (bos_token_id, *eos_token_ids) if i is not None and i not in added]
@@ -62,7 +64,7 @@ class TokenizerVocabulary:
             self._unk_id: int | None = backend.token_to_id(unk_token) if unk_token else None
 
     @property
-    def eot_token(self) -> int:
+    def eot_token_id(self) -> int:
         """Id of the token between documents: the first of `eos_token_ids`.
 
         Raises:

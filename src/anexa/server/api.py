@@ -126,7 +126,7 @@ async def create_chat_completion(
         served,
         [prompt],
         body,
-        max_tokens=model.answer_tokens(len(prompt.ids), body.max_answer_tokens),
+        max_tokens=model.answer_token_limit(len(prompt.ids), body.max_answer_tokens),
         is_chat=True,
         sequences_per_prompt=body.n or 1,
         thinking=body.thinking,

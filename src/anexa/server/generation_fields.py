@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
-from anexa.generation.sampling_params import BIAS, MAX_COUNT, RANGES
+from anexa.generation.sampling_params import LOGIT_BIAS_RANGE, MAX_TOKEN_COUNT, RANGES
 from anexa.server import limits
 from anexa.server.schemas import RequestModel, max_entries
 from anexa.server.unsupported_fields import False_, UnsupportedSampling
@@ -39,7 +39,7 @@ def _or_unlimited(value: object, validate: ValidatorFunctionWrapHandler) -> int:
 
 
 def _count_schema(minimum: int) -> WithJsonSchema:
-    count = {"type": "integer", "minimum": minimum, "maximum": MAX_COUNT}
+    count = {"type": "integer", "minimum": minimum, "maximum": MAX_TOKEN_COUNT}
     unlimited = {"const": UNLIMITED, "description": "as many as the server allows"}
     return WithJsonSchema({"anyOf": [count, unlimited]})
 
@@ -53,10 +53,10 @@ TokenCountOrZero = Annotated[
 ]
 
 
-TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_COUNT)]
 TokenIdKey = Annotated[str, Field(pattern=TOKEN_ID_KEY)]
 # Number that is added to the logit of a token.
-Bias = Annotated[float, Field(**BIAS.bounds, allow_inf_nan=False)]
+Bias = Annotated[float, Field(**LOGIT_BIAS_RANGE.bounds, allow_inf_nan=False)]
 
 
 class StreamOptions(RequestModel):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
-from anexa.generation.language_model import BUNDLED
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.loading import open_model
 from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 
@@ -88,7 +88,7 @@ def introduce(model: LanguageModel) -> Introduction:
 
 def _card(model: LanguageModel) -> str:
     try:
-        return open_model(BUNDLED if model.folder is None else model.folder).card
+        return open_model(BUNDLED_FOLDER if model.folder is None else model.folder).card
     except AnexaError:  # not UTF-8: the model can be served all the same
         return ""
 

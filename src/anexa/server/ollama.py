@@ -216,7 +216,7 @@ async def _answer(
         served,
         [prompt],
         body.sampling,
-        max_tokens=served.model.answer_tokens(len(prompt.ids), body.max_tokens),
+        max_tokens=served.model.answer_token_limit(len(prompt.ids), body.max_tokens),
         is_chat=True,
         thinking=body.thinking,
         grammar=body.grammar,

@@ -46,7 +46,7 @@ async def create_response(http_request: fastapi.Request, body: ResponsesRequest)
         served,
         [prompt],
         body,
-        max_tokens=served.model.answer_tokens(len(prompt.ids), allowed),
+        max_tokens=served.model.answer_token_limit(len(prompt.ids), allowed),
         is_chat=True,
         thinking=body.thinking,
         grammar=_grammar(body),

@@ -141,7 +141,7 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
 
 def rendered_tools(tools: Sequence[FunctionTool], model: LanguageModel) -> Sequence[dict[str, Any]]:
     """Return the tools as the chat template reads them; [] if it does not know tools."""
-    return [tool.model_dump(exclude_none=True) for tool in tools] if model.knows_tools else []
+    return [tool.model_dump(exclude_none=True) for tool in tools] if model.supports_tools else []
 
 
 def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
@@ -197,7 +197,7 @@ def _parser_of(model: LanguageModel, allows_several: bool) -> Callable[[], ToolC
     Returns:
         A function that creates the parser; None if the template describes no known format.
     """
-    template = (model.chat_template or "") if model.knows_tools else ""
+    template = (model.chat_template or "") if model.supports_tools else ""
     if TOOL_CALL in template:
         return partial(TaggedCallParser, allows_several=allows_several)
     if PYTHON_TAG in template or '"parameters"' in template:

@@ -229,7 +229,7 @@ def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
     """
     tokenizer = model.tokenizer
     ids = [tokenizer.encode(prompt) for prompt in prompts]
-    texts = generate_batch(model.engine, ids, tokenizer.eot_token)
+    texts = generate_batch(model.engine, ids, tokenizer.eot_token_id)
     return [tokenizer.decode(text) for text in texts]
 
 

@@ -170,7 +170,7 @@ class Reinforcement:
         advantages = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
         used = np.flatnonzero(advantages)  # an advantage of 0 has no gradient
         if len(used):
-            end = self._tokenizer.eot_token
+            end = self._tokenizer.eot_token_id
             rows = [[*prompts[i], *texts[i], end] for i in used]
             limit = self._engine.config.block_size + 1
             batch = Batch.from_sequences(
@@ -193,7 +193,7 @@ class Reinforcement:
         """Return the prompts of the problems and the completions, as token ids; default greedy."""
         questions = (render_question(self._template, problem.question) for problem in problems)
         prompts = [self._tokenizer.encode(question) for question in questions]
-        return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token, params)
+        return prompts, generate_batch(self._engine, prompts, self._tokenizer.eot_token_id, params)
 
     def _rewards(self, problems: list[Problem], texts: list[list[int]]) -> list[bool]:
         decoded = map(self._tokenizer.decode, texts)

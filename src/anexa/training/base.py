@@ -53,7 +53,7 @@ def load_base(path: Path) -> Model:
     """
     model = load_model(path)
     try:
-        model.tokenizer.eot_token  # noqa: B018 (raises)
+        model.tokenizer.eot_token_id  # noqa: B018 (raises)
     except AnexaError as error:
         raise AnexaError(f"{path}: {error}") from error
     for name, weight in model.weights.items():

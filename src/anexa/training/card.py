@@ -12,7 +12,7 @@ from anexa import __version__
 from anexa.model.adapters import with_lora_rank
 from anexa.model.config import ModelConfig
 from anexa.model.weights import num_parameters
-from anexa.names import code_span, counted, flag, markdown
+from anexa.names import code_span, counted, escape_markdown, flag
 from anexa.training.checkpoint import BaseModel, TrainerState, loss_changes
 from anexa.training.config import TrainConfig
 from anexa.training.sources import SourceRecord, sources_table
@@ -63,7 +63,7 @@ pipeline_tag: text-generation
 tags: [anexa, {model.model_type}]
 {_base_model(base)}{_results(corpus, state)}---
 
-# {markdown(corpus)}: a {model.model_type} model of {merged:,} parameters
+# {escape_markdown(corpus)}: a {model.model_type} model of {merged:,} parameters
 
 {_origin(base)} on {code_span(corpus)} with Anexa {__version__}:
 
@@ -78,7 +78,7 @@ tags: [anexa, {model.model_type}]
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
 | tokenizer | {_tokenizer(config)} |
-| corpus | {markdown(corpus)}, SHA-256 `{sha256}` |
+| corpus | {escape_markdown(corpus)}, SHA-256 `{sha256}` |
 | steps | {state.step:,} of {batch}, {counted(state.tokens, "token")} |
 | weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |
@@ -123,7 +123,8 @@ def _origin(base: BaseModel | None) -> str:
 def _base_row(base: BaseModel | None) -> str:
     if base is None:
         return ""
-    return f"| started from | {markdown(base.name)}, SHA-256 of its weights `{base.sha256}` |\n"
+    name = escape_markdown(base.name)
+    return f"| started from | {name}, SHA-256 of its weights `{base.sha256}` |\n"
 
 
 def _changes(state: TrainerState, base: BaseModel | None) -> str:

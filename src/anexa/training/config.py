@@ -14,7 +14,7 @@ from typing import Any
 
 from anexa.errors import UsageError
 from anexa.model.architectures import ARCHITECTURES
-from anexa.names import flag, key, native, portable, shell_word
+from anexa.names import decode_name, encode_name, flag, json_key, shell_word
 from anexa.training.base_options import BASE_OPTIONS, complete_base_options
 from anexa.training.option_table import OPTIONS, SECTIONS, check_values, option_text
 from anexa.training.presets import ADAMW_PRESETS, LENGTH_OPTIONS, PRESETS, default_preset
@@ -188,11 +188,11 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested dictionaries, for JSON.
 
-        Texts such as file names are encoded by `anexa.names.portable`, as they may not be UTF-8.
+        Texts such as file names are encoded by `anexa.names.encode_name`, as they may not be UTF-8.
         """
         return {"preset": self.preset} | {
             name: {
-                key(field): _encode_option_value(v)
+                json_key(field): _encode_option_value(v)
                 for field, v in asdict(getattr(self, name)).items()
             }
             for name in SECTIONS
@@ -207,7 +207,7 @@ class TrainConfig:
         """
         sections = {}
         for name, kind in SECTIONS.items():
-            names = {key(field.name): field.name for field in fields(kind)}
+            names = {json_key(field.name): field.name for field in fields(kind)}
             values = {names[k]: decode_option_value(v) for k, v in value[name].items()}
             sections[name] = kind(**values)
         return cls(value["preset"], **sections)
@@ -263,16 +263,16 @@ def preset_config(name: str, optimizer: str | None = None) -> TrainConfig:
 def _encode_option_value(value: Any) -> Any:
     """Convert the value of an option for JSON.
 
-    A text is encoded by `anexa.names.portable`; several texts become a list.
+    A text is encoded by `anexa.names.encode_name`; several texts become a list.
     """
     if isinstance(value, tuple):
-        texts = [portable(text) for text in value]
+        texts = [encode_name(text) for text in value]
         return texts[0] if len(texts) == 1 else texts
-    return portable(value) if isinstance(value, str) else value
+    return encode_name(value) if isinstance(value, str) else value
 
 
 def decode_option_value(value: Any) -> Any:
-    """Convert the value of an option from JSON: its texts are decoded by `anexa.names.native`."""
+    """Convert the value of an option from JSON; `anexa.names.decode_name` decodes its texts."""
     if isinstance(value, list):
-        return [native(each) if isinstance(each, str) else each for each in value]
-    return native(value) if isinstance(value, str) else value
+        return [decode_name(each) if isinstance(each, str) else each for each in value]
+    return decode_name(value) if isinstance(value, str) else value

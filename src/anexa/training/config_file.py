@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.errors import AnexaError, UsageError, short_repr
-from anexa.names import key as key_of
+from anexa.names import json_key as key_of
 from anexa.training.base_options import BASE_OPTIONS
 from anexa.training.config import TrainConfig, decode_option_value
 from anexa.training.option_table import OPTIONS, SECTIONS, check_values
@@ -28,7 +28,7 @@ def encode_toml(config: TrainConfig, earlier_lengths: Sequence[float] = ()) -> b
 
     The sizes and the tokenizer of a run that starts from a model are left out as well, as that
     model has them. All values are strings, lists of them, numbers or booleans, which TOML writes
-    nearly as JSON does; names of files are encoded by `anexa.names.portable`.
+    nearly as JSON does; names of files are encoded by `anexa.names.encode_name`.
 
     Args:
         config: configuration of the run.

@@ -92,7 +92,7 @@ def resume_trainer(
     if state.step:  # there are no moments before the first step
         shapes = run_optimizer_config(config, trained).state_shapes(trained)
         check_moments(checkpoint, shapes, folder)
-        trainer.engine.resume(checkpoint.moments, state.step)
+        trainer.engine.load_optimizer_state(checkpoint.moments, state.step)
     return trainer
 
 

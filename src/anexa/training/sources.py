@@ -10,7 +10,7 @@ from anexa.data.sources.folders import folder_entries, include_filter, is_text_o
 from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError
 from anexa.files import read_json, write_json
-from anexa.names import counted, markdown, shown
+from anexa.names import counted, escape_markdown, shown
 from anexa.training.checkpoint import TrainerState
 from anexa.training.corpus import Corpus, TextCorpus
 from anexa.training.mixing import MixedCorpus
@@ -140,7 +140,7 @@ def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) 
     if len(records) < 2:
         return ""
     rows = (
-        f"| {markdown(each.name)} | {each.weight or 'by size'} | {each.size:,} | "
+        f"| {escape_markdown(each.name)} | {each.weight or 'by size'} | {each.size:,} | "
         f"{'' if each.documents is None else f'{each.documents:,}'} | "
         f"{f'{losses[each.name]:.4f}' if each.name in losses else ''} | `{each.sha256}` |"
         for each in records

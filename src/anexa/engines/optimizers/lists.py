@@ -63,7 +63,7 @@ class ListsOptimizer:
         """Copy the moments: "m." and "v." + the name of a weight; empty before the first step."""
         return {key: to_weight(values, self._shapes[key]) for key, values in self._moments.items()}
 
-    def resume(self, state: Weights, step: int) -> None:
+    def load_state(self, state: Weights, step: int) -> None:
         """Restore the moments that `state` returned after `step` steps."""
         self._step = step
         self._moments = {key: list(weight.data) for key, weight in state.items()}

@@ -76,7 +76,7 @@ class NumpyOptimizer:
         v = self._views(self._adam_v)
         return {f"m.{key}": x for key, x in m.items()} | {f"v.{key}": x for key, x in v.items()}
 
-    def resume(self, state: dict[str, Array], step: int) -> None:
+    def load_state(self, state: dict[str, Array], step: int) -> None:
         """Restore the moments and the number of steps.
 
         Args:

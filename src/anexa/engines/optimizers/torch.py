@@ -108,7 +108,7 @@ class TorchOptimizer:
                 moments |= {f"m.{name}": adam["exp_avg"], f"v.{name}": adam["exp_avg_sq"]}
         return moments
 
-    def resume(self, state: Mapping[str, Tensor], step: int) -> None:
+    def load_state(self, state: Mapping[str, Tensor], step: int) -> None:
         """Restore the moments of all trainable weights that `state` returned after `step` steps.
 
         Args:

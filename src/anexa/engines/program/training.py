@@ -221,7 +221,7 @@ class TrainingStep:
         """
         return self._named_moments() if self._step else {}
 
-    def resume(self, state: Weights, step: int) -> None:
+    def load_optimizer_state(self, state: Weights, step: int) -> None:
         """Restore the moments and the number of steps.
 
         Args:
