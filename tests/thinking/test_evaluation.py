@@ -25,7 +25,7 @@ def at_once(said: str) -> str:
     return thought + closed if closed else ""
 
 
-def judged(answerer: Answerer, task: Task, count: int = 20, block_size: int = 2560) -> TaskResult:
+def judged(answerer: Answerer, task: Task, count: int = 10, block_size: int = 2560) -> TaskResult:
     rng = random.Random(3)
     problems = [draw(task, rng, "test") for _ in range(count)]
     return evaluate_problems(oracle(answerer, block_size), str(task), problems, rng)
@@ -46,9 +46,9 @@ def judged(answerer: Answerer, task: Task, count: int = 20, block_size: int = 25
 )
 def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
-    whole = Proportion(20, 20)
+    whole = Proportion(10, 10)
     assert (cell.thinking, cell.sourced, cell.faithful, cell.causal) == (whole,) * 4
-    assert cell.steps == Proportion(20 * lines, 20 * lines)
+    assert cell.steps == Proportion(10 * lines, 10 * lines)
     assert cell.direct.hits <= 1, "which is 7, always"
 
 
@@ -123,7 +123,7 @@ def test_an_answer_without_a_thought_does_not_count_as_thinking() -> None:
         return at_once(said) + problem.answer
 
     cell = judged(recites, Task("+", 3))
-    assert (cell.thinking.hits, cell.direct.hits) == (0, 20)
+    assert (cell.thinking.hits, cell.direct.hits) == (0, 10)
 
 
 def test_refusals_are_correct_without_a_thought() -> None:

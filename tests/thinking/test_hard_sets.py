@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 
 import pytest
 
@@ -27,6 +28,7 @@ def drawn(name: str, count: int = 200) -> list[Problem]:
     return [HARD_SETS[name](rng) for _ in range(count)]
 
 
+@cache
 def asked(name: str) -> list[tuple[str, int, int]]:
     """Draw problems on two numbers; assert that thoughts and answers are right."""
     found = []

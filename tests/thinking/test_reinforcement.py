@@ -54,7 +54,7 @@ def test_without_rewards_nothing_is_learned() -> None:
 
 def test_rewarded_answers_become_more_likely() -> None:
     """Answers that begin with a digit are rewarded, which a model learns within a few steps."""
-    naive = model(256)
+    naive = model(112)  # the longest of the held-out questions has 100 tokens
     plan = ReinforcementConfig(
         steps=40, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
     )
