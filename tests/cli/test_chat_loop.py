@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from anexa.cli.chat_loop import verdict
+from anexa.cli.chat_loop import verdict_sentence
 from anexa.thinking.problems import problem
 from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import anexa, converse
@@ -185,16 +185,16 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
     said: Any = SimpleNamespace(reasoning=problem("*", 347, 6).thought, content="2082")
-    assert "✓ the one step is true" in verdict("What is 347 times 6?", said)
-    assert "✗" in verdict("347 pluſ 6", said), "the model could not read these numbers"
+    assert "✓ the one step is true" in verdict_sentence("What is 347 times 6?", said)
+    assert "✗" in verdict_sentence("347 pluſ 6", said), "the model could not read these numbers"
     for question in ("347^6", "347*6*2*", "347 apples in 6 boxes"):
-        judged = verdict(question, said)
+        judged = verdict_sentence(question, said)
         assert "✓" not in judged
         assert "the one step is true; the checker cannot read the question" in judged
-    assert "✗" in verdict("347*7", said)
-    assert "✗" in verdict("347/6", said)
+    assert "✗" in verdict_sentence("347*7", said)
+    assert "✗" in verdict_sentence("347/6", said)
     chain: Any = SimpleNamespace(reasoning=CHAIN, content="-12")
-    assert "✓ all 2 steps are true" in verdict("(1-5)*3", chain)
+    assert "✓ all 2 steps are true" in verdict_sentence("(1-5)*3", chain)
 
 
 # System prompts

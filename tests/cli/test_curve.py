@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from anexa.cli.curve import MAX_VALUES, LossCurve, curve
+from anexa.cli.curve import MAX_VALUES, LossCurve, draw_curve
 from tests.slowness import is_within
 
 # Losses, in steps of what a curve can show at all.
@@ -43,7 +43,7 @@ def dots(lines: list[str]) -> list[set[int]]:
 @given(st.lists(st.floats()), sizes["width"], sizes["height"])
 def test_curve_has_the_requested_size(values: list[float], width: int, height: int) -> None:
     values = [value for value in values if not abs(value) > 1e100 or math.isinf(value)]
-    lines = curve(values, width, height)
+    lines = draw_curve(values, width, height)
     assert [len(line) for line in lines] == [width] * height
     assert all("\u2800" <= character <= "\u28ff" for line in lines for character in line)
     filled = [bool(rows) for rows in dots(lines)]
@@ -56,7 +56,7 @@ def test_extremes_are_at_the_top_and_the_bottom(
 ) -> None:
     n = 2 * width  # a column of dots each
     values = data.draw(st.lists(losses, min_size=n, max_size=n).filter(lambda v: len(set(v)) > 1))
-    columns = dots(curve(values, width, height))
+    columns = dots(draw_curve(values, width, height))
     for value, rows in zip(values, columns):
         assert 0 in rows or value < max(values)
         assert 4 * height - 1 in rows or value > min(values)
@@ -66,17 +66,17 @@ def test_extremes_are_at_the_top_and_the_bottom(
 
 @given(st.lists(losses, min_size=2, max_size=200, unique=True), sizes["width"], sizes["height"])
 def test_falling_values_give_a_falling_curve(values: list[float], width: int, height: int) -> None:
-    columns = dots(curve(sorted(values, reverse=True), width, height))
+    columns = dots(draw_curve(sorted(values, reverse=True), width, height))
     assert all(max(left) <= min(right) for left, right in pairwise(columns))
     assert 0 in columns[0]
     assert 4 * height - 1 in columns[-1]
-    mirrored = dots(curve(sorted(values), width, height))
+    mirrored = dots(draw_curve(sorted(values), width, height))
     assert all(min(left) >= max(right) for left, right in pairwise(mirrored))
 
 
 @given(st.lists(losses, min_size=1, max_size=200), sizes["width"], sizes["height"])
 def test_curve_has_no_holes(values: list[float], width: int, height: int) -> None:
-    columns = dots(curve(values, width, height))
+    columns = dots(draw_curve(values, width, height))
     for rows in columns:
         assert rows == set(range(min(rows), max(rows) + 1))
     for left, right in pairwise(columns):
@@ -88,18 +88,18 @@ def test_curve_has_no_holes(values: list[float], width: int, height: int) -> Non
 def test_constant_values_give_a_level_curve(
     value: float, count: int, width: int, height: int
 ) -> None:
-    assert len(set(map(frozenset, dots(curve([value] * count, width, height))))) == 1
+    assert len(set(map(frozenset, dots(draw_curve([value] * count, width, height))))) == 1
 
 
 def test_a_column_shows_the_mean_of_its_values() -> None:
-    assert curve([4, 4, 1, 5, 2, 0, 0, 0], 2, 1) == curve([4, 3, 1, 0], 2, 1)
+    assert draw_curve([4, 4, 1, 5, 2, 0, 0, 0], 2, 1) == draw_curve([4, 3, 1, 0], 2, 1)
 
 
 def test_curve_equals_a_drawing_by_hand() -> None:
-    assert curve([3, 2, 1, 0], 2, 1) == ["⠑⢄"]
-    assert curve([0, 1, 2, 3], 2, 1) == ["⡠⠊"]
-    assert curve([1, 0], 4, 2) == ["⠑⢄⠀⠀", "⠀⠀⠑⢄"]
-    assert curve([4, 0, 4, 4], 2, 1) == ["⢱⠏"]
+    assert draw_curve([3, 2, 1, 0], 2, 1) == ["⠑⢄"]
+    assert draw_curve([0, 1, 2, 3], 2, 1) == ["⡠⠊"]
+    assert draw_curve([1, 0], 4, 2) == ["⠑⢄⠀⠀", "⠀⠀⠑⢄"]
+    assert draw_curve([4, 0, 4, 4], 2, 1) == ["⢱⠏"]
 
 
 def shown(losses: LossCurve, width: int = 80, height: int = 24, encoding: str = "utf-8") -> str:

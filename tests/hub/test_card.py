@@ -17,13 +17,13 @@ from tests.model.helpers import byte_tokenizer, small_model
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 pytest.importorskip("gguf", reason="gguf is not installed")
 
-from anexa.hub.card import published_card
+from anexa.hub.card import make_hub_card
 
 LETTERS = model({"model_type": "llama"}, MARKED)
 
 
 def published(card: str, of: Model = LETTERS, sample: str | None = None) -> str:
-    return published_card(card, "ada/letters", of.config, of.tokenizer, sample=sample)
+    return make_hub_card(card, "ada/letters", of.config, of.tokenizer, sample=sample)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFReader, LlamaFileType, TokenType, dequantize
 
 from anexa.hub.gguf import PRECISIONS, write_gguf
-from anexa.hub.vocabulary import ALPHABET, gguf_vocabulary
+from anexa.hub.vocabulary import BYTE_ENCODER, gguf_vocabulary
 
 # llama.cpp's names, which its documentation lists.
 OUTSIDE = {
@@ -255,10 +255,10 @@ def test_documents_begin_with_bos(tmp_path: Path) -> None:
 
 def test_alphabet_equals_gpt2() -> None:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    assert sorted(ALPHABET.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    assert sorted(BYTE_ENCODER.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
     for character in CORPUS + "\0\x7f\xa0\xad":
         [(symbols, _)] = byte_level.pre_tokenize_str(character)
-        assert "".join(ALPHABET[byte] for byte in character.encode()) == symbols
+        assert "".join(BYTE_ENCODER[byte] for byte in character.encode()) == symbols
 
 
 def test_character_tokenizer_becomes_bytes_and_merges() -> None:
@@ -275,7 +275,7 @@ def test_ascii_vocabulary_has_an_unused_merge() -> None:
     """llama.cpp refuses a vocabulary without merges."""
     tokenizer = Tokenizer.from_characters(["abc"], adds_bos=False)
     [(left, right)] = gguf_vocabulary(tokenizer, tokenizer.vocab_size).merges
-    back = {character: byte for byte, character in ALPHABET.items()}
+    back = {character: byte for byte, character in BYTE_ENCODER.items()}
     with pytest.raises(UnicodeDecodeError):
         bytes([back[left]]).decode()
     with pytest.raises(UnicodeDecodeError):

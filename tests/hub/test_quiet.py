@@ -13,7 +13,7 @@ from tests.hub.models import MARKED, model
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 
-from anexa.hub.card import published_card
+from anexa.hub.card import make_hub_card
 from anexa.hub.publish import Publication, upload
 from anexa.hub.quiet import quiet_hub
 
@@ -47,7 +47,7 @@ def test_card_and_refused_upload_leave_the_logger_as_it_was(
     level: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = model({"model_type": "llama"}, MARKED)
-    card = published_card("", "ada/letters", small.config, small.tokenizer)
+    card = make_hub_card("", "ada/letters", small.config, small.tokenizer)
     assert LOGGER.level == level
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

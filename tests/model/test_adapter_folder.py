@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
-from anexa.hub.export import read_shareable, write_export
+from anexa.hub.export import read_model_and_card, write_export
 from anexa.model.folder import ModelFolder
 from anexa.model.loading import load_model, open_model
 from anexa.training import build_trainer
@@ -171,7 +171,7 @@ def test_adapter_can_be_continued_and_exported(base: Path, adapter: Path) -> Non
     logits = write_adapter(base, adapter)
     text = base.parent / "text.txt"
     text.write_text("The cat sat on the mat. " * 40, encoding="utf-8")
-    write_export(Path("merged"), "folder", *read_shareable(adapter), name="merged")
+    write_export(Path("merged"), "folder", *read_model_and_card(adapter), name="merged")
     assert_computes(Path("merged"), logits)
     with torch.no_grad():
         again = AutoModelForCausalLM.from_pretrained("merged")(torch.tensor([TOKENS])).logits[0]

@@ -57,7 +57,7 @@ def take_debug(
     return len(kept) < len(arguments), kept
 
 
-def check_paths(command: Callable[..., Any], arguments: Sequence[str]) -> None:
+def check_no_empty_paths(command: Callable[..., Any], arguments: Sequence[str]) -> None:
     """Check that no path among the arguments of a command is empty.
 
     Python would take an empty path for the current folder.

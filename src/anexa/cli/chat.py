@@ -14,7 +14,7 @@ from anexa.errors import UsageError
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel, SamplingParams
 
-MAX_TOKENS = 200  # default maximum number of tokens in a continuation
+DEFAULT_MAX_TOKENS = 200  # default maximum number of tokens in a continuation
 
 
 def chat(
@@ -104,12 +104,12 @@ class CompletionLoop(PromptLoop):
         UsageError: if `max_tokens` is out of range.
     """
 
-    opening = "Type the beginning of a text; /help lists commands"
+    greeting = "Type the beginning of a text; /help lists commands"
 
     def __init__(
         self, model: LanguageModel, params: SamplingParams, max_tokens: int | None = None
     ) -> None:
-        super().__init__(model, params, MAX_TOKENS if max_tokens is None else max_tokens)
+        super().__init__(model, params, DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens)
 
     def respond(self, prompt: str) -> None:
         """Print a prompt, and its continuation as it is generated.
@@ -117,7 +117,7 @@ class CompletionLoop(PromptLoop):
         Raises:
             AnexaError: if the prompt is too long, or has characters that the model does not know.
         """
-        max_tokens = self._max_tokens or MAX_TOKENS
+        max_tokens = self._max_tokens or DEFAULT_MAX_TOKENS
         continuation = self._model.complete(prompt, self._sampler, max_tokens=max_tokens)
         echo(f"Response: {prompt}", nl=False)
         for piece in continuation:

@@ -46,7 +46,7 @@ class ChatLoop(PromptLoop):
             "on", and the model does not think; or if `max_tokens` is out of range.
     """
 
-    opening = "Ask something; /help lists commands"
+    greeting = "Ask something; /help lists commands"
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class ChatLoop(PromptLoop):
             messages, self._sampler, thinking=thinking, max_tokens=self._max_tokens
         )
         if num_dropped:
-            echo(dropped(num_dropped))
+            echo(dropped_turns_note(num_dropped))
         print_answer(answer, show_reasoning=self._think == "on")
         if answer.incomplete_reason:
             echo(f"({answer.incomplete_reason})")
-        elif answer.reasoning is not None and (judged := verdict(prompt, answer)):
+        elif answer.reasoning is not None and (judged := verdict_sentence(prompt, answer)):
             echo(judged)
         echo()
         self._messages = [*messages, {"role": "assistant", "content": answer.content}]
@@ -131,7 +131,7 @@ class ChatLoop(PromptLoop):
         return super().command(text)
 
 
-def dropped(num_turns: int) -> str:
+def dropped_turns_note(num_turns: int) -> str:
     """Return a note for the user that the `num_turns` oldest turns were dropped from the prompt."""
     turns = "turn was" if num_turns == 1 else "turns were"
     return f"({num_turns} earlier {turns} dropped, to leave room for the answer)"
@@ -176,7 +176,7 @@ def style(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
     return text if os.environ.get("NO_COLOR") else typer.style(text, dim=dim, fg=fg)
 
 
-def verdict(question: str, answer: ChatAnswer) -> str:
+def verdict_sentence(question: str, answer: ChatAnswer) -> str:
     """Return a sentence, styled for a terminal, on whether the steps of the reasoning are true.
 
     Args:

@@ -24,8 +24,8 @@ def compare(
     """Compare trainings: the losses of each, and the options that differ between them."""
     import json
 
-    from anexa.cli.runs import as_object
-    from anexa.cli.table import UNKNOWN, figure, show_table
+    from anexa.cli.runs import summary_to_json
+    from anexa.cli.table import UNKNOWN_CELL, format_number, show_table
     from anexa.files import read_bytes
     from anexa.names import encode_name, flag, shown
     from anexa.output_paths import check_output
@@ -65,27 +65,31 @@ def compare(
             name: [encode_name(v) if isinstance(v, str) else v for v in these]
             for name, these in differing.items()
         }
-        report = {"runs": [*map(as_object, runs)], "differing": differing, "comparable": not unlike}
+        report = {
+            "runs": [*map(summary_to_json, runs)],
+            "differing": differing,
+            "comparable": not unlike,
+        }
         echo(json.dumps(report, indent=2))
         if out:
             check_matplotlib()  # after the report, which needs no matplotlib
         return
     rows = [
-        ["corpus", *(run.corpus or UNKNOWN for run in runs)],
+        ["corpus", *(run.corpus or UNKNOWN_CELL for run in runs)],
         ["model", *(run.model_type for run in runs)],
-        ["parameters", *(figure(run.parameters) for run in runs)],
-        ["steps", *(figure(run.step) for run in runs)],
-        ["tokens", *(figure(run.tokens) for run in runs)],
-        ["seconds", *(figure(run.seconds, ",.1f") for run in runs)],
-        ["tokens per second", *(figure(run.tokens_per_second) for run in runs)],
-        ["best loss", *(figure(run.best_loss, ".4f") for run in runs)],
-        ["best step", *(figure(run.best_step) for run in runs)],
-        ["last loss", *(figure(run.last_loss, ".4f") for run in runs)],
-        ["state", *(run.state or UNKNOWN for run in runs)],
+        ["parameters", *(format_number(run.parameters) for run in runs)],
+        ["steps", *(format_number(run.step) for run in runs)],
+        ["tokens", *(format_number(run.tokens) for run in runs)],
+        ["seconds", *(format_number(run.seconds, ",.1f") for run in runs)],
+        ["tokens per second", *(format_number(run.tokens_per_second) for run in runs)],
+        ["best loss", *(format_number(run.best_loss, ".4f") for run in runs)],
+        ["best step", *(format_number(run.best_step) for run in runs)],
+        ["last loss", *(format_number(run.last_loss, ".4f") for run in runs)],
+        ["state", *(run.state or UNKNOWN_CELL for run in runs)],
     ]
     for name, these in differing.items():
         cells = [
-            UNKNOWN if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
+            UNKNOWN_CELL if v is None else v if isinstance(v, str) else json.dumps(v) for v in these
         ]
         rows.append([flag(name), *cells])
     show_table(("", *names), rows, right=names)

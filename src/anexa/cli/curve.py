@@ -10,16 +10,16 @@ from itertools import pairwise
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-BRAILLE = 0x2800  # the character without dots; each of its eight dots is a bit
+BLANK_BRAILLE = 0x2800  # the character without dots; each of its eight dots is a bit
 # Bit of each dot of a character: DOTS[column][row from the top].
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-HEIGHT = 4  # of the curve, in lines of text
-MARK = "●"  # shows a validation loss
+CURVE_HEIGHT = 4  # height of the curve, in lines of text
+VALIDATION_MARK = "●"  # shows a validation loss
 MIN_WIDTH, MIN_HEIGHT = 50, 16  # of the smallest terminal with a curve, in characters
 MAX_VALUES = 1024  # values kept: four for each column of dots on a terminal of 128 characters
 
 
-def curve(
+def draw_curve(
     values: Sequence[float], width: int, height: int, bounds: tuple[float, float] | None = None
 ) -> list[str]:
     """Draw a curve from left to right with Braille characters, each two columns of four dots.
@@ -37,10 +37,10 @@ def curve(
     Returns:
         `height` lines of `width` characters, the top first; blank if no value is finite.
     """
-    points = columns(values, 2 * width)
+    points = resample(values, 2 * width)
     low, high = bounds or (min(points, default=0.0), max(points, default=0.0))
-    cells = [[BRAILLE] * width for _ in range(height)]
-    rows = [row(value, low, high, 4 * height) for value in points]
+    cells = [[BLANK_BRAILLE] * width for _ in range(height)]
+    rows = [dot_row(value, low, high, 4 * height) for value in points]
     for x, (before, here) in enumerate(pairwise([*rows[:1], *rows])):
         # Fill the column up or down from the previous point: a steep curve has no holes.
         start = before + (here > before) - (here < before)
@@ -49,7 +49,7 @@ def curve(
     return ["".join(map(chr, line)) for line in cells]
 
 
-def columns(values: Sequence[float], count: int) -> list[float]:
+def resample(values: Sequence[float], count: int) -> list[float]:
     """Resample the finite values to `count` points: means of neighbors, or linear interpolation.
 
     Returns:
@@ -68,7 +68,7 @@ def columns(values: Sequence[float], count: int) -> list[float]:
     return points
 
 
-def row(value: float, low: float, high: float, count: int) -> int:
+def dot_row(value: float, low: float, high: float, count: int) -> int:
     """Return the row of dots of a value, from 0 at the top to `count` − 1 at the bottom.
 
     Args:
@@ -125,16 +125,20 @@ class LossCurve:
         markers = [(step, loss) for step, loss in self._markers if math.isfinite(loss)]
         losses = [*values, *(loss for _, loss in markers)]
         low, high = min(losses), max(losses)
-        names = [f"{high:.2f}", *[""] * (HEIGHT - 2), f"{low:.2f}"]
+        names = [f"{high:.2f}", *[""] * (CURVE_HEIGHT - 2), f"{low:.2f}"]
         margin = max(map(len, names))
         width = options.max_width - margin - 2
-        lines = [Text(line, "cyan") for line in curve(values, width, HEIGHT, (low, high))]
+        lines = [
+            Text(line, "cyan") for line in draw_curve(values, width, CURVE_HEIGHT, (low, high))
+        ]
         for step, loss in markers:
             x = min(width - 1, step * width // self._steps)
-            y = row(loss, low, high, HEIGHT)
-            lines[y] = Text.assemble(lines[y][:x], (MARK, "bold yellow"), lines[y][x + 1 :])
-        key = f"{MARK} validation"
-        if markers and set(lines[0].plain[-len(key) :]) == {chr(BRAILLE)}:
+            y = dot_row(loss, low, high, CURVE_HEIGHT)
+            lines[y] = Text.assemble(
+                lines[y][:x], (VALIDATION_MARK, "bold yellow"), lines[y][x + 1 :]
+            )
+        key = f"{VALIDATION_MARK} validation"
+        if markers and set(lines[0].plain[-len(key) :]) == {chr(BLANK_BRAILLE)}:
             lines[0] = Text.assemble(lines[0][: -len(key)], (key, "yellow"))
         for name, line in zip(names, lines):
             yield Text.assemble(

@@ -44,23 +44,23 @@ def export(
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import AnexaWarning, UsageError
     from anexa.generation.language_model import BUNDLED_FOLDER
-    from anexa.hub.export import SUFFIXES, check_export, read_shareable, write_export
+    from anexa.hub.export import EXPORT_SUFFIXES, check_export, read_model_and_card, write_export
     from anexa.model.loading import model_name
     from anexa.names import shown
     from anexa.output_paths import is_stdout
 
-    if to not in SUFFIXES:
+    if to not in EXPORT_SUFFIXES:
         what = f"there is no format {to!r}" if to else "nothing says what to write"
-        raise UsageError(f"{what}: choose --to {' or --to '.join(SUFFIXES)}")
+        raise UsageError(f"{what}: choose --to {' or --to '.join(EXPORT_SUFFIXES)}")
     if precision is not None and to != "gguf":
         raise UsageError(f"--precision applies to GGUF files only: leave it out with --to {to}")
     if force and to == "folder":
         raise UsageError("--force replaces files, never a folder: choose another --out")
     name = "anexa" if folder is None else model_name(folder)
-    out = out or Path(f"{name}{SUFFIXES[to]}")
+    out = out or Path(f"{name}{EXPORT_SUFFIXES[to]}")
     check_export(out, to, replace=force)
     source = BUNDLED_FOLDER if folder is None else folder
-    model, card = read_shareable(source)
+    model, card = read_model_and_card(source)
     warn_if_unfinished(source)
     differences = write_export(out, to, model, card, name=name, precision=precision or "f32")
     for difference in differences:

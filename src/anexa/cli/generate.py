@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anexa.cli import common_options as common
-from anexa.cli.chat import MAX_TOKENS
+from anexa.cli.chat import DEFAULT_MAX_TOKENS
 from anexa.cli.output import echo, escape_controls
 from anexa.errors import UsageError, short_repr
 from anexa.ranges import parse_float, parse_int
@@ -93,7 +93,7 @@ def generate(
         if not as_json and samples and "\n" in samples[-1].get("text", ""):
             echo(SEPARATOR)
         if model.chat_template is None:
-            limit = MAX_TOKENS if max_tokens is None else max_tokens
+            limit = DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens
             text = model.complete(prompt, sampler, max_tokens=limit, stop=stops)
             samples.append(_finish_text(text, show=not as_json))
         else:

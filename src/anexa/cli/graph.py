@@ -12,7 +12,7 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 
 # Format of a drawing by the suffix of its file.
-SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
+DRAWING_FORMATS = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
 
 
 def graph(
@@ -130,11 +130,11 @@ def _drawing(target: str, values: list[str], format_: str | None, out: Path | No
 
     writers = {"svg": to_svg, "mermaid": to_mermaid, "dot": to_dot}
     if format_ is None and out is not None and not is_stdout(out):
-        format_ = SUFFIXES.get(out.suffix.lower())
+        format_ = DRAWING_FORMATS.get(out.suffix.lower())
         if format_ is None:
             raise UsageError(
                 f"the format of {out} is unknown: "
-                f"use a name that ends in {', '.join(SUFFIXES)}, or give --format"
+                f"use a name that ends in {', '.join(DRAWING_FORMATS)}, or give --format"
             )
     format_ = format_ or "mermaid"
     if format_ not in writers:

@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 
 from anexa import __version__
-from anexa.cli.arguments import check_paths, take_debug
+from anexa.cli.arguments import check_no_empty_paths, take_debug
 from anexa.cli.chat import chat
 from anexa.cli.check import check
 from anexa.cli.compare import compare
@@ -110,7 +110,7 @@ def main() -> None:
     try:
         command = commands.get(arguments[0]) if arguments else None
         if command is not None:
-            check_paths(command, arguments[1:])
+            check_no_empty_paths(command, arguments[1:])
         sys.exit(program(arguments, standalone_mode=False) or 0)
     except BrokenPipeError:  # the reader of our output has gone: nobody can see a message
         discard_lost_output()

@@ -12,7 +12,7 @@ import typer
 
 from anexa.names import ESCAPE, shown
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
+CONTROL_PATTERN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
 
 def set_up_streams() -> None:
@@ -54,4 +54,4 @@ def escape_controls(text: str) -> str:
     """
     if sys.stdout is None or not sys.stdout.isatty():
         return text
-    return CONTROL.sub(lambda found: shown(found[0]), text)
+    return CONTROL_PATTERN.sub(lambda found: shown(found[0]), text)

@@ -38,7 +38,7 @@ class ProgressReporter(Callback):
     def __exit__(self, *_: object) -> None:
         """Restore the terminal; plain text leaves nothing to restore."""
 
-    def download(self, done: int, total: int | None) -> None:
+    def on_download(self, done: int, total: int | None) -> None:
         """Print a line when a corpus download is complete.
 
         Args:
@@ -49,7 +49,7 @@ class ProgressReporter(Callback):
             self._downloaded = True
             self._print(f"downloaded {done:,} bytes")
 
-    def encoding(self, done: int, total: int | None) -> None:
+    def on_encoding(self, done: int, total: int | None) -> None:
         """Show the progress of the tokenization; here it prints nothing.
 
         Args:
@@ -59,7 +59,7 @@ class ProgressReporter(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Print the configuration of the run."""
-        for line in opening(trainer):
+        for line in start_lines(trainer):
             self._print(line)
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
@@ -70,7 +70,7 @@ class ProgressReporter(Callback):
 
     def on_end(self, trainer: Trainer) -> None:
         """Print the result of the run, and the commands that the user may want next."""
-        for line in closing(trainer):
+        for line in end_lines(trainer):
             self._print(line)
 
     def _print_sample(self, sample: str) -> None:
@@ -112,11 +112,11 @@ class LiveReporter(ProgressReporter):
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def download(self, done: int, total: int | None) -> None:
+    def on_download(self, done: int, total: int | None) -> None:
         size = f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f}" if total else "")
         self._move(f"downloading {size} MB", done / total if total else None)
 
-    def encoding(self, done: int, total: int | None) -> None:
+    def on_encoding(self, done: int, total: int | None) -> None:
         self._move(f"encoding {done / 1e6:,.1f} MB", done / total if total else None)
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -172,7 +172,7 @@ class JsonReporter(ProgressReporter):
     has not reached its planned length.
     """
 
-    def download(self, done: int, total: int | None) -> None:
+    def on_download(self, done: int, total: int | None) -> None:
         pass
 
     def on_start(self, trainer: Trainer) -> None:
@@ -182,7 +182,7 @@ class JsonReporter(ProgressReporter):
             parameters=num_parameters(with_lora_rank(trainer.model_config, 0)),
             config=trainer.config.to_json(),
             step=trainer.state.step,
-            notes=notes(trainer),
+            notes=note_lines(trainer),
         )
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -213,7 +213,7 @@ class JsonReporter(ProgressReporter):
         self._print(json.dumps(fields))
 
 
-def opening(trainer: Trainer) -> list[str]:
+def start_lines(trainer: Trainer) -> list[str]:
     """Return lines about a run before its first step: corpus, model, device, length, seed.
 
     The lines of `notes` follow them.
@@ -250,10 +250,10 @@ def opening(trainer: Trainer) -> list[str]:
         f"{config.run.batch_size * config.model.block_size:,} tokens per step · {end} · "
         f"seed {config.run.seed}"
     ]
-    return lines + notes(trainer)
+    return lines + note_lines(trainer)
 
 
-def notes(trainer: Trainer) -> list[str]:
+def note_lines(trainer: Trainer) -> list[str]:
     """Return notes for the user: on the corpus, a resumed or a lengthened run; empty if none."""
     lines = [f"note: {note}" for note in trainer.notes]
     if trainer.resumed:
@@ -285,7 +285,7 @@ def evaluation_line(result: StepResult) -> str:
     )
 
 
-def closing(trainer: Trainer) -> list[str]:
+def end_lines(trainer: Trainer) -> list[str]:
     """Return lines about the result of a run, and commands to resume it or to use the model."""
     state, folder = trainer.state, shell_path(trainer.folder)
     step, loss = state.kept_step_and_loss
@@ -304,13 +304,13 @@ def closing(trainer: Trainer) -> list[str]:
         f"done: {counted(state.step, 'step')}, {counted(state.tokens, 'token')} in "
         f"{_duration(state.seconds)}, "
         f"validation loss {loss:.4f}{kept}",
-        *changes(trainer),
+        *loss_change_lines(trainer),
         f"talk to it:    anexa chat {folder}",
         f"look inside:   anexa explore {folder}",
     ]
 
 
-def changes(trainer: Trainer) -> list[str]:
+def loss_change_lines(trainer: Trainer) -> list[str]:
     """Return lines about the losses before and after a run that started from a model.
 
     With several corpora, the last line has the validation loss of each.

@@ -52,14 +52,14 @@ class PromptLoop(ABC):
         max_tokens: maximum number of tokens in a response; None means no limit.
 
     Attributes:
-        opening: sentence that is printed first, without its full stop.
+        greeting: sentence that is printed first, without its full stop.
         help: lines of /help about the commands of a subclass.
 
     Raises:
         UsageError: if max_tokens is out of range.
     """
 
-    opening: str
+    greeting: str
     help = ""
 
     def __init__(
@@ -76,7 +76,7 @@ class PromptLoop(ABC):
         A line that begins with a slash is a command. The message of an `AnexaError` is printed;
         Ctrl-C ends a response.
         """
-        echo(f"{self.opening} (seed {self._params.seed}).")
+        echo(f"{self.greeting} (seed {self._params.seed}).")
         for line in _lines():
             text = line.strip()
             if text in ("quit", "exit", "/quit", "/exit"):
@@ -162,7 +162,7 @@ def _number(parse: Callable[[str], Number], name: str, value: str) -> Number:
         raise AnexaError(f"/{name} needs a number, not {value!r}") from None
 
 
-def at_terminal() -> bool:
+def is_interactive() -> bool:
     """Return whether standard input and output are both a terminal."""
     streams = (sys.stdin, sys.stdout)
     return all(stream is not None and stream.isatty() for stream in streams)
@@ -172,7 +172,7 @@ def _lines() -> Iterator[str]:
     """Yield the lines of standard input: typed by the user, or from a pipe."""
     if sys.stdin is None:  # the parent process has closed it
         return
-    if not at_terminal():
+    if not is_interactive():
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # which the tokenizer reports as unknown
         for line in sys.stdin:

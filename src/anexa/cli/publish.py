@@ -45,8 +45,8 @@ def publish(
     from anexa.names import shell_word, shown
 
     try:
-        from anexa.hub.card import license_of, published_card
-        from anexa.hub.publish import Publication, check_name, select_files, upload
+        from anexa.hub.card import license_of, make_hub_card
+        from anexa.hub.publish import Publication, check_repository_name, select_files, upload
     except ModuleNotFoundError as error:
         raise UsageError(
             f"publishing needs {error.name}, which is not installed: pip install 'anexa[hub]'"
@@ -55,12 +55,12 @@ def publish(
         raise UsageError(
             f"make a folder of {folder} first: anexa export {shell_word(str(folder))} --to folder"
         )
-    check_name(repository)
+    check_repository_name(repository)
     source = ModelFolder(folder)
     files, unpublished = select_files(source)
     model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
     warn_if_unfinished(folder)
-    card = published_card(
+    card = make_hub_card(
         source.card,
         repository,
         model.engine.config,

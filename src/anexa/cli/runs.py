@@ -25,7 +25,7 @@ def runs(
     """List models: what each was trained on, how large it is, its best loss, and its state."""
     import json
 
-    from anexa.cli.table import UNKNOWN, figure, show_table
+    from anexa.cli.table import UNKNOWN_CELL, format_number, show_table
 
     if not folder.is_dir():
         raise AnexaError(f"there is no folder {folder}: train a model, or name another folder")
@@ -35,7 +35,9 @@ def runs(
         raise AnexaError(f"there are no models in {folder}: train one, or name another folder")
     found = [(model, _summary(model)) for model in models]
     if as_json:
-        rows = [as_object(s) if not isinstance(s, str) else {"error": shown(s)} for _, s in found]
+        rows = [
+            summary_to_json(s) if not isinstance(s, str) else {"error": shown(s)} for _, s in found
+        ]
         echo(
             json.dumps(
                 [{"folder": encode_name(str(m))} | row for m, row in zip(models, rows)], indent=2
@@ -45,18 +47,18 @@ def runs(
     table = []
     for model, s in found:
         if isinstance(s, str):
-            table.append([str(model), *[UNKNOWN] * 4, "cannot be used"])
+            table.append([str(model), *[UNKNOWN_CELL] * 4, "cannot be used"])
         else:
-            known = [s.corpus or UNKNOWN, figure(s.parameters), figure(s.step)]
+            known = [s.corpus or UNKNOWN_CELL, format_number(s.parameters), format_number(s.step)]
             state = s.state or "not trained here"
-            table.append([str(model), *known, figure(s.best_loss, ".4f"), state])
+            table.append([str(model), *known, format_number(s.best_loss, ".4f"), state])
     numbers = ("parameters", "steps", "best loss")
     show_table(("model", "corpus", *numbers, "state"), table, right=numbers)
     wrong = [s for _, s in found if isinstance(s, str)]
     echo("".join(f"\n{shown(sentence)}" for sentence in wrong), nl=bool(wrong))
 
 
-def as_object(summary: RunSummary) -> dict[str, Any]:
+def summary_to_json(summary: RunSummary) -> dict[str, Any]:
     """Convert a summary to a dict for JSON: its attributes, and `tokens_per_second`.
 
     File names are encoded by `encode_name`; values that are unknown are None.

@@ -86,9 +86,9 @@ def serve(
     config = ServerConfig(
         model_names(folders or []),
         engine,
-        hosts=tuple(dict.fromkeys((*LOCAL_HOSTS, host, *map(_host, allow_host or ())))),
-        any_address=host in ALL_ADDRESSES,
-        origins=tuple(map(_origin, allow_origin or ())),
+        allowed_hosts=tuple(dict.fromkeys((*LOCAL_HOSTS, host, *map(_host, allow_host or ())))),
+        allow_any_address=host in ALL_ADDRESSES,
+        allowed_origins=tuple(map(_origin, allow_origin or ())),
         api_key=api_key,
         max_num_seqs=max_num_seqs,
         max_queued_requests=max_queue,

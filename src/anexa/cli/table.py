@@ -10,7 +10,7 @@ from rich.text import Text
 
 from anexa.names import shown
 
-UNKNOWN = "–"  # cell of a value that is not known
+UNKNOWN_CELL = "–"  # cell of a value that is not known
 
 
 def show_table(
@@ -40,6 +40,6 @@ def show_table(
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def figure(value: float | None, form: str = ",.0f") -> str:
-    """Format a number by a format specification, or return `UNKNOWN` for None."""
-    return UNKNOWN if value is None else f"{value:{form}}"
+def format_number(value: float | None, form: str = ",.0f") -> str:
+    """Format a number by a format specification, or return `UNKNOWN_CELL` for None."""
+    return UNKNOWN_CELL if value is None else f"{value:{form}}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from anexa.cli.options import with_config_options
-from anexa.cli.prompt_loop import at_terminal
+from anexa.cli.prompt_loop import is_interactive
 from anexa.errors import UsageError
 
 
@@ -99,7 +99,9 @@ def train(
     else:
         reporter = ProgressReporter()
     with reporter, peer_errors(context):
-        run_options = RunOptions(context, tensorboard, budget, reporter.download, reporter.encoding)
+        run_options = RunOptions(
+            context, tensorboard, budget, reporter.on_download, reporter.on_encoding
+        )
         if resume:
             trainer = resume_trainer(resume, options, run_options)
         else:
@@ -113,7 +115,7 @@ def train(
         destroy_distributed()
     if stopped:
         sys.exit(128 + received[0])
-    if at_terminal() and context.world_size == 1 and not (no_chat or as_json):
+    if is_interactive() and context.world_size == 1 and not (no_chat or as_json):
         from anexa.cli.chat import run_prompt_loop
         from anexa.generation import LanguageModel
 

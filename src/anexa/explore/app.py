@@ -29,7 +29,7 @@ from anexa.explore.windows import window
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.errors import APIError
 from anexa.server.pages import add_files, page_files
-from anexa.server.protection import Protection
+from anexa.server.protection import ProtectionMiddleware
 
 MAX_WINDOW = 1024  # maximum number of rows, and of columns, of one window of a tensor
 
@@ -64,7 +64,7 @@ def create_app(
     async def replay_needed(_request: Any, error: ReplayNeeded) -> Response:
         return APIError(str(error), status=409, code="replay").response()
 
-    app.add_middleware(Protection, hosts=hosts, api_key=token, public_paths=files)
+    app.add_middleware(ProtectionMiddleware, hosts=hosts, api_key=token, public_paths=files)
     return app
 
 

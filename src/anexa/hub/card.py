@@ -14,10 +14,10 @@ from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.tokenizer import Tokenizer
 
-NEWLINE = re.compile(r"\r\n?")  # line end of Windows or of old Macs
+NEWLINE_PATTERN = re.compile(r"\r\n?")  # line end of Windows or of old Macs
 
 
-def published_card(
+def make_hub_card(
     card: str,
     repository: str,
     config: ModelConfig,
@@ -49,7 +49,7 @@ def published_card(
     """
     try:
         with quiet_hub():  # it would warn about a card without metadata, which is added here
-            model_card = ModelCard(NEWLINE.sub("\n", card))
+            model_card = ModelCard(NEWLINE_PATTERN.sub("\n", card))
     except Exception as error:  # of YAML, or of the metadata's validation
         reason = " ".join(str(error).split())
         raise AnexaError(f"the header of README.md cannot be read: {reason}") from error

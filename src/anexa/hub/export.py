@@ -14,7 +14,7 @@ from anexa.model.loading import is_model_file, open_model
 from anexa.model.model import Model
 from anexa.output_paths import check_output
 
-SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # ending of the name, by format
+EXPORT_SUFFIXES = {"gguf": ".gguf", "json": ".json", "folder": ""}  # ending of the name, by format
 
 
 def check_export(out: Path, to: str, *, replace: bool) -> None:
@@ -22,7 +22,7 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
 
     Args:
         out: file or folder to write.
-        to: format, a key of `SUFFIXES`.
+        to: format, a key of `EXPORT_SUFFIXES`.
         replace: whether a file that exists may be replaced.
 
     Raises:
@@ -40,7 +40,7 @@ def check_export(out: Path, to: str, *, replace: bool) -> None:
             ) from error
 
 
-def read_shareable(path: Path) -> tuple[Model, str]:
+def read_model_and_card(path: Path) -> tuple[Model, str]:
     """Load a model and its card for export.
 
     Args:
@@ -68,7 +68,7 @@ def write_export(
 
     Args:
         out: file to write, which is replaced if it exists, or new folder.
-        to: format, a key of `SUFFIXES`.
+        to: format, a key of `EXPORT_SUFFIXES`.
         model: model in memory.
         card: text of its model card, which GGUF does not have.
         name: name of the model, which only GGUF has.

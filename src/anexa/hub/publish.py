@@ -36,11 +36,12 @@ MODEL_FILES = {
     *("vocab.json", "merges.txt", "tokenizer.model"),
 }
 # Names of weight files that an earlier version on the Hub may have.
-WEIGHT_FILE = re.compile(
+WEIGHT_FILE_PATTERN = re.compile(
     r"model\.safetensors(\.index\.json)?|\w[\w.-]*-\d+-of-\d+\.safetensors", re.A
 )
 NEW_REPOSITORY_FILES = {".gitattributes"}  # files that the Hub itself writes
-TOKEN = re.compile(r"[!-~]+")  # a user's token for the Hub: what an HTTP header can hold
+# A user's token for the Hub: what an HTTP header can hold.
+HUB_TOKEN_PATTERN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def select_files(folder: ModelFolder) -> tuple[dict[str, Path], list[str]]:
     return files, kept
 
 
-def check_name(repository: str) -> None:
+def check_repository_name(repository: str) -> None:
     """Validate the name of a repository on the Hub.
 
     Raises:
@@ -127,7 +128,7 @@ def upload(publication: Publication, private: bool) -> str:
             repository exists and is public.
     """
     token = get_token()
-    if token and not TOKEN.fullmatch(token):
+    if token and not HUB_TOKEN_PATTERN.fullmatch(token):
         raise AnexaError(
             "your token for the Hub has characters that no token has: log in again with "
             "`hf auth login`, or correct HF_TOKEN"
@@ -175,7 +176,7 @@ def _commit(api: HfApi, publication: Publication, private: bool) -> None:
         *(CommitOperationAdd(name, path) for name, path in publication.files.items()),
     ]
     for name in [file.rfilename for file in info.siblings or []]:
-        is_model_file = name in MODEL_FILES or WEIGHT_FILE.fullmatch(name)
+        is_model_file = name in MODEL_FILES or WEIGHT_FILE_PATTERN.fullmatch(name)
         if name not in publication.files and is_model_file:
             operations.append(CommitOperationDelete(name))
     api.create_commit(repository, operations, commit_message="Published with Anexa")

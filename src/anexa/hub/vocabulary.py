@@ -21,15 +21,15 @@ from anexa.model.tokenizer import Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER
 
 # GPT-2's visible character of each byte.
-ALPHABET = {byte: letter for letter, byte in BYTE_DECODER.items()}
+BYTE_ENCODER = {byte: letter for letter, byte in BYTE_DECODER.items()}
 
 # llama.cpp refuses a vocabulary without merges. These two bytes occur in no UTF-8 text.
-UNUSED_MERGE = ALPHABET[0xC0], ALPHABET[0xC1]
+UNUSED_MERGE = BYTE_ENCODER[0xC0], BYTE_ENCODER[0xC1]
 
 MAX_EOS_TOKENS = 3  # end of sequence, of turn, of message
 
 # Advice in error messages.
-OTHER_CONVERTER = "try llama.cpp's own convert_hf_to_gguf.py, which knows more tokenizers"
+CONVERTER_ADVICE = "try llama.cpp's own convert_hf_to_gguf.py, which knows more tokenizers"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class GGUFVocabulary:
     """A tokenizer as a GGUF file stores it.
 
     Attributes:
-        tokens: tokens by id; the bytes of text in byte-level BPE are written in `ALPHABET`.
+        tokens: tokens by id; the bytes of text in byte-level BPE are written in `BYTE_ENCODER`.
         types: type of each token.
         pre_tokenizer: llama.cpp's name of the pre-tokenizer of byte-level BPE; None for
             SentencePiece.
@@ -193,7 +193,7 @@ def _is_character_tokenizer(content: Mapping[str, Any], texts: Iterable[str]) ->
 
 
 def _to_alphabet(text: str) -> str:
-    return "".join(ALPHABET[byte] for byte in text.encode())
+    return "".join(BYTE_ENCODER[byte] for byte in text.encode())
 
 
 def _byte_merges(letters: str) -> list[tuple[str, str]]:
@@ -206,7 +206,7 @@ def _byte_merges(letters: str) -> list[tuple[str, str]]:
 
 def _not_written(what: str) -> AnexaError:
     return AnexaError(
-        f"its tokenizer has {what}, which Anexa does not write as GGUF: {OTHER_CONVERTER}"
+        f"its tokenizer has {what}, which Anexa does not write as GGUF: {CONVERTER_ADVICE}"
     )
 
 
@@ -221,12 +221,12 @@ def _check(tokenizer: Tokenizer, content: Mapping[str, Any]) -> None:
             if token[flag]:
                 raise AnexaError(
                     f"its tokenizer's {token['content']} has {flag}, which Anexa does not write as "
-                    f"GGUF: {OTHER_CONVERTER}"
+                    f"GGUF: {CONVERTER_ADVICE}"
                 )
     if tokenizer.adds_bos and tokenizer.encode_prompt("") != [tokenizer.bos_token_id]:
         raise AnexaError(
             "its tokenizer adds more than the BOS token to a text, which Anexa does not write as "
-            f"GGUF: {OTHER_CONVERTER}"
+            f"GGUF: {CONVERTER_ADVICE}"
         )
     if not 1 <= len(tokenizer.eos_token_ids) <= MAX_EOS_TOKENS:
         raise AnexaError(

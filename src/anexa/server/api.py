@@ -14,7 +14,7 @@ from anexa.server.errors import APIError
 from anexa.server.generation_fields import UNLIMITED
 from anexa.server.limits import MAX_CHOICES, MAX_COMPLETION_TOKENS
 from anexa.server.openapi import describe_stream
-from anexa.server.served_models import named_model, served_model, served_models
+from anexa.server.served_models import find_model, find_model_by_name, served_models
 from anexa.server.structured_outputs import requested_grammar
 from anexa.server.submission import (
     errors_of_field,
@@ -38,7 +38,7 @@ async def list_models(http_request: fastapi.Request) -> schemas.ModelList:
 @router.get("/models/{name:path}")
 async def get_model(http_request: fastapi.Request, name: str) -> schemas.ModelInfo:
     """Return one served model with its limits and default sampling parameters."""
-    return named_model(http_request, name).to_schema()
+    return find_model_by_name(http_request, name).to_schema()
 
 
 @router.post(
@@ -50,7 +50,7 @@ async def create_completion(
     http_request: fastapi.Request, body: completions.CompletionRequest
 ) -> Response:
     """Generate texts that continue one or several prompts."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     max_tokens = DEFAULT_COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
     if max_tokens == UNLIMITED:
@@ -108,7 +108,7 @@ async def create_chat_completion(
     http_request: fastapi.Request, body: chat_completions.ChatCompletionRequest
 ) -> Response:
     """Generate the assistant's next answers to a conversation."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     refuse_streamed_prompt_logprobs(body)
     model = served.model
     if body.top_logprobs and not body.logprobs:

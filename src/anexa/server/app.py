@@ -37,10 +37,10 @@ from anexa.server.config import ServerConfig
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.introduction import introduce
 from anexa.server.metrics import Metrics
-from anexa.server.middleware import REQUEST_ID, HeadRequests, RequestIds
+from anexa.server.middleware import REQUEST_ID_HEADER, HeadRequestMiddleware, RequestIdMiddleware
 from anexa.server.openapi import chunk_schemas
 from anexa.server.pages import add_files, page_files
-from anexa.server.protection import LOCAL_ORIGIN, Protection
+from anexa.server.protection import LOCAL_ORIGIN, ProtectionMiddleware
 from anexa.server.served_models import ServedModel
 from anexa.server.submission import errors_of_field
 from anexa.server.worker import Worker
@@ -48,7 +48,7 @@ from anexa.thinking.checker import check
 
 Result = TypeVar("Result")
 
-# This only describes the key in /openapi.json; `Protection` checks it.
+# This only describes the key in /openapi.json; `ProtectionMiddleware` checks it.
 _bearer = HTTPBearer(auto_error=False, description="API key of the server")
 
 
@@ -108,26 +108,26 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
     add_error_handlers(app, "see /docs")
     add_files(app, files)
     _add_other_routes(app)
-    app.add_middleware(HeadRequests)
+    app.add_middleware(HeadRequestMiddleware)
     app.add_middleware(
-        Protection,
-        hosts=config.hosts,
-        any_address=config.any_address,
-        origins=config.origins,
+        ProtectionMiddleware,
+        hosts=config.allowed_hosts,
+        any_address=config.allow_any_address,
+        origins=config.allowed_origins,
         api_key=config.api_key,
         public_paths=files,
     )
-    if config.origins or not config.api_key:
-        # Outside of `Protection`, so that these pages can read its errors too.
+    if config.allowed_origins or not config.api_key:
+        # Outside of `ProtectionMiddleware`, so that these pages can read its errors too.
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(config.origins),
+            allow_origins=list(config.allowed_origins),
             allow_origin_regex=None if config.api_key else LOCAL_ORIGIN.pattern,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=[REQUEST_ID],
+            expose_headers=[REQUEST_ID_HEADER],
         )
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIdMiddleware)
     return app
 
 

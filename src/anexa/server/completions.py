@@ -21,7 +21,7 @@ from anexa.server.unsupported_fields import UnsupportedCompletion
 # The types of several prompts: texts, or lists of token ids; the token ids of one prompt.
 Texts = Annotated[list[Text], Field(fail_fast=True), max_entries(limits.MAX_CHOICES, str)]
 TokenIds = Annotated[list[int], Field(fail_fast=True), max_entries(limits.MAX_PROMPT_TOKENS, int)]
-SeveralTokenIds = Annotated[
+TokenIdLists = Annotated[
     list[TokenIds], Field(fail_fast=True), max_entries(limits.MAX_CHOICES, list)
 ]
 
@@ -48,7 +48,7 @@ class CompletionRequest(GenerationRequest, StructuredFields, UnsupportedCompleti
         {"prompt": ["12+", "34*"], "n": 2, "echo": True, "logprobs": 2, "stream": True},
     )
 
-    prompt: Text | Texts | TokenIds | SeveralTokenIds = ""
+    prompt: Text | Texts | TokenIds | TokenIdLists = ""
     echo: bool | None = Field(None, description="whether the text begins with the prompt")
     logprobs: Annotated[int, Field(ge=0, le=limits.MAX_LOGPROBS)] | None = Field(
         None,

@@ -29,9 +29,9 @@ class ServerConfig:
             first model answers requests without a model name.
         engine: name of the engine that computes the models: "scalar", "lists", "numpy", "numba",
             "torch", or "auto", the fastest that is ready (see `anexa.load`).
-        hosts: allowed host names and addresses in `Host` headers.
-        any_address: whether any IP address is also allowed in `Host` headers.
-        origins: origins of web pages of other sites that may call the API.
+        allowed_hosts: allowed host names and addresses in `Host` headers.
+        allow_any_address: whether any IP address is also allowed in `Host` headers.
+        allowed_origins: origins of web pages of other sites that may call the API.
         api_key: API key that clients must send; None if the server needs no key.
         max_num_seqs: maximum number of sequences generated at the same time, for each model; at
             least 1.
@@ -49,9 +49,9 @@ class ServerConfig:
 
     models: Mapping[str, Path | None]
     engine: str = "auto"
-    hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
-    any_address: bool = False
-    origins: Sequence[str] = ()
+    allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1")
+    allow_any_address: bool = False
+    allowed_origins: Sequence[str] = ()
     api_key: str | None = None
     max_num_seqs: int = 32
     max_queued_requests: int = 128

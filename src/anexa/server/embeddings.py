@@ -21,8 +21,8 @@ from anexa.server import limits, schemas
 from anexa.server.completions import TokenIds, as_list
 from anexa.server.errors import APIError
 from anexa.server.schemas import max_entries
-from anexa.server.served_models import ServedModel, served_model
-from anexa.server.streaming import unless_disconnected
+from anexa.server.served_models import ServedModel, find_model
+from anexa.server.streaming import cancel_on_disconnect
 from anexa.server.submission import errors_of_field
 from anexa.server.unsupported_fields import Null, True_
 
@@ -33,7 +33,7 @@ EmbeddingText = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_CH
 EmbeddingTexts = Annotated[
     list[EmbeddingText], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, str)
 ]
-SeveralTokenIds = Annotated[
+TokenIdLists = Annotated[
     list[TokenIds], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, list)
 ]
 
@@ -46,7 +46,7 @@ class EmbeddingRequest(schemas.RequestModel):
     )
 
     model: str | None = Field(None, description="served model name; the first model by default")
-    input: EmbeddingText | EmbeddingTexts | TokenIds | SeveralTokenIds
+    input: EmbeddingText | EmbeddingTexts | TokenIds | TokenIdLists
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description='"base64": the bytes of little-endian 32-bit floats; "float" by default'
     )
@@ -91,7 +91,7 @@ class EmbeddingList(schemas.ResponseModel):
 @router.post("/embeddings", response_model=EmbeddingList)
 async def create_embeddings(http_request: fastapi.Request, body: EmbeddingRequest) -> Response:
     """Compute the embeddings of one or several texts."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     width = served.model.engine.config.n_embd
     if body.dimensions not in (None, width):
         raise APIError(
@@ -105,7 +105,7 @@ async def create_embeddings(http_request: fastapi.Request, body: EmbeddingReques
     num_tokens = sum(map(len, texts))
     functions = [partial(embed, served.model.engine, text) for text in texts]
     computing = served.worker.compute(functions, num_tokens)
-    embeddings = await unless_disconnected(http_request, computing)
+    embeddings = await cancel_on_disconnect(http_request, computing)
     is_base64 = body.encoding_format == "base64"
     data = [
         Embedding(

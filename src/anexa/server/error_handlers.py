@@ -15,10 +15,10 @@ from anexa.errors import AnexaError, one_line
 from anexa.ranges import BOUNDS, TYPE_NAMES
 from anexa.server.errors import APIError
 
-MAX_SHOWN = 40  # characters; longer strings are not repeated in messages
-BODY = "the body of the request"  # what a message calls the body if no field is wrong
+MAX_SHOWN_CHARS = 40  # characters; longer strings are not repeated in messages
+BODY_NAME = "the body of the request"  # what a message calls the body if no field is wrong
 # What a value must be, by pydantic's types of errors about a value of the wrong type.
-TYPES = {
+TYPE_DESCRIPTIONS = {
     "string_type": "a string",
     "int_type": TYPE_NAMES[int],
     "float_type": TYPE_NAMES[float],
@@ -44,10 +44,10 @@ BOUND_NAMES = {
 UNION_TAGS = ("union_tag_invalid", "union_tag_not_found")
 QUOTE = "'"  # around the names in pydantic's messages
 ErrorDetails = Mapping[str, Any]  # an error as pydantic describes it
-Path = tuple[str | int, ...]  # path of a value in the body: field names and list indices
+FieldPath = tuple[str | int, ...]  # path of a value in the body: field names and list indices
 
 
-def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
+def describe_error(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | None]:
     """Build the message about the first validation error of a request body.
 
     For a field with several types (a union), pydantic reports an error for each type. The client
@@ -72,12 +72,12 @@ def describe(errors: Sequence[ErrorDetails], body: object) -> tuple[str, str | N
                 kind = error["loc"][union_at]
                 if kind not in first_errors or _is_within(error, first_errors[kind], body):
                     first_errors[kind] = error
-        meant = [error for error in first_errors.values() if error["type"] not in TYPES]
+        meant = [error for error in first_errors.values() if error["type"] not in TYPE_DESCRIPTIONS]
         meant = meant or [*first_errors.values()]
         path = max(_path(error, body)[0] for error in meant)
         meant = [error for error in meant if _path(error, body)[0] == path]
     field = ".".join(map(str, path))[:200]
-    return f"{field or BODY} {_condition(meant)}", field or None
+    return f"{field or BODY_NAME} {_condition(meant)}", field or None
 
 
 def _is_within(error: ErrorDetails, other: ErrorDetails, body: object) -> bool:
@@ -87,10 +87,14 @@ def _is_within(error: ErrorDetails, other: ErrorDetails, body: object) -> bool:
     """
     path, _ = _path(error, body)
     outer, _ = _path(other, body)
-    return other["type"] in TYPES and len(path) > len(outer) and path[: len(outer)] == outer
+    return (
+        other["type"] in TYPE_DESCRIPTIONS
+        and len(path) > len(outer)
+        and path[: len(outer)] == outer
+    )
 
 
-def _path(error: ErrorDetails, body: object) -> tuple[Path, int | None]:
+def _path(error: ErrorDetails, body: object) -> tuple[FieldPath, int | None]:
     """Find the wrong value that an error is about.
 
     Returns:
@@ -122,8 +126,8 @@ def _condition(errors: Sequence[ErrorDetails]) -> str:
     """
     error = errors[0]
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
-    if kind in TYPES:
-        *types, last = dict.fromkeys(TYPES[error["type"]] for error in errors)
+    if kind in TYPE_DESCRIPTIONS:
+        *types, last = dict.fromkeys(TYPE_DESCRIPTIONS[error["type"]] for error in errors)
         return f"must be {', '.join(types)}{' or ' if types else ''}{last}, not {_shown(value)}"
     if kind == "union_tag_invalid":
         expected = context["expected_tags"].replace(QUOTE, '"').replace(", ", " or ")
@@ -164,7 +168,7 @@ def _shown(value: object) -> str:
         return "a list"
     if isinstance(value, dict):
         return "an object"
-    if isinstance(value, str) and len(value) > MAX_SHOWN:
+    if isinstance(value, str) and len(value) > MAX_SHOWN_CHARS:
         return f"a string of {len(value):,} characters"
     return one_line(json.dumps(value, ensure_ascii=False))
 
@@ -176,10 +180,10 @@ def invalid_request(error: RequestValidationError) -> APIError:
         name = str(first["loc"][1])
         return APIError(f"{name} {_condition([first])}", name)
     if first["type"] == "json_invalid":
-        return APIError(f"{BODY} is not JSON, from character {first['loc'][1] + 1} on")
+        return APIError(f"{BODY_NAME} is not JSON, from character {first['loc'][1] + 1} on")
     if isinstance(error.body, bytes):  # FastAPI parses a body only if its type is JSON
-        return APIError(f"{BODY} must be JSON, and say so: Content-Type: application/json")
-    return APIError(*describe(error.errors(), error.body))
+        return APIError(f"{BODY_NAME} must be JSON, and say so: Content-Type: application/json")
+    return APIError(*describe_error(error.errors(), error.body))
 
 
 def add_error_handlers(app: FastAPI, advice: str) -> None:
@@ -201,7 +205,7 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
     async def http_error(request: Request, error: HTTPException) -> Response:
         path = one_line(request.url.path[:100])
         message = {
-            400: f"{BODY} cannot be read as JSON",  # FastAPI does not say more
+            400: f"{BODY_NAME} cannot be read as JSON",  # FastAPI does not say more
             404: f"there is nothing at {path}: {advice}",
             405: f"{path} does not take {request.method}: {advice}",
         }.get(error.status_code, str(error.detail))

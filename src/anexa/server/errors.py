@@ -10,7 +10,7 @@ from anexa.errors import AnexaError
 from anexa.server.schemas import ErrorObject, ErrorResponse, ErrorType, json_response
 
 # Headers of error responses, by HTTP status.
-HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+STATUS_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
 class APIError(AnexaError):
@@ -42,6 +42,6 @@ class APIError(AnexaError):
         return ErrorResponse(error=error)
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """Build the response to the request, with the `HEADERS` of its status and further ones."""
-        all_headers = {**(headers or {}), **HEADERS.get(self.status, {})}
+        """Build the response to the request, with the headers of its status and further ones."""
+        all_headers = {**(headers or {}), **STATUS_HEADERS.get(self.status, {})}
         return json_response(self.body, self.status, all_headers)

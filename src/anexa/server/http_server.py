@@ -22,10 +22,10 @@ from anexa.errors import AnexaError
 from anexa.process import discard_lost_output, stop_signals
 from anexa.server.errors import APIError
 from anexa.server.limits import MAX_HEADER_BYTES
-from anexa.server.middleware import RequestIds
+from anexa.server.middleware import RequestIdMiddleware
 from anexa.server.protection import refuse
 
-MAX_CONNECTIONS = 1000  # open at a time; requests of further connections are refused
+MAX_CONNECTIONS = 1000  # connections open at a time; requests of further connections are refused
 IDLE_TIMEOUT = 10.0  # seconds for the headers of a request, and between two requests
 FORCED_EXIT_DELAY = 1.0  # seconds to send the last errors before connections are closed
 WRITE_TIMEOUT = 60.0  # seconds after which a client that does not read is disconnected
@@ -88,7 +88,7 @@ class Connection(H11Protocol):
         """
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
-            self.app = RequestIds(refuse_connection)
+            self.app = RequestIdMiddleware(refuse_connection)
         self._restart_idle_timer()
 
     def on_response_complete(self) -> None:

@@ -7,7 +7,24 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from anexa.server.request import Request, RequestOutput
 
 # Upper bounds of the histograms' buckets, in seconds.
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+LATENCY_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    120,
+)
 
 
 class Metrics:
@@ -29,7 +46,7 @@ class Metrics:
 
         def histogram(name: str, description: str) -> Histogram:
             return Histogram(
-                f"vllm:{name}", description, labels, registry=self.registry, buckets=BUCKETS
+                f"vllm:{name}", description, labels, registry=self.registry, buckets=LATENCY_BUCKETS
             )
 
         def gauge(name: str, description: str) -> Gauge:
@@ -88,7 +105,7 @@ class ModelMetrics:
         self._inter_token_latency = metrics.inter_token_latency.labels(name)
         self._request_latency = metrics.request_latency.labels(name)
 
-    def count(self, request: Request, output: RequestOutput) -> None:
+    def count_output(self, request: Request, output: RequestOutput) -> None:
         """Count the tokens of an output and their latencies, and the request if it has finished.
 
         The next outputs of a request need the time of its last token, which is stored in the

@@ -8,12 +8,12 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = "x-request-id"  # header of requests and responses with the id of the request
+REQUEST_ID_HEADER = "x-request-id"  # header of requests and responses with the id of the request
 # A request id from a client: printable ASCII characters.
 _ALLOWED_ID = re.compile("[ -~]{1,200}")
 
 
-class HeadRequests:
+class HeadRequestMiddleware:
     """ASGI middleware that answers HEAD as GET; the HTTP server leaves out the body.
 
     Starlette's routes do so by themselves, FastAPI's do not.
@@ -29,7 +29,7 @@ class HeadRequests:
         await self._app(scope, receive, send)
 
 
-class RequestIds:
+class RequestIdMiddleware:
     """ASGI middleware that sets `x-request-id` on every response.
 
     An id that the client sends is kept if it is printable ASCII and has at most 200 characters;
@@ -44,12 +44,12 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = sent if _ALLOWED_ID.fullmatch(sent) else f"req_{uuid4().hex}"
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
         await self._app(scope, receive, send_with_id)

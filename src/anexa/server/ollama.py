@@ -19,7 +19,7 @@ from anexa.model.chat_format import THINK
 from anexa.server import schemas
 from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
 from anexa.server.error_handlers import invalid_request
-from anexa.server.errors import HEADERS, APIError
+from anexa.server.errors import STATUS_HEADERS, APIError
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.ollama_schemas import (
     AnswerRequest,
@@ -34,13 +34,13 @@ from anexa.server.ollama_schemas import (
 from anexa.server.request import Request, RequestOutput
 from anexa.server.responder import Fields
 from anexa.server.schemas import json_response
-from anexa.server.served_models import ServedModel, served_model, served_models
-from anexa.server.streaming import RequestStream, whole_outputs
+from anexa.server.served_models import ServedModel, find_model, served_models
+from anexa.server.streaming import RequestStream, wait_for_outputs
 from anexa.server.submission import errors_of_field, submit
 
-NDJSON = "application/x-ndjson"  # media type of a stream: a JSON object on each line
-LATEST = ":latest"  # the tag that Ollama gives a model without one
-NANOSECONDS = 1_000_000_000  # in a second: the unit of Ollama's durations
+NDJSON_MEDIA_TYPE = "application/x-ndjson"  # media type of a stream: a JSON object on each line
+LATEST_TAG = ":latest"  # the tag that Ollama gives a model without one
+NANOSECONDS_PER_SECOND = 1_000_000_000  # in a second: the unit of Ollama's durations
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     # Errors of the whole server, such as a wrong key, are those of OpenAI's API.
     status: {**description, "model": OllamaError | schemas.ErrorResponse}
@@ -57,7 +57,7 @@ class OllamaRoute(APIRoute):
 
     The examples in Ollama's documentation send JSON with curl's default `Content-Type`, that of a
     form, so the type is not checked. Other sites cannot call the routes by sending such a form:
-    `Protection` checks the origin.
+    `ProtectionMiddleware` checks the origin.
     """
 
     def get_route_handler(self) -> Handler:
@@ -75,7 +75,7 @@ class OllamaRoute(APIRoute):
             except AnexaError as other:
                 error = APIError(str(other))
             body = OllamaError(error=str(error))
-            return json_response(body, error.status, HEADERS.get(error.status))
+            return json_response(body, error.status, STATUS_HEADERS.get(error.status))
 
         return handle
 
@@ -96,7 +96,7 @@ def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]
     return {
         200: {
             "description": "The whole response if `stream` is false, else a stream of lines.",
-            "content": {NDJSON: {"schema": schema}},
+            "content": {NDJSON_MEDIA_TYPE: {"schema": schema}},
         }
     }
 
@@ -106,7 +106,7 @@ def describe_lines(line: type[AnswerResponse]) -> dict[int | str, dict[str, Any]
 )
 async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Response:
     """Generate the answer to a prompt; without a chat template, or with `raw`, continue it."""
-    served = find_model(http_request, body.model)
+    served = find_ollama_model(http_request, body.model)
 
     def line_fields(text: str, reasoning: str | None) -> Fields:
         return {"response": text} | ({} if reasoning is None else {"thinking": reasoning})
@@ -130,7 +130,7 @@ async def generate(http_request: fastapi.Request, body: GenerateRequest) -> Resp
 @router.post("/chat", response_model=ChatResponse, responses=describe_lines(ChatResponse))
 async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
     """Generate the assistant's next answer to a conversation."""
-    served = find_model(http_request, body.model)
+    served = find_ollama_model(http_request, body.model)
 
     def line_fields(text: str, reasoning: str | None) -> Fields:
         thinking = {} if reasoning is None else {"thinking": reasoning}
@@ -147,7 +147,7 @@ async def chat(http_request: fastapi.Request, body: ChatRequest) -> Response:
     return await _respond(http_request, served, body, request, ChatResponse, line_fields, end)
 
 
-def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
+def find_ollama_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
     """Return the model that answers a request; its name may have the tag `latest`.
 
     Raises:
@@ -155,8 +155,8 @@ def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
             loaded.
     """
     if name is not None and name not in served_models(http_request):
-        name = name.removesuffix(LATEST)
-    return served_model(http_request, name)
+        name = name.removesuffix(LATEST_TAG)
+    return find_model(http_request, name)
 
 
 def supports_thinking(served: ServedModel) -> bool:
@@ -287,8 +287,8 @@ async def _respond(
 
     submit(http_request, worker, [request])
     if body.stream is not False:
-        return RequestStream(worker, [request], lines(), NDJSON)
-    [output] = await whole_outputs(http_request, worker, [request])
+        return RequestStream(worker, [request], lines(), NDJSON_MEDIA_TYPE)
+    [output] = await wait_for_outputs(http_request, worker, [request])
     statistics = _statistics(request, output) | (end or {})
     return json_response(line(output.text, output.reasoning or None, **statistics))
 
@@ -299,10 +299,10 @@ def _statistics(request: Request, output: RequestOutput) -> Fields:
     return {
         "done": True,
         "done_reason": output.finish_reason,
-        "total_duration": round((last - request.arrival_time) * NANOSECONDS),
+        "total_duration": round((last - request.arrival_time) * NANOSECONDS_PER_SECOND),
         "load_duration": 0,
         "prompt_eval_count": len(request.text.prompt.ids),
-        "prompt_eval_duration": round((first - request.arrival_time) * NANOSECONDS),
+        "prompt_eval_duration": round((first - request.arrival_time) * NANOSECONDS_PER_SECOND),
         "eval_count": request.text.num_tokens,
-        "eval_duration": round((last - first) * NANOSECONDS),
+        "eval_duration": round((last - first) * NANOSECONDS_PER_SECOND),
     }

@@ -13,9 +13,9 @@ from anexa.generation import LanguageModel
 from anexa.model.weights import num_parameters
 from anexa.server.ollama import (
     ERROR_RESPONSES,
-    LATEST,
+    LATEST_TAG,
     OllamaRoute,
-    find_model,
+    find_ollama_model,
     supports_thinking,
     timestamp,
 )
@@ -30,9 +30,9 @@ from anexa.server.ollama_schemas import (
 from anexa.server.served_models import ServedModel, served_models
 
 OLLAMA_VERSION = "0.12.0"  # whose API these routes follow; some programs ask for a minimum
-NUMBER_BYTES = {"float32": 4, "float64": 8}  # size of a parameter, by the dtype of the engine
+PARAMETER_BYTES = {"float32": 4, "float64": 8}  # size of a parameter, by the dtype of the engine
 # Units of a number of parameters, as in "804.6K".
-UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
+PARAMETER_UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
 
 router = APIRouter(prefix="/api", route_class=OllamaRoute, responses=ERROR_RESPONSES)
 
@@ -48,7 +48,7 @@ async def list_tags(http_request: fastapi.Request) -> TagList:
 @router.post("/show")
 async def show(http_request: fastapi.Request, body: ShowRequest) -> ShowResponse:
     """Return a served model's chat template, sizes, and default sampling parameters."""
-    served = find_model(http_request, body.model or body.name)
+    served = find_ollama_model(http_request, body.model or body.name)
     model, config = served.model, served.model.engine.config
     kind = config.model_type
     parameters = f"temperature {model.temperature:g}"
@@ -80,12 +80,12 @@ async def version() -> Version:
 
 def _tagged(served: ServedModel, digest: str) -> TaggedModel:
     engine, name = served.model.engine, served.model.name
-    tag = name if ":" in name else name + LATEST
+    tag = name if ":" in name else name + LATEST_TAG
     return TaggedModel(
         name=tag,
         model=tag,
         modified_at=timestamp(served.created),
-        size=num_parameters(engine.config) * NUMBER_BYTES[engine.dtype],
+        size=num_parameters(engine.config) * PARAMETER_BYTES[engine.dtype],
         digest=digest,
         details=_details(served),
     )
@@ -94,7 +94,9 @@ def _tagged(served: ServedModel, digest: str) -> TaggedModel:
 def _details(served: ServedModel) -> Details:
     engine = served.model.engine
     count = num_parameters(engine.config)
-    size = next((f"{count / unit:.1f}{name}" for unit, name in UNITS if count >= unit), str(count))
+    size = next(
+        (f"{count / unit:.1f}{name}" for unit, name in PARAMETER_UNITS if count >= unit), str(count)
+    )
     return Details(
         parent_model="",
         format="safetensors",

@@ -48,7 +48,7 @@ SECURITY_HEADERS = {
 }
 
 
-class Protection:
+class ProtectionMiddleware:
     """ASGI middleware that refuses requests, limits their size, and sets security headers.
 
     The statuses of refused requests are 400 (host), 401 (API key), 403 (origin), 408 (the body

@@ -23,8 +23,8 @@ from anexa.server.responses_schemas import (
     ResponseEvent,
     ResponseObject,
 )
-from anexa.server.served_models import served_model
-from anexa.server.streaming import EVENT_STREAM, RequestStream, whole_outputs
+from anexa.server.served_models import find_model
+from anexa.server.streaming import EVENT_STREAM_MEDIA_TYPE, RequestStream, wait_for_outputs
 from anexa.server.structured_outputs import JSON_OBJECT
 from anexa.server.submission import errors_of_field, submit
 
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/v1", responses=schemas.ERROR_RESPONSES)
 @router.post("/responses", response_model=ResponseObject, responses=describe_events(*EVENTS))
 async def create_response(http_request: fastapi.Request, body: ResponsesRequest) -> Response:
     """Generate the assistant's next answer to a conversation, in the form of the Responses API."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     conversation = Conversation(body.conversation_messages, "input", body.thinking)
     dropped_turns: int | None = None
     allowed = None if body.max_output_tokens == UNLIMITED else body.max_output_tokens
@@ -54,8 +54,10 @@ async def create_response(http_request: fastapi.Request, body: ResponsesRequest)
     builder = ResponseBuilder(body, request, served.model.name, dropped_turns)
     submit(http_request, served.worker, [request])
     if body.stream:
-        return RequestStream(served.worker, [request], _events(request, builder), EVENT_STREAM)
-    [output] = await whole_outputs(http_request, served.worker, [request])
+        return RequestStream(
+            served.worker, [request], _events(request, builder), EVENT_STREAM_MEDIA_TYPE
+        )
+    [output] = await wait_for_outputs(http_request, served.worker, [request])
     *_, last = builder.add(output)
     assert isinstance(last, ResponseEvent)
     return schemas.json_response(last.response)

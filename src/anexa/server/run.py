@@ -42,7 +42,9 @@ def run(
             errors.append(error)
             server.should_exit = True
         else:
-            everywhere = " and at this computer's other addresses" if config.any_address else ""
+            everywhere = (
+                " and at this computer's other addresses" if config.allow_any_address else ""
+            )
             address = address_of("localhost" if everywhere else host, listener)
             show(f"serving {shown(', '.join(config.models))} at {address}{everywhere}")
 

@@ -14,7 +14,7 @@ from anexa.server.introduction import Introduction
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.worker import Worker
 
-# Sampling parameters of a request that gives none: any token may be drawn.
+# Values of `top_p` and `top_k` in a request that gives none: any token may be sampled.
 DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, None
 
 
@@ -75,7 +75,7 @@ def served_models(http_request: fastapi.Request) -> dict[str, ServedModel]:
     return served
 
 
-def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
+def find_model(http_request: fastapi.Request, name: str | None) -> ServedModel:
     """Return the model that answers a request with a model name, or without one.
 
     A single served model answers under any name, as in llama.cpp's server: many programs have a
@@ -89,10 +89,10 @@ def served_model(http_request: fastapi.Request, name: str | None) -> ServedModel
     served = served_models(http_request)
     if name is None or len(served) == 1:
         return next(iter(served.values()))
-    return named_model(http_request, name)
+    return find_model_by_name(http_request, name)
 
 
-def named_model(http_request: fastapi.Request, name: str) -> ServedModel:
+def find_model_by_name(http_request: fastapi.Request, name: str) -> ServedModel:
     """Return the served model with exactly this name.
 
     Raises:

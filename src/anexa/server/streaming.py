@@ -20,7 +20,7 @@ from anexa.server.worker import Worker
 
 Result = TypeVar("Result")
 
-EVENT_STREAM = "text/event-stream"  # media type of server-sent events
+EVENT_STREAM_MEDIA_TYPE = "text/event-stream"  # media type of server-sent events
 
 
 async def whole_response(
@@ -33,12 +33,12 @@ async def whole_response(
     Raises:
         APIError: if a request fails, or the client disconnects.
     """
-    outputs = await whole_outputs(http_request, worker, responder.requests)
+    outputs = await wait_for_outputs(http_request, worker, responder.requests)
     # In a thread, because the log probabilities of many prompts take a second.
     return await asyncio.to_thread(lambda: json_response(responder.response(outputs)))
 
 
-async def whole_outputs(
+async def wait_for_outputs(
     http_request: fastapi.Request, worker: Worker, requests: Sequence[Request]
 ) -> list[RequestOutput]:
     """Wait until all requests are finished, and return the whole output of each.
@@ -53,12 +53,12 @@ async def whole_outputs(
         return [await request.whole_output() for request in requests]
 
     try:
-        return await unless_disconnected(http_request, outputs())
+        return await cancel_on_disconnect(http_request, outputs())
     finally:
         worker.cancel(requests)
 
 
-async def unless_disconnected(
+async def cancel_on_disconnect(
     http_request: fastapi.Request, awaitable: Awaitable[Result]
 ) -> Result:
     """Await a result, which is canceled if the client disconnects.
@@ -123,7 +123,7 @@ class RequestStream(StreamingResponse):
             await self._content.aclose()
 
 
-async def events(responder: Responder) -> AsyncGenerator[bytes]:
+async def stream_events(responder: Responder) -> AsyncGenerator[bytes]:
     """Yield server-sent events with the outputs of all requests, as they are generated.
 
     The last event is `[DONE]`; or, if a request fails, its error.
@@ -139,23 +139,23 @@ async def events(responder: Responder) -> AsyncGenerator[bytes]:
     try:
         for index in range(num_running):
             if first := responder.first_chunk(index):
-                yield event(first)
+                yield encode_event(first)
         while num_running:
             index, output = await outputs.get()
             if output.error:
-                yield event(output.error.body)
+                yield encode_event(output.error.body)
                 return
             for chunk in responder.chunks(index, output):
-                yield event(chunk)
+                yield encode_event(chunk)
             num_running -= output.finished
         if responder.include_usage:
-            yield event(responder.usage_chunk())
+            yield encode_event(responder.usage_chunk())
         yield b"data: [DONE]\n\n"
     finally:
         for collector in collectors:
             collector.cancel()
 
 
-def event(data: ResponseModel) -> bytes:
+def encode_event(data: ResponseModel) -> bytes:
     """Convert an object to a server-sent event: a line "data: " with its JSON."""
     return b"data: " + data.to_json() + b"\n\n"

@@ -17,7 +17,7 @@ from anexa.generation.grammars import MAX_GRAMMAR_CHARS, MAX_GRAMMAR_CHOICES, Gr
 from anexa.server import limits
 from anexa.server.errors import APIError
 from anexa.server.schemas import RequestModel, max_entries
-from anexa.server.streaming import unless_disconnected
+from anexa.server.streaming import cancel_on_disconnect
 from anexa.server.submission import errors_of_field
 from anexa.server.unsupported import Neutral, Unsupported
 
@@ -186,4 +186,4 @@ async def compile_grammar(
         with errors_of_field(grammar.name):
             return await asyncio.get_running_loop().run_in_executor(compiler, compiling)
 
-    return await unless_disconnected(http_request, compiled())
+    return await cancel_on_disconnect(http_request, compiled())

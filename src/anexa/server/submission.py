@@ -19,7 +19,12 @@ from anexa.server.generation_fields import GenerationRequest, SamplingFields
 from anexa.server.request import Request
 from anexa.server.responder import Responder
 from anexa.server.served_models import DEFAULT_TOP_K, DEFAULT_TOP_P, ServedModel
-from anexa.server.streaming import EVENT_STREAM, RequestStream, events, whole_response
+from anexa.server.streaming import (
+    EVENT_STREAM_MEDIA_TYPE,
+    RequestStream,
+    stream_events,
+    whole_response,
+)
 from anexa.server.worker import Worker
 
 
@@ -131,5 +136,7 @@ async def respond(
     """
     submit(http_request, worker, responder.requests)
     if stream:
-        return RequestStream(worker, responder.requests, events(responder), EVENT_STREAM)
+        return RequestStream(
+            worker, responder.requests, stream_events(responder), EVENT_STREAM_MEDIA_TYPE
+        )
     return await whole_response(http_request, worker, responder)

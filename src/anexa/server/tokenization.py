@@ -15,7 +15,7 @@ from anexa.server.chat_messages import ChatMessage, TemplateFields, template_mes
 from anexa.server.completions import TokenIds
 from anexa.server.errors import APIError
 from anexa.server.schemas import Text, max_entries
-from anexa.server.served_models import ServedModel, served_model
+from anexa.server.served_models import ServedModel, find_model
 from anexa.server.submission import errors_of_field
 from anexa.server.tools import Tools, rendered_tools
 from anexa.server.unsupported_fields import Null
@@ -92,7 +92,7 @@ class TokenizerInfo(schemas.ResponseModel):
 @router.post("/tokenize")
 async def tokenize(http_request: fastapi.Request, body: TokenizeRequest) -> TokenizeResponse:
     """Encode a text, or a conversation, as token ids."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     tokenizer = served.model.tokenizer
     if (body.prompt is None) == (body.messages is None):
         raise APIError("either prompt or messages must be given", "prompt")
@@ -123,7 +123,7 @@ async def _rendered(served: ServedModel, body: TokenizeRequest) -> str:
 @router.post("/detokenize")
 async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> DetokenizeResponse:
     """Decode token ids to text, with the names of special tokens."""
-    served = served_model(http_request, body.model)
+    served = find_model(http_request, body.model)
     tokenizer = served.model.tokenizer
     with errors_of_field("tokens"):
         tokenizer.check_ids(body.tokens)
@@ -133,7 +133,7 @@ async def detokenize(http_request: fastapi.Request, body: DetokenizeRequest) -> 
 @router.get("/tokenizer_info", response_model_exclude_unset=True)
 async def tokenizer_info(http_request: fastapi.Request, model: str | None = None) -> TokenizerInfo:
     """Return the tokenizer's special tokens and the chat template of a model."""
-    served = served_model(http_request, model)
+    served = find_model(http_request, model)
     fields = served.model.tokenizer.to_config(served.block_size)
     if served.model.chat_template is not None:
         fields["chat_template"] = served.model.chat_template

@@ -156,7 +156,7 @@ class Worker:
         for request, output in outputs.items():
             if request not in self._open:  # canceled
                 continue
-            self._metrics.count(request, output)
+            self._metrics.count_output(request, output)
             if output.finished:
                 self._open.pop(request).cancel()
             request.publish(output)

@@ -61,8 +61,8 @@ class RunOptions:
         history_budget: maximum size of the key frames of the run's history, in bytes; 0: no
             history; None: as before for a resumed run, else a small history for a small model
             (`make_history_callbacks`).
-        download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
-        encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
+        on_download: progress callback of a corpus download: `(bytes_done, bytes_total)`.
+        on_encoding: progress callback of the tokenization: `(bytes_done, bytes_total)`.
         timer: function that returns the time in seconds, from any origin, by which the run measures
             its time; default: the wall clock.
     """
@@ -70,8 +70,8 @@ class RunOptions:
     context: DistributedContext = field(default_factory=DistributedContext)
     tensorboard: bool = False
     history_budget: int | None = None
-    download: Progress | None = None
-    encoding: Progress | None = None
+    on_download: Progress | None = None
+    on_encoding: Progress | None = None
     timer: Callable[[], float] = time.perf_counter
 
 
@@ -108,7 +108,7 @@ def build_trainer(
     check_output(folder or free_path(default_folder(config)), folder=True)
     check_train_config(config, model_config_of(config), options.context, options.tensorboard)
     check_tokenizer_spec(config.data.tokenizer)
-    corpus = open_corpora(config.data, options.download)
+    corpus = open_corpora(config.data, options.on_download)
     return build_from_corpus(config, folder, corpus, options)
 
 
@@ -347,7 +347,7 @@ def _datasets(
     if not context.is_main_process:
         context.barrier()
     datasets = corpus.datasets(
-        tokenizer, config.model.block_size, config.run.seed, options.encoding
+        tokenizer, config.model.block_size, config.run.seed, options.on_encoding
     )
     if context.is_main_process:
         context.barrier()

@@ -75,7 +75,9 @@ def resume_trainer(
     check_train_config(config, model.config, options.context, options.tensorboard)
     if options.history_budget is None:
         options = replace(options, history_budget=read_budget(folder))
-    corpus = reopen_corpus(config.data, corpora, checkpoint.corpus_sha256, folder, options.download)
+    corpus = reopen_corpus(
+        config.data, corpora, checkpoint.corpus_sha256, folder, options.on_download
+    )
     config = config.replace(corpus=replace_corpora(config.data, corpora).corpus)
     trained = with_lora_rank(model.config, config.finetune.lora)
     weights = validate_weights(checkpoint.weights, trained, folder / CHECKPOINT_PATH)
