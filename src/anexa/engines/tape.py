@@ -115,7 +115,7 @@ class Tape(Generic[Tensor]):
         """Return x, of any shape, unchanged: only the torch engine has dropout."""
         return x
 
-    def backward(self, loss: Tensor, one: Tensor) -> dict[int, Tensor]:
+    def backward(self, loss: Tensor, loss_grad: Tensor) -> dict[int, Tensor]:
         """Compute the gradients of all tensors, from the last record to the first.
 
         The tape and its records stay as they are.
@@ -123,7 +123,7 @@ class Tape(Generic[Tensor]):
         Args:
             loss: the output on this tape to differentiate; every output on the tape must lead to
                 it.
-            one: dL/dL, as a tensor.
+            loss_grad: gradient of the loss with respect to itself, 1 as a tensor.
 
         Returns:
             dL/dt for every tensor t on the tape, by `id(t)`. The tape keeps its tensors alive, so
@@ -132,7 +132,7 @@ class Tape(Generic[Tensor]):
         Raises:
             KeyError: if an output on the tape does not lead to the loss.
         """
-        grads = {id(loss): one}
+        grads = {id(loss): loss_grad}
         for record in reversed(self.entries):
             output_grads = [grads[id(output)] for output in record.outputs]
             input_grads = record.operation.backward(*output_grads)

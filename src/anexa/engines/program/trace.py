@@ -92,7 +92,7 @@ def training_program(config: ModelConfig) -> Program:
 def _training_program(config: ModelConfig, trainable: Iterable[str]) -> Program:
     program, tape = Program(), TracingTape()
     program.results["loss"], weights = _trace_loss(program, tape, config)
-    gradients = tape.backward(program.results["loss"], one=program.results["loss"])
+    gradients = tape.backward(program.results["loss"], loss_grad=program.results["loss"])
     for name in trainable:
         weight = weights[name]
         gradient = gradients[id(weight)]
