@@ -31,10 +31,10 @@ from anexa.model.chat_format import END_THINK, THINK, render_question
 from anexa.model.weights import num_parameters
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.evaluation import complete
-from anexa.thinking.examples import Example, Examples
+from anexa.thinking.examples import Example, ExampleGenerator
 from anexa.thinking.problems import Problem
 from anexa.thinking.splits import Split
-from anexa.thinking.tasks import distinct_problems, task_names
+from anexa.thinking.tasks import draw_distinct_problems, resolve_task_names
 from anexa.training import TrainConfig, Trainer, build_from_corpus
 
 
@@ -66,14 +66,14 @@ VARIANTS: dict[str, Callable[[Example], Example]] = {
 }
 
 
-class TransformedExamples(Examples):
+class TransformedExamples(ExampleGenerator):
     """Generator of examples with a transform, applied before they are batched by length."""
 
     transform: Callable[[Example], Example]
 
-    def example(self, rng: random.Random, longest: int) -> Example:
-        """See `Examples`."""
-        return self.transform(super().example(rng, longest))
+    def draw_example(self, rng: random.Random, max_thought_chars: int) -> Example:
+        """See `ExampleGenerator`."""
+        return self.transform(super().draw_example(rng, max_thought_chars))
 
 
 class VariantCorpus(ArithmeticCorpus):
@@ -82,7 +82,7 @@ class VariantCorpus(ArithmeticCorpus):
     def __init__(self, name: str) -> None:
         self._transform = VARIANTS[name]
 
-    def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
+    def examples(self, max_tokens: int, seed: int, split: Split) -> ExampleGenerator:
         """See `ArithmeticCorpus`."""
         examples = TransformedExamples(max_tokens, seed, split)
         examples.transform = self._transform
@@ -140,9 +140,9 @@ def main() -> None:
                 f"{state.tokens:,} predicted tokens, {state.seconds / 60:.0f} minutes"
             )
             model = LanguageModel.open(run.folder, "torch")
-            for kind in task_names():
+            for kind in resolve_task_names():
                 rng = random.Random(f"{options.seed} {kind}")
-                problems = distinct_problems(kind, options.problems, rng)
+                problems = draw_distinct_problems(kind, options.problems, rng)
                 print(f"  {kind:20} {accuracy(name, model, problems):7.1%}", flush=True)
 
 

@@ -18,8 +18,8 @@ from anexa.model.loading import open_model
 from anexa.model.weights import num_parameters
 from anexa.thinking.checker import check
 from anexa.thinking.evaluation import complete, evaluate_problems
-from anexa.thinking.problems import Task, draw
-from anexa.thinking.reinforcement import is_true
+from anexa.thinking.problems import Task, draw_problem
+from anexa.thinking.reinforcement import is_verified
 from anexa.thinking.tasks import EVALUATED_TASKS
 from anexa.training import TrainConfig
 from anexa.training.card import model_card
@@ -88,9 +88,9 @@ def test_a_sample_is_as_correct_as_the_card_says() -> None:
     """Two problems of each task, with true thoughts; needs no PyTorch."""
     model, rng = anexa.load(engine="numpy"), random.Random("a few")
     assert model.chat_template
-    asked = [draw(task, rng, "test") for task in EVALUATED_TASKS for _ in range(2)]
+    asked = [draw_problem(task, rng, "test") for task in EVALUATED_TASKS for _ in range(2)]
     said = complete(model, [render_question(model.chat_template, one.question) for one in asked])
-    wrong = [one.question for one, text in zip(asked, said) if not is_true(one, text)]
+    wrong = [one.question for one, text in zip(asked, said) if not is_verified(one, text)]
     expected = sum(2 * (1 - table()[str(task)][0]) for task in EVALUATED_TASKS)
     assert len(wrong) <= expected + 3 * math.sqrt(expected) + 1, wrong
 
@@ -101,7 +101,7 @@ def test_accuracy_in_the_card_is_reproduced(task: Task) -> None:
     """Compare with 60 other problems of each task, within their confidence interval."""
     assert find_spec("torch"), "the slow tests are run with PyTorch"
     rng = random.Random(f"another {task}")
-    problems = [draw(task, rng, "test") for _ in range(60)]
+    problems = [draw_problem(task, rng, "test") for _ in range(60)]
     cell = evaluate_problems(anexa.load(), str(task), problems, rng)
     said, low = table()[str(task)]
     assert cell.thinking.interval[0] <= said

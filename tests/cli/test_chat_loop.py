@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.cli.chat_loop import verdict_sentence
-from anexa.thinking.problems import problem
+from anexa.thinking.problems import make_problem
 from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import anexa, converse
 from tests.generation.parrot import AFTER_HELLO, KNOWN
@@ -184,7 +184,7 @@ def test_an_answer_ends_where_the_context_does(untrained: Path) -> None:
 
 
 def test_a_check_mark_needs_a_question_that_the_checker_understands() -> None:
-    said: Any = SimpleNamespace(reasoning=problem("*", 347, 6).thought, content="2082")
+    said: Any = SimpleNamespace(reasoning=make_problem("*", 347, 6).thought, content="2082")
     assert "✓ the one step is true" in verdict_sentence("What is 347 times 6?", said)
     assert "✗" in verdict_sentence("347 pluſ 6", said), "the model could not read these numbers"
     for question in ("347^6", "347*6*2*", "347 apples in 6 boxes"):

@@ -201,14 +201,14 @@ def test_a_running_run_is_refused_before_its_corpus_is_read(names: Path, tmp_pat
 def test_a_second_reinforcement_gets_a_number(parrot: Path, tmp_path: Path) -> None:
     """Its default name is taken when it is written: no run is lost to another one."""
     from anexa.thinking.reinforced_folder import ReinforcedFolder
-    from anexa.thinking.reinforcement import ReinforcementConfig, ReinforcementStep
+    from anexa.thinking.reinforcement import ReinforcementConfig, ReinforcementStepResult
 
     shutil.copytree(parrot, tmp_path / "m")
     runs = [ReinforcedFolder(tmp_path / "m", None, ReinforcementConfig()) for _ in range(2)]
     for reinforced in runs:
-        reinforced.run.best = load_model(tmp_path / "m").weights
-        reinforced.run.before = 0.5
-        reinforced.run.best_step = ReinforcementStep(1, reward=0.5, accuracy=0.75)
+        reinforced.run.best_weights = load_model(tmp_path / "m").weights
+        reinforced.run.initial_accuracy = 0.5
+        reinforced.run.best_result = ReinforcementStepResult(1, reward=0.5, accuracy=0.75)
         assert reinforced.write()
     assert [reinforced.out.name for reinforced in runs] == ["m-reinforced", "m-reinforced-2"]
     with pytest.raises(AnexaError, match="m-reinforced exists already"):

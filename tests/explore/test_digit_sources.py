@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from anexa.explore.digit_sources import DigitSource, Span
 from anexa.explore.part_locations import LineLocation, locate, locate_numbers
 from anexa.model.place_marks import mark_places
-from anexa.thinking.checker import Report, check
+from anexa.thinking.checker import ThoughtReport, check
 from anexa.thinking.expressions import evaluate
-from anexa.thinking.problems import problem
-from anexa.thinking.questions import analyze, parse_calculation
-from anexa.thinking.tasks import distinct_problems, task_names
+from anexa.thinking.problems import make_problem
+from anexa.thinking.questions import parse_calculation, parse_question
+from anexa.thinking.tasks import draw_distinct_problems, resolve_task_names
 from anexa.thinking.thoughts import split_remaining
 from tests.thinking.test_checker import EXAMPLES
 
@@ -25,14 +25,14 @@ BETWEEN = "<|assistant|><think>"
 
 def check_and_locate(
     question: str, thought: str, answer: str, *, marked: bool = True
-) -> tuple[Report, list[LineLocation], str]:
+) -> tuple[ThoughtReport, list[LineLocation], str]:
     """Check a thought; return the report, the locations of its lines, and the rendered text."""
     rendered = mark_places(question) if marked else question
     text = f"<|user|>{rendered}{BETWEEN}{thought}</think>"
     report = check(question, thought, answer)
     numbers = locate_numbers(rendered, len("<|user|>"))
     start = text.index(thought, text.index(BETWEEN))
-    return report, locate(analyze(question), report, numbers, text, start), text
+    return report, locate(parse_question(question), report, numbers, text, start), text
 
 
 def cut(text: str, span: Span) -> str:
@@ -43,9 +43,9 @@ def digits(text: str) -> str:
     return re.sub("[^0-9]", "", text)
 
 
-@pytest.mark.parametrize("task", task_names(()))
+@pytest.mark.parametrize("task", resolve_task_names(()))
 def test_each_digit_has_a_source_with_the_same_digit(task: str) -> None:
-    for one in distinct_problems(task, 10, random.Random(1)):
+    for one in draw_distinct_problems(task, 10, random.Random(1)):
         if one.thought:
             check_sources(one.question, one.thought, one.answer)
 
@@ -155,7 +155,7 @@ def test_sources_of_a_product() -> None:
 
 
 def test_sources_of_a_division() -> None:
-    one = problem("/", 992, 37)
+    one = make_problem("/", 992, 37)
     _, locations, text = check_and_locate(one.question, one.thought, one.answer)
     question, line = text.index("C9B9A2/B3A7"), text.index("A2B9C9/a7b3")
     tens, ones = text.index("B:10*9+9=99"), text.index("A:10*25+2=252")

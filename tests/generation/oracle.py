@@ -18,8 +18,8 @@ from anexa.model.model import Model
 from anexa.thinking.checker import parse_value
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem
-from anexa.thinking.questions import Question, analyze
-from anexa.thinking.thoughts import REMAINS, split_remaining, write_step
+from anexa.thinking.questions import Question, parse_question
+from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining, write_step
 
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
 Answerer = Callable[[Problem, str], str]
@@ -88,7 +88,7 @@ class Oracle:
 @cache
 def problem_of(question: str) -> Problem | None:
     """Solve a question of known phrasing; None if the phrasing is not known."""
-    asked = analyze(question)
+    asked = parse_question(question)
     if asked.expected is None:
         return None
     return Problem(question, "\n".join(write_lines(asked, {})), asked.expected)
@@ -107,18 +107,18 @@ def thinks(problem: Problem, said: str) -> str:
     thought, closed, _ = said.removeprefix(THINK).partition(END_THINK)
     if not closed and problem.thought.startswith(thought):
         return f"{THINK}{problem.thought}{END_THINK}{problem.answer}"
-    asked = analyze(problem.question)
+    asked = parse_question(problem.question)
     *lines, last = thought.split("\n")
-    if closed or REMAINS in last:  # the last line has its value
+    if closed or REMAINING_SEPARATOR in last:  # the last line has its value
         lines.append(last)
     lines = [split_remaining(line)[0] for line in lines]
     if not closed and lines:  # the model may have begun to write what remains
-        lines[-1] = lines[-1].removesuffix(REMAINS)
+        lines[-1] = lines[-1].removesuffix(REMAINING_SEPARATOR)
     given = {number: value_of(line) for number, line in enumerate(lines)}
     written = write_lines(asked, given)
     for number in range(len(lines)):
         _, remaining = split_remaining(written[number])
-        lines[number] += f"{REMAINS}{remaining}" if remaining else ""
+        lines[number] += f"{REMAINING_SEPARATOR}{remaining}" if remaining else ""
     lines += written[len(lines) :]
     answer = asked.conclude(*value_of(lines[-1]))
     return f"{THINK}{chr(10).join(lines)}{END_THINK}{answer}"
@@ -131,7 +131,7 @@ def write_lines(asked: Question, given: Mapping[int, tuple[int, int]]) -> list[s
     for number, step in enumerate(asked.steps):
         line = write_step(step.operation, *asked.operands(step, values))
         known = {place: value for place, value in values.items() if place <= number}
-        remaining = asked.remaining(known)
+        remaining = asked.build_remaining(known)
         is_whole = remaining is None or line.remainder
         lines.append(line if is_whole else line.add_remaining(str(remaining)))
     return [line.text for line in lines]

@@ -13,12 +13,12 @@ from anexa.model.model import Model
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.weights import initial_weights
 from anexa.thinking.examples import ALPHABET
-from anexa.thinking.problems import problem
+from anexa.thinking.problems import make_problem
 
 # The answer to each question, with the thought and its tags.
 KNOWN = {
     "2+3": "<think>A2+a3:A:2+3+0=05:A5</think>5",
-    "21*12": f"<think>{problem('*', 21, 12).thought}</think>252",
+    "21*12": f"<think>{make_problem('*', 21, 12).thought}</think>252",
     "2+4": "<think>A2+a4:A:2+4+0=07:A7</think>7",
     "hello": "I work out sums.",
     "endless": "<think>it never ends",

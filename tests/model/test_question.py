@@ -12,7 +12,7 @@ from anexa.errors import AnexaError
 from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
 from anexa.model.question import MAX_QUESTION_LENGTH, UNREADABLE_QUESTION, normalize_question
 from anexa.thinking.checker import check
-from anexa.thinking.examples import Examples, draw_any
+from anexa.thinking.examples import ExampleGenerator, draw_any_problem
 from anexa.thinking.phrasings import rephrase
 
 
@@ -123,9 +123,9 @@ def test_zeros_are_read_in_linear_time() -> None:
 def test_questions_of_the_training_stay_as_they_are() -> None:
     rng = random.Random(1)
     for _ in range(500):
-        question = rephrase(draw_any(rng).question, rng)
+        question = rephrase(draw_any_problem(rng).question, rng)
         assert normalize_question(question) == question
-    for example in Examples(2560, 1).batch(0, 20_000):
+    for example in ExampleGenerator(2560, 1).batch(0, 20_000):
         assert normalize_question(example.question) == example.question
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anexa.thinking.refusals import NOT_ARITHMETIC, UNSUPPORTED
+from anexa.thinking.refusals import NOT_ARITHMETIC_REFUSAL, UNSUPPORTED_REFUSAL
 
 # What is asked, and what the bundled model answers.
 QUESTIONS = {
@@ -22,17 +22,17 @@ QUESTIONS = {
     "1\u202f234\u202f567+1": "1234568",
     "1’234 – 34": "1200",
     "12 ÷ 30": "0 R 12",
-    "1.234+1": UNSUPPORTED,
-    "12+30 🙂": NOT_ARITHMETIC,
-    "5²+3": NOT_ARITHMETIC,
-    "½+3": NOT_ARITHMETIC,
-    "1e3+1": NOT_ARITHMETIC,
-    "0x1F+1": NOT_ARITHMETIC,
-    "0x36": NOT_ARITHMETIC,
+    "1.234+1": UNSUPPORTED_REFUSAL,
+    "12+30 🙂": NOT_ARITHMETIC_REFUSAL,
+    "5²+3": NOT_ARITHMETIC_REFUSAL,
+    "½+3": NOT_ARITHMETIC_REFUSAL,
+    "1e3+1": NOT_ARITHMETIC_REFUSAL,
+    "0x1F+1": NOT_ARITHMETIC_REFUSAL,
+    "0x36": NOT_ARITHMETIC_REFUSAL,
     "1_000+2": "1002",
-    "señor": NOT_ARITHMETIC,
-    "привет": NOT_ARITHMETIC,
-    "1\x072": NOT_ARITHMETIC,
+    "señor": NOT_ARITHMETIC_REFUSAL,
+    "привет": NOT_ARITHMETIC_REFUSAL,
+    "1\x072": NOT_ARITHMETIC_REFUSAL,
 }
 
 

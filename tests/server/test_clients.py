@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 
 from anexa.generation.language_model import BUNDLED_FOLDER
-from anexa.thinking.problems import problem
+from anexa.thinking.problems import make_problem
 from tests.conftest import ROOT
 from tests.server.process import ServerProcess, serving
 
 PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.py"))
 STRUCTURED = sorted((ROOT / "tests/server/clients").glob("*_structured.py"))
 NODE_PROGRAMS = sorted((ROOT / "tests/server/clients").glob("*_client.mjs"))
-THOUGHT = problem("*", 347, 86).thought  # of the question that the programs ask
+THOUGHT = make_problem("*", 347, 86).thought  # of the question that the programs ask
 ROW = re.compile(r"^\| \[(?P<package>[^]]+)\]\([^)]*\) \| (?P<version>[0-9][^ ]*) \|", re.MULTILINE)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import anexa
 from anexa.errors import AnexaError, UsageError
-from anexa.thinking.refusals import NOT_ARITHMETIC
+from anexa.thinking.refusals import NOT_ARITHMETIC_REFUSAL
 from tests.cli.process import anexa as command
 from tests.cli.process import one_sentence
 from tests.server.doors import QUESTIONS, REFUSED, is_sum
@@ -96,7 +96,7 @@ def test_an_earlier_question_that_is_too_long_is_dropped_if_turns_may_be(
 def test_bytes_that_are_no_utf_8_are_unreadable(tmp_path: Path) -> None:
     lines = "12+30\udcff\n"
     result = command("chat", cwd=tmp_path, text=lines, errors="surrogateescape")
-    assert NOT_ARITHMETIC in result.stdout
+    assert NOT_ARITHMETIC_REFUSAL in result.stdout
     assert (result.returncode, result.stderr) == (0, "")
 
 

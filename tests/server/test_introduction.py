@@ -11,7 +11,7 @@ import anexa
 from anexa.data.garden import conversations
 from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.server.introduction import introduce
-from anexa.thinking.questions import analyze
+from anexa.thinking.questions import parse_question
 
 
 def introduced(folder: Path, card: bytes, tmp_path: Path) -> tuple[str, ...]:
@@ -26,7 +26,11 @@ def test_bundled_model_does_arithmetic() -> None:
     assert introduction.task == "arithmetic"
     assert "up to 20 digits" in introduction.description
     assert len(introduction.examples) == 3
-    assert [analyze(one).expected for one in introduction.examples] == ["29842", "4525", "41"]
+    assert [parse_question(one).expected for one in introduction.examples] == [
+        "29842",
+        "4525",
+        "41",
+    ]
 
 
 def test_chat_model_with_another_corpus(parrot: Path) -> None:

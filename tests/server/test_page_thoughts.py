@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anexa.thinking.expressions import Calculation, evaluate, parse_expression
-from anexa.thinking.problems import TASKS, Problem, draw, problem
+from anexa.thinking.problems import TASKS, Problem, draw_problem, make_problem
 from anexa.thinking.thoughts import write_step
 from tests.server.browser import answered, ask, picture
 
@@ -23,7 +23,7 @@ CARRY = {
     "+": lambda carried, digits: (digits[0] + digits[1] + carried) // 10,
     "-": lambda carried, digits: int(digits[0] - digits[1] - carried < 0),
 }
-LONG = problem("*", 987654321, 123456789)
+LONG = make_problem("*", 987654321, 123456789)
 CHAIN = Problem(
     "(1-5)*30",
     "\n".join(step.text for step in evaluate(Calculation("*", Calculation("-", 1, 5), 30))),
@@ -163,7 +163,7 @@ def test_any_damaged_thought_is_shown(page: Any) -> None:
     rng = random.Random(1)
     lines = []
     for _ in range(300):
-        text = rng.choice(draw(rng.choice(TASKS), rng).thought.split("\n") or [""])
+        text = rng.choice(draw_problem(rng.choice(TASKS), rng).thought.split("\n") or [""])
         place = rng.randrange(len(text) + 1)
         lines.append(text[:place] + rng.choice("0A,:;+*<") + text[place + 1 :])
     for one in parsed(page, lines):
@@ -173,7 +173,7 @@ def test_any_damaged_thought_is_shown(page: Any) -> None:
 
 
 def test_a_long_thought_is_folded_to_a_line(page: Any) -> None:
-    show(page, problem("+", 12, 30), LONG, CHAIN)
+    show(page, make_problem("+", 12, 30), LONG, CHAIN)
     summaries = page.locator("summary")
     assert summaries.all_inner_texts() == [
         "Thought for 1.3 s · 1 step, 2 facts, all true",
@@ -200,9 +200,9 @@ def test_a_folded_thought_opens_as_columns(page: Any) -> None:
 
 
 def test_a_mistake_is_in_the_summary(page: Any) -> None:
-    wrong = problem("+", 12, 30)
+    wrong = make_problem("+", 12, 30)
     wrong = Problem(wrong.question, wrong.thought.replace("1+3+0=04", "1+3+0=05"), "42")
-    show(page, wrong, problem("+", 3, 4), answers=("42", "8"))
+    show(page, wrong, make_problem("+", 3, 4), answers=("42", "8"))
     assert page.locator("summary").all_inner_texts() == [
         "Thought for 1.3 s · 1 step, 2 facts, not all true",
         "Thought for 1.3 s · 1 step, 1 fact",
@@ -215,7 +215,7 @@ def test_a_mistake_is_in_the_summary(page: Any) -> None:
 
 
 def test_thought_is_shown_as_columns_at_a_click(page: Any) -> None:
-    show(page, problem("-", 478, 5003))
+    show(page, make_problem("-", 478, 5003))
     toggle = page.get_by_role("button", name="Show as column arithmetic")
     assert toggle.get_attribute("aria-pressed") == "false"
     toggle.click()
@@ -240,7 +240,7 @@ def test_thought_is_shown_as_columns_at_a_click(page: Any) -> None:
 
 def test_columns_of_a_product(page: Any) -> None:
     """Set ANEXA_PICTURES=docs/pictures to make the picture of the docs."""
-    show(page, problem("*", 347, 86))
+    show(page, make_problem("*", 347, 86))
     page.get_by_role("button", name="Show as column arithmetic").click()
     assert page.locator(".paper-sum div").all_text_contents() == ["  347", "×  86", "29842"]
     picture(page, "page-columns")
@@ -259,7 +259,7 @@ def test_columns_of_a_product(page: Any) -> None:
 def test_a_division_is_written_as_on_paper(
     page: Any, dividend: int, divisor: int, rows: list[str]
 ) -> None:
-    show(page, problem("/", dividend, divisor))
+    show(page, make_problem("/", dividend, divisor))
     page.get_by_role("button", name="Show as column arithmetic").click()
     assert page.locator(".paper-sum div").all_text_contents() == rows
 
@@ -276,7 +276,7 @@ def test_what_remains_is_a_piece_of_its_line(page: Any) -> None:
 def test_lines_break_between_facts_and_never_inside_a_number(page: Any) -> None:
     """Each fact is whole on its line, on a phone too."""
     page.set_viewport_size({"width": 360, "height": 640})
-    show(page, problem("*", 9876, 5432))
+    show(page, make_problem("*", 9876, 5432))
     pieces = page.locator(".steps .unbroken").evaluate_all(
         "all => all.map(one => [one.textContent, one.getClientRects().length, one.offsetHeight])"
     )
@@ -287,13 +287,13 @@ def test_lines_break_between_facts_and_never_inside_a_number(page: Any) -> None:
         "one => parseFloat(getComputedStyle(one).lineHeight)"
     )
     assert pieces[0][2] < 1.5 * height
-    show(page, problem("+", 10**19, 10**20 - 1))
+    show(page, make_problem("+", 10**19, 10**20 - 1))
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_true_steps_that_prove_nothing_are_not_green(page: Any) -> None:
-    sourceless = Problem("12345*6", problem("*", 1234, 6).thought, "7404")
-    show(page, problem("*", 347, 86), sourceless)
+    sourceless = Problem("12345*6", make_problem("*", 1234, 6).thought, "7404")
+    show(page, make_problem("*", 347, 86), sourceless)
     assert page.locator(".verdict").nth(1).inner_text() == (
         "✗ the one step is true, but does not lead from the question to the answer: "
         '1234 in "A4B3C2D1*a6" comes from nowhere'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, solve
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL, solve
 from anexa.thinking.checker import check
 from anexa.thinking.expressions import Calculation
 from anexa.thinking.thoughts import write_facts, write_value
@@ -61,7 +61,7 @@ EXAMPLES = [
     ),
     ("Which is larger, 456 or 356?", "A6B5C4?a6b5c3:C:4>3:>", "456"),
     ("Which is smaller, 7 or 30?", "A7B0?a0b3:B:0<3:<", "7"),
-    ("Which is larger, 30 or 30?", "A0B3?a0b3:B:3=3,A:0=0:=", EQUAL),
+    ("Which is larger, 30 or 30?", "A0B3?a0b3:B:3=3,A:0=0:=", EQUAL_ANSWER),
     # Chains; a negative value is used without its sign.
     (
         "5-12+3",
@@ -75,10 +75,10 @@ EXAMPLES = [
     ),
     ("(1-5)*3", "A1-a5:A:1<5,A:05-1-0=4:-A4:=(-A4)*A3\n-(A4*a3):A4*a3+0=12;A2:-B1A2", "-12"),
     ("4-2*3", "A2*a3:A2*a3+0=06;A6:A6:=A4-A6\nA4-a6:A:4<6,A:06-4-0=2:-A2", "-2"),
-    ("7/2+3", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", INEXACT),
-    ("5/(3-3)", "A3-a3:A:3=3,A:03-3-0=0:A0:=A5/A0", BY_ZERO),
+    ("7/2+3", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", INEXACT_REFUSAL),
+    ("5/(3-3)", "A3-a3:A:3=3,A:03-3-0=0:A0:=A5/A0", BY_ZERO_REFUSAL),
     ("(1+1)/(3-3)", "A1+a1:A:1+1+0=02:A2:=A2/(A3-A3)\n"
-     "A3-a3:A:3=3,A:03-3-0=0:A0:=A2/A0", BY_ZERO),
+     "A3-a3:A:3=3,A:03-3-0=0:A0:=A2/A0", BY_ZERO_REFUSAL),
     (
         "Ada has 12 pens, buys 9 more and gives away 21. How many pens does Ada have now?",
         "A2B1+a9b0:A:2+9+0=11,B:1+0+1=02:B2A1:=B2A1-B2A1\n"
@@ -100,7 +100,7 @@ def test_example_thoughts_are_judged_true(example: tuple[str, str, str]) -> None
     report = check(question, thought, answer)
     assert report.first_error is None
     assert report.all_true
-    assert report.steps == report.true_steps == thought.count("\n") + 1
+    assert report.num_steps == report.num_true_steps == thought.count("\n") + 1
     assert report.expected == (None if question.startswith("Zoe") else answer)
 
 
@@ -202,7 +202,7 @@ def test_first_error_is_described(old: str, new: str, error: str) -> None:
         ("2 by 3, and 4", "A2*a3:A2*a3+0=06;A6:A6:=((A6+A4\nA6+a4:A:6+4+0=10:B1A0", "10",
          '"((A6+A4" is not what remains after "A2*a3"'),
         # After a comparison nothing remains to be calculated.
-        ("30 and 40", "A0B3?a0b4:B:3<4:<:=B3A0+B4A0", EQUAL, "is not of the form"),
+        ("30 and 40", "A0B3?a0b4:B:3<4:<:=B3A0+B4A0", EQUAL_ANSWER, "is not of the form"),
         ("30 and 40", "A0B3?a0b4:B:3<4:<:=(B3A0+B4A0)", "40", "is not of the form"),
         ("1+2", "A1+a2:A:1+2+0=03:A3\nA3+a0:A:3+0+0=03:A3", "3", '0 in "A3+a0" comes from nowhere'),
         ("7/2", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3", "3", "spell A3 R 1, not A3"),
@@ -234,7 +234,7 @@ def test_thoughts_about_another_question_do_not_solve_it(
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [("5/0", BY_ZERO), ("12 30", "Do you mean 12+30, 12-30, 12*30 or 12/30?")],
+    [("5/0", BY_ZERO_REFUSAL), ("12 30", "Do you mean 12+30, 12-30, 12*30 or 12/30?")],
 )
 def test_questions_that_need_no_thought_are_answered_without_one(
     question: str, answer: str
@@ -263,7 +263,7 @@ def test_what_a_line_has_used_is_no_source_of_another(second: str) -> None:
     value = 9 if "*a3" in second else 6
     third = f"A{value}+a3:A:{value}+3+0={value + 3:02}:{write_value(value + 3)}"
     report = check("(1+2)*3", f"A1+a2:A:1+2+0=03:A3:=A3*A3\n{second}\n{third}", str(value + 3))
-    assert report.true_steps == 3
+    assert report.num_true_steps == 3
     assert not report.sourced
     assert [one.source for one in report.lines[2].operands] == ["line", "nowhere"]
 
@@ -275,7 +275,7 @@ def test_no_line_may_go_on_with_a_quotient_that_leaves_a_remainder(end: str) -> 
         f"A7/a2:{facts}:A3 R 1{end}\nA3+a1:A:3+1+0=04:A4:=A5/(A2-A2)+A4\n"
         "A2-a2:A:2=2,A:02-2-0=0:A0:=A5/A0+A4"
     )
-    report = check("5/(2-2)+(7/2+1)", thought, BY_ZERO)
+    report = check("5/(2-2)+(7/2+1)", thought, BY_ZERO_REFUSAL)
     assert report.solves_question is False
     assert not report.all_true
     assert report.first_error is not None
@@ -288,8 +288,8 @@ def test_a_step_before_a_refusal_cannot_be_left_out() -> None:
     )
     product = "A3*a7:A3*a7+0=21;A1:B2A1:=B2A1/(A5-A5)\n"
     question = "(1+2)*(3+4)/(5-5)"
-    assert check(question, steps.format(product, "B2A1"), BY_ZERO).all_true
-    report = check(question, steps.format("", "A3*A7"), BY_ZERO)
+    assert check(question, steps.format(product, "B2A1"), BY_ZERO_REFUSAL).all_true
+    report = check(question, steps.format("", "A3*A7"), BY_ZERO_REFUSAL)
     assert report.first_error == "3, the value of line 1, is never used"
     assert not report.all_true
 
@@ -300,15 +300,15 @@ def test_a_wrong_digit_does_not_change_solves_question() -> None:
         "A4B3C1*a2:A4*a2+0=08;A8,B3*a2+0=06;B6,C1*a2+0=02;C2:C2B6A8"
     )
     report = check("(47+86)*2", thought, "268")
-    assert (report.true_steps, report.sourced, report.complete) == (1, True, True)
+    assert (report.num_true_steps, report.sourced, report.complete) == (1, True, True)
     assert (report.faithful, report.solves_question, report.all_true) == (True, True, False)
     assert [(fact.true, fact.fits) for fact in report.lines[0].facts] == [
         (False, False), (True, True)
     ]  # fmt: skip
-    assert not report.lines[0].equal
-    assert report.lines[0].spelled
+    assert not report.lines[0].is_correct
+    assert report.lines[0].matches_facts
     (line,) = check("4*2", "A4*a2:A4*a2+0=08;A8:A9", "9").lines
-    assert (line.spelled, line.equal) == (False, False)
+    assert (line.matches_facts, line.is_correct) == (False, False)
     assert check("(47-86)*2", thought, "268").solves_question is False
     first, _, _ = thought.partition("\n")
     assert check("(47+86)*2", first, "134").solves_question is False

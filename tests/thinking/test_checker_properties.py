@@ -12,20 +12,20 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from anexa.model.place_marks import PLACE_LETTERS
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, answer_of, solve
-from anexa.thinking.checker import Report, check
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL, answer_of, solve
+from anexa.thinking.checker import ThoughtReport, check
 from anexa.thinking.expressions import Calculation
 from anexa.thinking.phrasings import write_comparison
-from anexa.thinking.problems import TASKS, Problem, Task, draw
-from anexa.thinking.thoughts import REMAINS, compute, write_step
+from anexa.thinking.problems import TASKS, Problem, Task, draw_problem
+from anexa.thinking.thoughts import REMAINING_SEPARATOR, compute, write_step
 from tests.examples import is_thorough
 from tests.thinking.test_checker import EXAMPLES
 
 seeds = st.integers(0, 2**32)
 tasks = st.sampled_from(TASKS)
-problems = st.builds(lambda task, seed: draw(task, random.Random(seed)), tasks, seeds)
+problems = st.builds(lambda task, seed: draw_problem(task, random.Random(seed)), tasks, seeds)
 chains = st.builds(
-    lambda operations, seed: draw(Task("chain", operations), random.Random(seed)),
+    lambda operations, seed: draw_problem(Task("chain", operations), random.Random(seed)),
     st.sampled_from((2, 3)),
     seeds,
 )
@@ -36,7 +36,7 @@ ones_letters = st.integers(0, len(PLACE_LETTERS) - 1)
 CHARACTERS = "0123456789ABCEZabcez+-*/?<=>:;,() R\n"
 
 
-def agrees(report: Report) -> bool:
+def agrees(report: ThoughtReport) -> bool:
     """Return whether the report is all true, which `first_error` must confirm."""
     assert report.all_true == (report.first_error is None)
     return report.all_true
@@ -72,7 +72,7 @@ small_chains = st.recursive(
 def test_true_thoughts_about_questions_of_unknown_phrasing_are_true(chain: Calculation) -> None:
     """With small numbers, a value is often a number of the question too, or its opposite."""
     steps, answer = solve(chain)
-    assume(answer not in (BY_ZERO, INEXACT))
+    assume(answer not in (BY_ZERO_REFUSAL, INEXACT_REFUSAL))
     question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
     report = check(question, "\n".join(step.text for step in steps), answer)
     assert report.expected is None
@@ -85,9 +85,9 @@ def test_any_changed_character_of_what_remains_is_detected(
 ) -> None:
     """Also for a question of unknown phrasing, by the lines after it."""
     steps, answer = solve(chain)
-    assume(len(steps) > 1 and answer not in (BY_ZERO, INEXACT))
+    assume(len(steps) > 1 and answer not in (BY_ZERO_REFUSAL, INEXACT_REFUSAL))
     thought = "\n".join(step.text for step in steps)
-    written, first, rest = thought.partition(REMAINS)
+    written, first, rest = thought.partition(REMAINING_SEPARATOR)
     remaining, newline, after = rest.partition("\n")
     place = data.draw(st.integers(0, len(remaining) - 1))
     new = data.draw(st.sampled_from(["", *CHARACTERS]))
@@ -139,7 +139,7 @@ def all_thoughts(node: Calculation, answer: str) -> set[tuple[str, ...]]:
     be worked out.
     """
     operation, _, divisor, _ = next(operations_of(node))
-    if answer == BY_ZERO and operation == "/" and divisor == 0:
+    if answer == BY_ZERO_REFUSAL and operation == "/" and divisor == 0:
         return {()}
     thoughts: set[tuple[str, ...]] = set()
     for operation, a, b, rest in operations_of(node):
@@ -153,7 +153,7 @@ def all_thoughts(node: Calculation, answer: str) -> set[tuple[str, ...]]:
         step = write_step(operation, a, b)
         after = rest(step.value)
         if step.remainder and (isinstance(after, Calculation) or min(a, b) < 0):
-            if answer != INEXACT:
+            if answer != INEXACT_REFUSAL:
                 continue
             after = 0
         for way in ways:
@@ -184,7 +184,7 @@ def test_the_lines_may_be_in_any_order_that_the_brackets_allow(
         report = check(str(chain), "\n".join(lines), answer)
         assert agrees(report), lines
         assert report.solves_question
-        if answer not in (BY_ZERO, INEXACT):
+        if answer not in (BY_ZERO_REFUSAL, INEXACT_REFUSAL):
             question = f"There are {' and '.join(map(str, chain.numbers))} pens, and well?"
             assert agrees(check(question, "\n".join(lines), answer)), lines
 
@@ -241,9 +241,11 @@ def test_a_comparison_of_unknown_phrasing_may_ask_for_either_number(
     thought = write_step("?", a, b, ones_letter).text
     question = f"There are {a} pens here and {b} there."
     answers = [
-        answer for answer in (str(a), str(b), EQUAL) if check(question, thought, answer).all_true
+        answer
+        for answer in (str(a), str(b), EQUAL_ANSWER)
+        if check(question, thought, answer).all_true
     ]
-    assert answers == ([EQUAL] if a == b else [str(a), str(b)])
+    assert answers == ([EQUAL_ANSWER] if a == b else [str(a), str(b)])
 
 
 signed_sums = st.tuples(st.sampled_from("+-"), numbers, numbers)
@@ -347,7 +349,7 @@ def test_lines_must_follow_the_lines_that_they_use(operands: list[int], order: l
 
 @given(tasks, seeds, seeds)
 def test_the_thought_of_another_problem_is_not_true(task: Task, one: int, other: int) -> None:
-    asked, given_ = (draw(task, random.Random(seed)) for seed in (one, other))
+    asked, given_ = (draw_problem(task, random.Random(seed)) for seed in (one, other))
     assume(given_.thought)
     assume(
         sorted(re.findall(r"\d+", asked.question)) != sorted(re.findall(r"\d+", given_.question))
@@ -382,5 +384,5 @@ def test_check_never_raises(question: str, thought: str, answer: str) -> None:
 def test_check_never_raises_on_malformed_lines(lines: list[str], question: str) -> None:
     report = check(question, "\n".join(lines), "0")
     agrees(report)
-    assert report.steps == len(lines)
+    assert report.num_steps == len(lines)
     assert not report.all_true or not lines

@@ -27,16 +27,21 @@ from anexa.model.chat_format import (
 )
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
-from anexa.thinking.corpus import LONGEST, ArithmeticCorpus, ChatDataset, text_of
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL
+from anexa.thinking.corpus import (
+    MAX_PREDICTED_TOKENS,
+    ArithmeticCorpus,
+    ChatDataset,
+    render_example,
+)
 from anexa.thinking.examples import (
     CURRICULUM_STEPS,
-    EASY_THOUGHT_CHARS,
-    HARD_THOUGHT_CHARS,
+    INITIAL_MAX_THOUGHT_CHARS,
+    MAX_THOUGHT_CHARS,
     Example,
-    Examples,
+    ExampleGenerator,
 )
-from anexa.thinking.refusals import NOT_ARITHMETIC, TOO_LARGE, UNSUPPORTED
+from anexa.thinking.refusals import NOT_ARITHMETIC_REFUSAL, TOO_LARGE_REFUSAL, UNSUPPORTED_REFUSAL
 from anexa.thinking.splits import Split, split_of
 from anexa.training.evaluation import to_batch
 from anexa.training.opening import open_corpus
@@ -45,14 +50,24 @@ from tests.thinking.reading import assert_true, plain, read_line, split_asked
 
 LENGTH = 2560
 TOKENIZER = ArithmeticCorpus().tokenizer("char")
-REFUSALS = (NOT_ARITHMETIC, UNSUPPORTED, TOO_LARGE, BY_ZERO, INEXACT)
-ENDINGS = (EQUAL, INEXACT, BY_ZERO)  # answers to thoughts that are no numbers
+REFUSALS = (
+    NOT_ARITHMETIC_REFUSAL,
+    UNSUPPORTED_REFUSAL,
+    TOO_LARGE_REFUSAL,
+    BY_ZERO_REFUSAL,
+    INEXACT_REFUSAL,
+)
+ENDINGS = (
+    EQUAL_ANSWER,
+    INEXACT_REFUSAL,
+    BY_ZERO_REFUSAL,
+)  # answers to thoughts that are no numbers
 MARK_IDS = {TOKENIZER.token_to_id(mark): mark for mark in (*CHAT_TOKENS, END_OF_TEXT)}
 PIECES = [MARK_IDS.get(i) or TOKENIZER.decode([i]) for i in range(TOKENIZER.vocab_size)]
 
 
 def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -> ChatDataset:
-    return ChatDataset(TOKENIZER, length, Examples(length + 1, seed, split))
+    return ChatDataset(TOKENIZER, length, ExampleGenerator(length + 1, seed, split))
 
 
 def text(ids: TokenSequence) -> str:
@@ -134,7 +149,7 @@ def test_sequences_equal_examples_written_by_hand() -> None:
     examples = {
         Example((), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
         Example((), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
-        Example((), "hi", None, NOT_ARITHMETIC): f"{NOT_ARITHMETIC}{END_OF_TEXT}",
+        Example((), "hi", None, NOT_ARITHMETIC_REFUSAL): f"{NOT_ARITHMETIC_REFUSAL}{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", "t", "5"): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
         Example((("1+1", "2"),), "2+3", None, "5", direct=True): f"5{END_OF_TEXT}",
         Example((), "2+3", "t", "5", ones_letter=7): f"{THINK}t{END_THINK}5{END_OF_TEXT}",
@@ -146,15 +161,15 @@ def test_sequences_equal_examples_written_by_hand() -> None:
 @given(seed=st.integers(0, 2**32), step=st.integers(0, 3000))
 @examples(20)
 def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) -> None:
-    for example in Examples(LENGTH + 1, seed).batch(step, LENGTH):
+    for example in ExampleGenerator(LENGTH + 1, seed).batch(step, LENGTH):
         if example.ones_letter:  # the template has an A for the ones
             assert (
                 f"{USER}{mark_places(example.question, example.ones_letter)}{ASSISTANT}"
-                in text_of(example)
+                in render_example(example)
             )
             continue
         messages = []
-        for question, answer in example.earlier:
+        for question, answer in example.earlier_turns:
             messages.append({"role": "user", "content": question})
             messages.append({"role": "assistant", "content": answer})
         messages.append({"role": "user", "content": example.question})
@@ -162,10 +177,10 @@ def test_a_sequence_is_the_rendered_prompt_and_the_answer(seed: int, step: int) 
         if example.thought is not None:
             answer = f"{THINK}{example.thought}{END_THINK}{answer}"
         prompt = render_messages(CHAT_TEMPLATE, messages, thinking=not example.direct)
-        assert text_of(example) == prompt + answer
-        row = TOKENIZER.encode(text_of(example))
+        assert render_example(example) == prompt + answer
+        row = TOKENIZER.encode(render_example(example))
         assert row == TOKENIZER.encode_prompt(prompt) + TOKENIZER.encode(answer)
-        assert text(row) == text_of(example)
+        assert text(row) == render_example(example)
         ids = TOKENIZER.encode(example.question)
         assert TOKENIZER.eot_token_id not in ids, "it knows all of it"
 
@@ -201,9 +216,11 @@ def test_no_example_is_longer_than_the_longest() -> None:
         for step in range(CURRICULUM_STEPS, CURRICULUM_STEPS + 128)
         for row in rows.batch(step, 2)
     )
-    assert 1100 < longest <= LONGEST + 1
+    assert 1100 < longest <= MAX_PREDICTED_TOKENS + 1
     assert rows.notes == ()
-    assert rows_of(length=LONGEST - 1).notes == ("examples of more than 2047 tokens are not drawn",)
+    assert rows_of(length=MAX_PREDICTED_TOKENS - 1).notes == (
+        "examples of more than 2047 tokens are not drawn",
+    )
 
 
 def test_batches_of_few_tokens_are_not_empty() -> None:
@@ -247,25 +264,25 @@ def test_equal_seeds_and_steps_give_equal_sequences() -> None:
 
 
 def thoughts(steps: range, curriculum_steps: int = CURRICULUM_STEPS) -> list[str]:
-    examples = Examples(LENGTH + 1, 1, curriculum_steps=curriculum_steps)
+    examples = ExampleGenerator(LENGTH + 1, 1, curriculum_steps=curriculum_steps)
     drawn = chain.from_iterable(examples.batch(step, 5120) for step in steps)
     return [example.thought for example in drawn if example.thought]
 
 
 def test_without_a_curriculum_the_first_steps_have_long_thoughts() -> None:
-    assert max(map(len, thoughts(range(16)))) <= EASY_THOUGHT_CHARS
-    assert max(map(len, thoughts(range(16), 0))) > HARD_THOUGHT_CHARS / 2
+    assert max(map(len, thoughts(range(16)))) <= INITIAL_MAX_THOUGHT_CHARS
+    assert max(map(len, thoughts(range(16), 0))) > MAX_THOUGHT_CHARS / 2
 
 
 def test_short_thoughts_come_first() -> None:
     longest = [max(map(len, thoughts(range(at, at + 32)))) for at in (0, 1600, 3200, 5040)]
-    assert longest[0] <= EASY_THOUGHT_CHARS + HARD_THOUGHT_CHARS * 16 / CURRICULUM_STEPS
+    assert longest[0] <= INITIAL_MAX_THOUGHT_CHARS + MAX_THOUGHT_CHARS * 16 / CURRICULUM_STEPS
     assert longest == sorted(longest)
-    assert longest[-1] > 0.85 * HARD_THOUGHT_CHARS
+    assert longest[-1] > 0.85 * MAX_THOUGHT_CHARS
     early, late = thoughts(range(16)), thoughts(range(5040, 5072))
-    assert max(map(len, early)) <= EASY_THOUGHT_CHARS
+    assert max(map(len, early)) <= INITIAL_MAX_THOUGHT_CHARS
     assert any(thought.count("\n") == 2 for thought in late)
-    assert min(map(len, late)) < EASY_THOUGHT_CHARS, "short ones stay"
+    assert min(map(len, late)) < INITIAL_MAX_THOUGHT_CHARS, "short ones stay"
 
 
 # Held out
@@ -341,5 +358,5 @@ def test_arithmetic_corpus_has_a_name_and_a_hash() -> None:
 def test_examples_that_nearly_all_are_too_long_are_refused(max_tokens: int) -> None:
     """Else drawing one that fits would not end."""
     with pytest.raises(UsageError, match=f"^max_tokens must be at least 64, not {max_tokens}$"):
-        Examples(max_tokens, 1)
-    assert max(one.size for one in Examples(64, 1).sample(50)) <= 64
+        ExampleGenerator(max_tokens, 1)
+    assert max(one.size for one in ExampleGenerator(64, 1).sample(50)) <= 64

@@ -13,9 +13,9 @@ from anexa.thinking.answers import solve
 from anexa.thinking.checker import check
 from anexa.thinking.evaluation import Proportion, TaskResult, change_one_value, evaluate_problems
 from anexa.thinking.expressions import Calculation
-from anexa.thinking.problems import Problem, Task, draw, problem
-from anexa.thinking.refusals import UNSUPPORTED
-from anexa.thinking.thoughts import REMAINS
+from anexa.thinking.problems import Problem, Task, draw_problem, make_problem
+from anexa.thinking.refusals import UNSUPPORTED_REFUSAL
+from anexa.thinking.thoughts import REMAINING_SEPARATOR
 from tests.generation.oracle import Answerer, oracle, thinks
 
 
@@ -27,7 +27,7 @@ def at_once(said: str) -> str:
 
 def judged(answerer: Answerer, task: Task, count: int = 10, block_size: int = 2560) -> TaskResult:
     rng = random.Random(3)
-    problems = [draw(task, rng, "test") for _ in range(count)]
+    problems = [draw_problem(task, rng, "test") for _ in range(count)]
     return evaluate_problems(oracle(answerer, block_size), str(task), problems, rng)
 
 
@@ -74,14 +74,14 @@ def test_changed_values_are_always_well_formed() -> None:
     thought = "A3-a5:A:3<5,A:05-3-0=2:-A2"
     changes = changes_of(Problem("3-5", thought, "-2"))
     assert {answer for _, answer in changes} == {f"-{n}" for n in (1, *range(3, 10))}
-    changes = changes_of(problem("/", 992, 37))
+    changes = changes_of(make_problem("/", 992, 37))
     expected = {f"{n} R 30" for n in (16, *range(20, 30), *range(36, 97, 10)) if n != 26}
     expected |= {f"26 R {n}" for n in (*range(31, 40), *range(10, 91, 10)) if n != 30}
     assert {answer for _, answer in changes} == expected
 
 
 def test_the_sign_of_a_comparison_is_changed() -> None:
-    larger = problem("?", 12, 30)
+    larger = make_problem("?", 12, 30)
     assert changes_of(larger) == {(f"{larger.thought[:-1]}>{END_THINK}", "12")}
 
 
@@ -90,7 +90,9 @@ def test_a_value_in_the_middle_is_changed_to_one_of_as_many_digits() -> None:
     steps, answer = solve(chain)
     thought = "\n".join(step.text for step in steps)
     changes = changes_of(Problem(str(chain), thought, answer))
-    starts = {text[:-2].rpartition(":")[2] for text, _ in changes if text.endswith(REMAINS)}
+    starts = {
+        text[:-2].rpartition(":")[2] for text, _ in changes if text.endswith(REMAINING_SEPARATOR)
+    }
     assert starts == {f"B{n // 10}A{n % 10}" for n in (11, *range(12, 20), *range(20, 91, 10))}
 
 
@@ -128,9 +130,9 @@ def test_an_answer_without_a_thought_does_not_count_as_thinking() -> None:
 
 def test_refusals_are_correct_without_a_thought() -> None:
     def knows(_problem: Problem, said: str) -> str:
-        return at_once(said) + UNSUPPORTED
+        return at_once(said) + UNSUPPORTED_REFUSAL
 
-    problems = [Problem(f"{n}*2", "", UNSUPPORTED) for n in range(5)]
+    problems = [Problem(f"{n}*2", "", UNSUPPORTED_REFUSAL) for n in range(5)]
     cell = evaluate_problems(oracle(knows), "no sum", problems, random.Random(1))
     assert (cell.thinking, cell.direct, cell.steps, cell.causal) == (
         Proportion(5, 5), Proportion(5, 5), Proportion(0, 0), Proportion(0, 0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT, answer_of, solve
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL, answer_of, solve
 from anexa.thinking.expressions import (
-    MAX_NUMBERS_READ,
+    MAX_CALCULATION_NUMBERS,
     Calculation,
     RefusedDivision,
     evaluate,
@@ -105,7 +105,7 @@ def test_other_texts_are_no_calculations(text: str) -> None:
 
 
 def test_long_calculations_are_parsed_up_to_a_number_of_numbers() -> None:
-    assert parse("+".join("1" * MAX_NUMBERS_READ)).numbers == (1,) * MAX_NUMBERS_READ
+    assert parse("+".join("1" * MAX_CALCULATION_NUMBERS)).numbers == (1,) * MAX_CALCULATION_NUMBERS
     assert numbers_of(7) == (7,)
     assert parse("12+3*(4-2)").numbers == (12, 3, 4, 2)
 
@@ -160,13 +160,13 @@ def test_steps_lead_to_the_value(calculation: Calculation, ones_letter: int) -> 
         ("7+9/3", ["9/3", "7+3"], "10"),
         ("(7+9)/3", ["7+9", "16/3"], "5 R 1"),
         ("(3-9)/2", ["3-9", "-(6/2)"], "-3"),
-        ("7/2+3", ["7/2"], INEXACT),
-        ("1+7/2*3", ["7/2"], INEXACT),
-        ("(3-9)/4", ["3-9", "-(6/4)"], INEXACT),
-        ("5/0", [], BY_ZERO),
-        ("3*4+5/0", [], BY_ZERO),
-        ("5/(3-3)", ["3-3"], BY_ZERO),
-        ("1+5/(3-3)", ["3-3"], BY_ZERO),
+        ("7/2+3", ["7/2"], INEXACT_REFUSAL),
+        ("1+7/2*3", ["7/2"], INEXACT_REFUSAL),
+        ("(3-9)/4", ["3-9", "-(6/4)"], INEXACT_REFUSAL),
+        ("5/0", [], BY_ZERO_REFUSAL),
+        ("3*4+5/0", [], BY_ZERO_REFUSAL),
+        ("5/(3-3)", ["3-3"], BY_ZERO_REFUSAL),
+        ("1+5/(3-3)", ["3-3"], BY_ZERO_REFUSAL),
     ],
 )
 def test_calculations_are_solved(text: str, lines: list[str], answer: str) -> None:
@@ -184,6 +184,6 @@ def test_calculations_are_solved(text: str, lines: list[str], answer: str) -> No
 def test_a_comparison_is_answered_by_the_number_asked_for(a: int, b: int) -> None:
     step = write_step("?", a, b)
     if a == b:
-        assert answer_of(step) == answer_of(step, "smaller") == EQUAL
+        assert answer_of(step) == answer_of(step, "smaller") == EQUAL_ANSWER
     else:
         assert [answer_of(step), answer_of(step, "smaller")] == [str(max(a, b)), str(min(a, b))]

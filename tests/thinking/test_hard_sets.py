@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from anexa.model.question import normalize_question
-from anexa.thinking.hard_sets import BEYOND_TRAINING, HARD_SETS, mental_products
+from anexa.thinking.hard_sets import HARD_SETS, TASKS_BEYOND_TRAINING, mental_problems
 from anexa.thinking.problems import (
     MAX_DIGITS,
     MAX_DIVIDEND_DIGITS,
@@ -15,7 +15,7 @@ from anexa.thinking.problems import (
     TASKS,
     Problem,
     Task,
-    draw,
+    draw_problem,
 )
 from anexa.thinking.splits import split_of
 from tests.thinking.reading import assert_true, calculate, operation_of, read_line, split_asked
@@ -110,20 +110,20 @@ def test_problems_in_other_words_are_rephrased_and_held_out() -> None:
     assert {"times", "minus", "plus", "What", "divided", "product", "from"} <= words
 
 
-@pytest.mark.parametrize("task", BEYOND_TRAINING, ids=str)
+@pytest.mark.parametrize("task", TASKS_BEYOND_TRAINING, ids=str)
 def test_larger_problems_are_beyond_training_and_held_out(task: Task) -> None:
     assert task not in TASKS
-    assert task.left > {"*": MAX_FACTOR_DIGITS, "/": MAX_DIVIDEND_DIGITS}.get(
+    assert task.left_size > {"*": MAX_FACTOR_DIGITS, "/": MAX_DIVIDEND_DIGITS}.get(
         task.operation, MAX_DIGITS
     )
     rng = random.Random(5)
     questions = set()
     for _ in range(40):
-        one = draw(task, rng, "test")
+        one = draw_problem(task, rng, "test")
         a, b = (len(digits) for digits in re.findall("[0-9]+", one.question))
-        assert max(a, b) == task.left
-        if task.right:
-            assert min(a, b) == task.right
+        assert max(a, b) == task.left_size
+        if task.right_size:
+            assert min(a, b) == task.right_size
         asked = operation_of(one.question)
         assert ("?" if asked in "<>" else asked) == task.operation
         assert split_asked(one.question) == "test"
@@ -135,7 +135,7 @@ def test_larger_problems_are_beyond_training_and_held_out(task: Task) -> None:
 
 
 def test_products_of_the_public_test_are_asked_in_both_orders() -> None:
-    problems = mental_products()
+    problems = mental_problems()
     assert [one.question for one in problems[:3]] == ["12*12", "123*456", "456*123"]
     assert {one.question for one in problems[-2:]} == {
         "987654321*123456789",

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from anexa.model.question import normalize_question
 from anexa.thinking.phrasings import (
-    COMMANDS,
-    COMPARISONS,
+    COMMAND_PHRASINGS,
+    COMPARISON_PHRASINGS,
     FRAMES,
-    ask_comparison,
+    phrase_comparison,
     rephrase,
     write_comparison,
 )
@@ -42,7 +42,7 @@ def test_a_rephrased_calculation_asks_for_the_same(
 def test_all_phrasings_are_drawn(operation: str) -> None:
     questions = phrased(f"12{operation}5", 3000)
     assert f"12{operation}5" in questions
-    for phrasing in COMMANDS:
+    for phrasing in COMMAND_PHRASINGS:
         if phrasing.operation == operation:
             assert phrasing.text.format(a=12, b=5) in questions
     for frame in FRAMES:
@@ -69,8 +69,8 @@ def test_comparisons_are_rephrased() -> None:
         assert re.findall("[0-9]+", question) == ["12", "30"]
         assert normalize_question(question) == question
     rng = random.Random(1)
-    assert {operation_of(ask_comparison(1, 2, "smaller", rng)) for _ in range(100)} == {"<"}
-    for phrasing in COMPARISONS:
+    assert {operation_of(phrase_comparison(1, 2, "smaller", rng)) for _ in range(100)} == {"<"}
+    for phrasing in COMPARISON_PHRASINGS:
         asked = {"larger": questions, "smaller": smaller}[phrasing.operation]
         assert phrasing.text.format(a=12, b=30) in asked
 
@@ -81,7 +81,7 @@ def test_other_questions_stay_as_they_are(text: str) -> None:
 
 
 def test_commands_name_their_operands_in_the_right_order() -> None:
-    for phrasing in COMMANDS:
+    for phrasing in COMMAND_PHRASINGS:
         text = phrasing.text.format(a=12, b=5)
         if text.startswith(("Subtract", "Take", "Please subtract")):
             assert re.findall("[0-9]+", text) == ["5", "12"]

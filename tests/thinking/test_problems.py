@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL
 from anexa.thinking.problems import (
     MAX_DIGITS,
     MAX_DIVIDEND_DIGITS,
@@ -19,9 +19,9 @@ from anexa.thinking.problems import (
     TASKS,
     Problem,
     Task,
-    draw,
-    is_held_out,
-    problem,
+    draw_problem,
+    has_held_out,
+    make_problem,
 )
 from anexa.thinking.splits import MENTAL_PRODUCTS, Split, split_of, split_of_numbers
 from tests.thinking.reading import assert_true, calculate, operation_of, read_line, split_asked
@@ -31,7 +31,7 @@ PAIRS = [task for task in TASKS if task.operation in "+-*/?"]
 CHAINS = [Task("chain", 2), Task("chain", 3)]
 STORIES = [Task("story", 2), Task("story", 3)]
 # Of the pairs of single digits, none is held out: there are too few for 2 %.
-TESTED = [task for task in PAIRS if task.left > 1]
+TESTED = [task for task in PAIRS if task.left_size > 1]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -48,7 +48,7 @@ def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
     drawn = set()
     for task in PAIRS if split == "training" else TESTED:
         for _ in range(count):
-            operation, a, b = read(draw(task, rng, split).question)
+            operation, a, b = read(draw_problem(task, rng, split).question)
             if operation == "*":
                 a, b = (int(str(factor).rstrip("0") or 0) for factor in (a, b))
             drawn |= {(operation, a, b)} | ({(operation, b, a)} if operation != "/" else set())
@@ -146,24 +146,24 @@ def test_products_of_the_public_test_are_never_trained(
 def test_chains_and_stories_are_of_their_split(task: Task, split: Split) -> None:
     rng = random.Random(0)
     for _ in range(40):
-        assert split_asked(draw(task, rng, split).question) == split
+        assert split_asked(draw_problem(task, rng, split).question) == split
 
 
 @pytest.mark.parametrize("task", [*PAIRS, *CHAINS, *STORIES], ids=str)
 def test_no_line_of_a_training_thought_is_a_held_out_problem(task: Task) -> None:
     rng = random.Random(5)
     for _ in range(30 if task in PAIRS else 400):
-        for text in filter(None, draw(task, rng).thought.split("\n")):
+        for text in filter(None, draw_problem(task, rng).thought.split("\n")):
             line = read_line(text)
             assert split_of(line.operation, line.a, line.b) == "training", text
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if not is_held_out(task)], ids=str)
+@pytest.mark.parametrize("task", [task for task in TASKS if not has_held_out(task)], ids=str)
 def test_no_single_digits_are_held_out(task: Task) -> None:
     pairs_ = [(a, b) for a in range(10) for b in range(10)]
     assert {split_of(task.operation, a, b) for a, b in pairs_} == {"training"}
     with pytest.raises(ValueError, match="is held out"):
-        draw(task, random.Random(0), "test")
+        draw_problem(task, random.Random(0), "test")
 
 
 # Operands
@@ -175,42 +175,44 @@ def test_operands_have_the_digits_of_the_task(split: Split) -> None:
     for task in PAIRS if split == "training" else TESTED:
         sizes: Counter[tuple[int, int]] = Counter()
         for _ in range(20):
-            operation, a, b = read(draw(task, rng, split).question)
+            operation, a, b = read(draw_problem(task, rng, split).question)
             assert operation == task.operation
             x, y = len(str(a)), len(str(b))
             sizes[(x, y) if operation == "/" else (max(x, y), min(x, y))] += 1
-        if task.right is not None:
-            assert set(sizes) == {(task.left, task.right)}
+        if task.right_size is not None:
+            assert set(sizes) == {(task.left_size, task.right_size)}
         else:
-            assert {long for long, _ in sizes} == {task.left}
-            assert sizes[task.left, task.left] > 2
+            assert {long for long, _ in sizes} == {task.left_size}
+            assert sizes[task.left_size, task.left_size] > 2
 
 
 def test_both_orders_and_negative_results_are_drawn() -> None:
     rng = random.Random(0)
-    drawn = [read(draw(Task("-", 3), rng).question) for _ in range(200)]
+    drawn = [read(draw_problem(Task("-", 3), rng).question) for _ in range(200)]
     assert 40 < sum(a < b for _, a, b in drawn) < 160
-    drawn = [read(draw(Task("*", 3, 1), rng).question) for _ in range(200)]
+    drawn = [read(draw_problem(Task("*", 3, 1), rng).question) for _ in range(200)]
     assert 60 < sum(a < b for _, a, b in drawn) < 140
 
 
 def test_the_larger_and_the_smaller_number_are_asked_for() -> None:
     rng = random.Random(0)
-    asked = Counter(operation_of(draw(Task("?", 5), rng, "test").question) for _ in range(100))
+    asked = Counter(
+        operation_of(draw_problem(Task("?", 5), rng, "test").question) for _ in range(100)
+    )
     assert 10 < asked["<"] < 50 < asked[">"]
 
 
 def test_difficult_operands_are_drawn_for_training() -> None:
     rng = random.Random(0)
-    compared = [read(draw(Task("?", 12), rng).question)[1:] for _ in range(400)]
+    compared = [read(draw_problem(Task("?", 12), rng).question)[1:] for _ in range(400)]
     alike = [
         sum(1 for _ in _common(str(a), str(b))) for a, b in compared if len(str(a)) == len(str(b))
     ]
     assert sum(digits > 3 for digits in alike) > 40
     assert sum(a == b for a, b in compared) > 3
-    divided = [read(draw(Task("/", 4, 2), rng).question)[1:] for _ in range(400)]
+    divided = [read(draw_problem(Task("/", 4, 2), rng).question)[1:] for _ in range(400)]
     assert 50 < sum(a % b == 0 for a, b in divided) < 200
-    sums = [read(draw(Task("+", 12), rng).question)[1:] for _ in range(800)]
+    sums = [read(draw_problem(Task("+", 12), rng).question)[1:] for _ in range(800)]
     assert sum(set(str(a + b)[1:]) <= {"0", "1", "9"} for a, b in sums) > 20, "long carries"
 
 
@@ -228,12 +230,12 @@ def test_chains_are_varied_and_of_the_size_of_training(operations: int) -> None:
     rng = random.Random(operations)
     seen: Counter[str] = Counter()
     for _ in range(500):
-        one = draw(Task("chain", operations), rng)
+        one = draw_problem(Task("chain", operations), rng)
         signs = re.findall(r"[-+*/]", one.question)
         assert len(signs) == operations
         seen.update(set(signs))
         seen["brackets"] += "(" in one.question
-        seen["refused"] += one.answer in (INEXACT, BY_ZERO)
+        seen["refused"] += one.answer in (INEXACT_REFUSAL, BY_ZERO_REFUSAL)
         seen["remainder"] += " R " in one.answer
         seen["negative"] += one.answer[0] == "-"
         numbers = re.findall("[0-9]+", one.question)
@@ -258,14 +260,14 @@ def test_chains_are_varied_and_of_the_size_of_training(operations: int) -> None:
 
 @given(st.sampled_from(TASKS), st.integers(0, 2**32), st.integers(0, 25))
 def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, ones_letter: int) -> None:
-    one = draw(task, random.Random(seed), ones_letter=ones_letter)
+    one = draw_problem(task, random.Random(seed), ones_letter=ones_letter)
     lines = [read_line(text) for text in one.thought.split("\n") if text]
     for line in lines:
         assert_true(line)
     assert all(
         text.strip("-(")[0] == chr(65 + ones_letter) for text in one.thought.split("\n") if text
     )
-    if one.answer in (INEXACT, BY_ZERO):
+    if one.answer in (INEXACT_REFUSAL, BY_ZERO_REFUSAL):
         assert task in CHAINS
         return
     assert one.answer == expected_answer(task, one)
@@ -282,7 +284,7 @@ def expected_answer(task: Task, one: Problem) -> str:
     if task.operation == "?":
         _, a, b = read(one.question)
         pick = min if operation_of(one.question) == "<" else max
-        return EQUAL if a == b else str(pick(a, b))
+        return EQUAL_ANSWER if a == b else str(pick(a, b))
     if task.operation == "story":
         return one.answer  # compared with the formula in test_stories.py
     value = calculate(one.question)
@@ -295,11 +297,11 @@ def expected_answer(task: Task, one: Problem) -> str:
 @pytest.mark.parametrize(
     ("made", "question", "answer"),
     [
-        (problem("-", 478, 5003), "478-5003", "-4525"),
-        (problem("/", 992, 37), "992/37", "26 R 30"),
-        (problem("/", 992, 31), "992/31", "32"),
-        (problem("?", 12, 30), "Which is larger, 12 or 30?", "30"),
-        (problem("?", 30, 30), "Which is larger, 30 or 30?", EQUAL),
+        (make_problem("-", 478, 5003), "478-5003", "-4525"),
+        (make_problem("/", 992, 37), "992/37", "26 R 30"),
+        (make_problem("/", 992, 31), "992/31", "32"),
+        (make_problem("?", 12, 30), "Which is larger, 12 or 30?", "30"),
+        (make_problem("?", 30, 30), "Which is larger, 30 or 30?", EQUAL_ANSWER),
     ],
 )
 def test_problems_are_made_of_an_operation(made: Problem, question: str, answer: str) -> None:
@@ -312,6 +314,6 @@ def test_problems_are_made_of_an_operation(made: Problem, question: str, answer:
 )
 def test_a_draw_depends_on_the_generator_alone(task: Task, seed: int, split: Split) -> None:
     random.seed(seed)
-    first = draw(task, random.Random(seed), split)
+    first = draw_problem(task, random.Random(seed), split)
     random.seed(seed + 1)
-    assert draw(task, random.Random(seed), split) == first
+    assert draw_problem(task, random.Random(seed), split) == first

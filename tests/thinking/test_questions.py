@@ -6,17 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL
 from anexa.thinking.chains import draw_chain
 from anexa.thinking.expressions import Calculation
-from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, ask_comparison, rephrase
-from anexa.thinking.problems import TASKS, Task, draw
-from anexa.thinking.questions import analyze, parse_calculation
+from anexa.thinking.phrasings import (
+    COMMAND_PHRASINGS,
+    COMPARISON_PHRASINGS,
+    FRAMES,
+    phrase_comparison,
+    rephrase,
+)
+from anexa.thinking.problems import TASKS, Task, draw_problem
+from anexa.thinking.questions import parse_calculation, parse_question
 from anexa.thinking.refusals import (
-    NOT_ARITHMETIC,
-    TOO_LARGE,
-    UNSUPPORTED,
-    unanswerable_request,
+    NOT_ARITHMETIC_REFUSAL,
+    TOO_LARGE_REFUSAL,
+    UNSUPPORTED_REFUSAL,
+    draw_unanswerable_request,
 )
 from anexa.thinking.stories import draw_story
 from anexa.thinking.story_templates import TEMPLATES
@@ -48,7 +54,7 @@ from anexa.thinking.story_templates import TEMPLATES
     ],
 )
 def test_known_phrasings_are_parsed(text: str) -> None:
-    assert analyze(text).expected == "29842"
+    assert parse_question(text).expected == "29842"
 
 
 @pytest.mark.parametrize(
@@ -67,29 +73,29 @@ def test_known_phrasings_are_parsed(text: str) -> None:
         ("(3-11)/2", "-4"),
         ("Which is larger, 12 or 30?", "30"),
         ("which is smaller: 12 or 30", "12"),
-        ("Which number is larger, 12 or 12?", EQUAL),
+        ("Which number is larger, 12 or 12?", EQUAL_ANSWER),
     ],
 )
 def test_correct_answers_are_calculated(text: str, expected: str) -> None:
-    assert analyze(text).expected == expected
+    assert parse_question(text).expected == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected", "steps"),
     [
-        ("5/0", BY_ZERO, 0),
-        ("1+2+5/0", BY_ZERO, 0),
-        ("5/(3-3)", BY_ZERO, 1),
-        ("1+2+5/(3-3)", BY_ZERO, 2),
-        ("7/2+3", INEXACT, 1),
-        ("1*6+7/2-5", INEXACT, 2),
-        ("(3-10)/2", INEXACT, 2),
+        ("5/0", BY_ZERO_REFUSAL, 0),
+        ("1+2+5/0", BY_ZERO_REFUSAL, 0),
+        ("5/(3-3)", BY_ZERO_REFUSAL, 1),
+        ("1+2+5/(3-3)", BY_ZERO_REFUSAL, 2),
+        ("7/2+3", INEXACT_REFUSAL, 1),
+        ("1*6+7/2-5", INEXACT_REFUSAL, 2),
+        ("(3-10)/2", INEXACT_REFUSAL, 2),
     ],
 )
 def test_steps_end_at_a_division_that_cannot_be_continued(
     text: str, expected: str, steps: int
 ) -> None:
-    asked = analyze(text)
+    asked = parse_question(text)
     assert (asked.expected, len(asked.steps), asked.is_refused) == (expected, steps, True)
 
 
@@ -102,7 +108,7 @@ def test_steps_end_at_a_division_that_cannot_be_continued(
     ],
 )
 def test_numbers_without_an_operation_get_a_question_back(text: str, answer: str) -> None:
-    asked = analyze(text)
+    asked = parse_question(text)
     assert (asked.expected, asked.steps) == (answer, ())
 
 
@@ -128,7 +134,7 @@ def test_numbers_without_an_operation_get_a_question_back(text: str, answer: str
 )
 def test_unknown_phrasings_are_not_parsed(text: str) -> None:
     assert parse_calculation(text) is None
-    assert analyze(text).expected is None
+    assert parse_question(text).expected is None
 
 
 @given(st.sampled_from("+-*/"), st.integers(0, 10**40 - 1), st.integers(1, 10**40 - 1))
@@ -139,14 +145,14 @@ def test_numbers_of_up_to_forty_digits_are_parsed(operation: str, a: int, b: int
 @given(st.sampled_from(TASKS), st.integers(0, 2**32))
 def test_what_the_generators_ask_in_any_words_is_understood(task: Task, seed: int) -> None:
     rng = random.Random(seed)
-    problem = draw(task, rng)
-    assert analyze(rephrase(problem.question, rng)).expected == problem.answer
+    problem = draw_problem(task, rng)
+    assert parse_question(rephrase(problem.question, rng)).expected == problem.answer
 
 
 @given(st.integers(0, 2**32), st.sampled_from((2, 3)))
 def test_the_value_of_a_chain_is_that_of_python(seed: int, operations: int) -> None:
     chain = draw_chain(operations, random.Random(seed), "training")
-    asked = analyze(str(chain))
+    asked = parse_question(str(chain))
     assert asked.numbers == chain.numbers
     if " R " not in str(asked.expected):
         assert eval(str(chain)) == pytest.approx(int(str(asked.expected)))
@@ -154,21 +160,23 @@ def test_the_value_of_a_chain_is_that_of_python(seed: int, operations: int) -> N
 
 def test_every_phrasing_is_understood() -> None:
     results = {"+": "40", "-": "24", "*": "256", "/": "4", "larger": "32", "smaller": "8"}
-    for phrasing in (*COMMANDS, *COMPARISONS):
+    for phrasing in (*COMMAND_PHRASINGS, *COMPARISON_PHRASINGS):
         for text in (phrasing.text, phrasing.text[0].lower() + phrasing.text[1:-1]):
-            assert analyze(text.format(a=32, b=8)).expected == results[phrasing.operation], text
+            assert parse_question(text.format(a=32, b=8)).expected == results[phrasing.operation], (
+                text
+            )
     for frame in FRAMES:
-        assert analyze(frame.format("32 minus 8")).expected == "24", frame
-    asked = ask_comparison(5, 12, "smaller", random.Random(1))
-    assert analyze(asked).comparison == "smaller"
+        assert parse_question(frame.format("32 minus 8")).expected == "24", frame
+    asked = phrase_comparison(5, 12, "smaller", random.Random(1))
+    assert parse_question(asked).comparison == "smaller"
 
 
 @given(st.integers(0, 2**32), st.sampled_from((2, 3)))
 def test_stories_are_understood(seed: int, operations: int) -> None:
     story = draw_story(random.Random(seed), operations, "training")
-    asked = analyze(story.question)
+    asked = parse_question(story.question)
     assert sorted(asked.numbers) == sorted(story.numbers)
-    assert asked.expected == str(analyze(str(story.calculation)).expected)
+    assert asked.expected == str(parse_question(str(story.calculation)).expected)
     assert len(asked.steps) == operations
     needed = sum(letter in TEMPLATES[story.template].formula for letter in "abcde")
     operands = {operand for step in asked.steps for operand in (step.left, step.right)}
@@ -178,29 +186,32 @@ def test_stories_are_understood(seed: int, operations: int) -> None:
 
 def test_numbers_of_a_story_are_taken_by_their_letters() -> None:
     text = "Bo sells 30 ants of a stock of 100 in each of 7 shops. How many ants are left in all?"
-    asked = analyze(text)
+    asked = parse_question(text)
     assert (asked.numbers, asked.expected) == ((30, 100, 7), "490")
     assert asked.steps[0].left == ("number", 1)
 
 
 def test_a_story_with_two_different_names_is_not_understood() -> None:
     text = "Bo has 3 ants, buys 4 more and gives away 5. How many ants does {} have now?"
-    assert analyze(text.format("Bo")).expected == "2"
-    assert analyze(text.format("Al")).expected is None
-    assert analyze(text.format("Al")).numbers == (3, 4, 5)
+    assert parse_question(text.format("Bo")).expected == "2"
+    assert parse_question(text.format("Al")).expected is None
+    assert parse_question(text.format("Al")).numbers == (3, 4, 5)
 
 
 def test_numbers_of_unknown_questions_are_found() -> None:
-    assert analyze("If 12 of 345 ants leave").numbers == (12, 345)
-    assert analyze(f"{'1' * 41} of 7").numbers == (7,)
+    assert parse_question("If 12 of 345 ants leave").numbers == (12, 345)
+    assert parse_question(f"{'1' * 41} of 7").numbers == (7,)
 
 
 def test_requests_without_an_answer_are_understood_as_the_generators_mean_them() -> None:
     rng = random.Random(1)
-    requests = [unanswerable_request(rng) for _ in range(3000)]
+    requests = [draw_unanswerable_request(rng) for _ in range(3000)]
     for text, answer in requests:
-        expected = analyze(text).expected
-        if answer == NOT_ARITHMETIC:
+        expected = parse_question(text).expected
+        if answer == NOT_ARITHMETIC_REFUSAL:
             assert expected is None, text
-        elif answer not in (TOO_LARGE, UNSUPPORTED):  # a question back, or a division by zero
+        elif answer not in (
+            TOO_LARGE_REFUSAL,
+            UNSUPPORTED_REFUSAL,
+        ):  # a question back, or a division by zero
             assert expected == answer, text

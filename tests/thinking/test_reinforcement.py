@@ -20,8 +20,12 @@ from anexa.model.model import Model
 from anexa.model.weights import Weight, Weights, initial_weights
 from anexa.thinking.corpus import ArithmeticCorpus
 from anexa.thinking.problems import Problem
-from anexa.thinking.reinforced_folder import without_figures
-from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig, ReinforcementStep
+from anexa.thinking.reinforced_folder import remove_metrics
+from anexa.thinking.reinforcement import (
+    ReinforcementConfig,
+    ReinforcementStepResult,
+    ReinforcementTrainer,
+)
 from tests.cli.process import anexa
 
 PLAN = ReinforcementConfig(steps=3, problems=2, samples=4, validation=4, evaluations=3)
@@ -43,12 +47,12 @@ def test_without_rewards_nothing_is_learned() -> None:
     """No weights are kept if none are better."""
     ignorant = model(128)
     engine = engine_of(ignorant)
-    reinforcement = Reinforcement(ignorant, engine, PLAN)
+    reinforcement = ReinforcementTrainer(ignorant, engine, PLAN)
     rounds = list(reinforcement)
     assert [r.step for r in rounds] == [0, 1, 2, 3]
     assert [r.reward for r in rounds] == [None, 0, 0, 0]
     assert [r.accuracy for r in rounds] == [0, 0, 0, 0]
-    assert reinforcement.best is None
+    assert reinforcement.best_weights is None
     assert engine.weights() == engine_of(ignorant).weights()
 
 
@@ -59,12 +63,12 @@ def test_rewarded_answers_become_more_likely() -> None:
         steps=40, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=2
     )
     engine = engine_of(naive)
-    reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
+    reinforcement = ReinforcementTrainer(naive, engine, plan, begins_with_a_digit)
     rounds = list(reinforcement)
     rewards = [r.reward for r in rounds if r.reward is not None]
     assert sum(rewards[-10:]) / 10 > 0.5 > 0.25 > sum(rewards[:3]) / 3
     assert rounds[-1].accuracy == 1.0
-    assert reinforcement.best is not None
+    assert reinforcement.best_weights is not None
 
 
 def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
@@ -72,10 +76,10 @@ def begins_with_a_digit(_problem: Problem, answer: str) -> bool:
 
 
 def test_equal_seeds_give_equal_results() -> None:
-    def run(seed: int) -> tuple[list[ReinforcementStep], Weights]:
+    def run(seed: int) -> tuple[list[ReinforcementStepResult], Weights]:
         plan = ReinforcementConfig(steps=2, problems=4, samples=8, validation=2, seed=seed)
         engine = engine_of(model(96))
-        rounds = list(Reinforcement(model(96), engine, plan, begins_with_a_digit))
+        rounds = list(ReinforcementTrainer(model(96), engine, plan, begins_with_a_digit))
         assert any(r.reward for r in rounds)
         return rounds, engine.weights()
 
@@ -88,14 +92,16 @@ def test_a_stopped_run_keeps_the_best_weights() -> None:
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )
-    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    reinforcement = ReinforcementTrainer(naive, engine_of(naive), plan, begins_with_a_digit)
     rounds = []
     for done in reinforcement:
         rounds.append(done)
         reinforcement.stopping = done.step == 10
     assert rounds[-1].step == 11
     assert rounds[-1].accuracy is not None
-    assert (reinforcement.best is not None) == (rounds[-1].accuracy > (rounds[0].accuracy or 0))
+    assert (reinforcement.best_weights is not None) == (
+        rounds[-1].accuracy > (rounds[0].accuracy or 0)
+    )
 
 
 def test_a_run_that_diverges_keeps_the_best_weights() -> None:
@@ -104,17 +110,17 @@ def test_a_run_that_diverges_keeps_the_best_weights() -> None:
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
     )
     engine = engine_of(naive)
-    reinforcement = Reinforcement(naive, engine, plan, begins_with_a_digit)
+    reinforcement = ReinforcementTrainer(naive, engine, plan, begins_with_a_digit)
 
     def diverge_after_the_first_improvement() -> None:
         for _ in reinforcement:
-            if reinforcement.best:
+            if reinforcement.best_weights:
                 engine.train_step(Batch.from_sequences([[1, 2, 3]]), learning_rate=1e38)
 
     with pytest.warns(AnexaWarning, match="ended at step .* not a number"):
         diverge_after_the_first_improvement()
-    assert reinforcement.best is not None
-    assert all(np.isfinite(weight.data).all() for weight in reinforcement.best.values())
+    assert reinforcement.best_weights is not None
+    assert all(np.isfinite(weight.data).all() for weight in reinforcement.best_weights.values())
 
 
 def test_a_run_can_be_stopped_before_the_first_step() -> None:
@@ -122,10 +128,10 @@ def test_a_run_can_be_stopped_before_the_first_step() -> None:
     plan = ReinforcementConfig(
         steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=1
     )
-    reinforcement = Reinforcement(naive, engine_of(naive), plan, begins_with_a_digit)
+    reinforcement = ReinforcementTrainer(naive, engine_of(naive), plan, begins_with_a_digit)
     reinforcement.stopping = True
     assert [done.step for done in reinforcement] == [0]
-    assert reinforcement.best is None
+    assert reinforcement.best_weights is None
 
 
 @pytest.mark.slow
@@ -165,14 +171,14 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
 
 def test_a_card_loses_the_figures_of_other_weights() -> None:
     card = (BUNDLED_FOLDER / "README.md").read_text(encoding="utf-8")
-    header, _, text = without_figures(card).removeprefix("---\n").partition("\n---\n")
+    header, _, text = remove_metrics(card).removeprefix("---\n").partition("\n---\n")
     assert header == (
         "library_name: transformers\npipeline_tag: text-generation\ntags: [anexa, llama]\n"
         'datasets: ["arithmetic"]'
     )
     assert text.startswith("\n# arithmetic: a llama model")
     assert "## Evaluation" not in text
-    assert without_figures("# a card\n") == "# a card"
+    assert remove_metrics("# a card\n") == "# a card"
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_templates_have_each_number_once() -> None:
         formula = Counter(re.findall("[a-e]", template.formula))
         assert set(formula) <= set(letters)
         assert set(formula.values()) == {1}
-        assert template.operations == len(formula) - 1
+        assert template.num_operations == len(formula) - 1
         assert places["name"] >= 1
         assert places["things"] >= 1
         assert template.text.endswith("?")
@@ -118,11 +118,11 @@ def test_templates_have_each_number_once() -> None:
 
 def test_templates_have_all_operations_and_unneeded_numbers() -> None:
     for operations in (2, 3):
-        formulas = [one.formula for one in TEMPLATES if one.operations == operations]
+        formulas = [one.formula for one in TEMPLATES if one.num_operations == operations]
         assert {sign for formula in formulas for sign in re.findall("[-+*/]", formula)} == {*"+-*/"}
         assert len(set(formulas)) >= 8
-    unneeded = [one for one in TEMPLATES if len(one.letters) > one.operations + 1]
-    assert {one.operations for one in unneeded} == {3}
+    unneeded = [one for one in TEMPLATES if len(one.letters) > one.num_operations + 1]
+    assert {one.num_operations for one in unneeded} == {3}
     assert len(unneeded) >= 4
     assert len({one.text for one in TEMPLATES}) == len(TEMPLATES)
 

@@ -6,14 +6,19 @@ import re
 import pytest
 
 from anexa.errors import UsageError
-from anexa.thinking.problems import TASKS, is_held_out
-from anexa.thinking.refusals import unanswerable_request
-from anexa.thinking.tasks import EVALUATED_TASKS, MENTAL, distinct_problems, task_names
+from anexa.thinking.problems import TASKS, has_held_out
+from anexa.thinking.refusals import draw_unanswerable_request
+from anexa.thinking.tasks import (
+    EVALUATED_TASKS,
+    MENTAL_TASK,
+    draw_distinct_problems,
+    resolve_task_names,
+)
 from tests.thinking.reading import split_asked
 
 
 def test_the_default_tasks_are_those_of_the_table() -> None:
-    names = task_names()
+    names = resolve_task_names()
     digits = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20]
     expected = {f"{sign} {count}" for sign in "+-" for count in digits}
     expected |= {f"{kind} {count}" for kind in ("+", "-", "compare") for count in (22, 24)}
@@ -30,20 +35,20 @@ def test_the_default_tasks_are_those_of_the_table() -> None:
 
 def test_cells_are_tasks_of_training_with_held_out_problems() -> None:
     assert set(EVALUATED_TASKS) <= set(TASKS)
-    assert all(map(is_held_out, EVALUATED_TASKS))
+    assert all(map(has_held_out, EVALUATED_TASKS))
 
 
 def test_unknown_tasks_are_refused() -> None:
-    assert task_names(["+ 3", MENTAL]) == ["+ 3", MENTAL]
+    assert resolve_task_names(["+ 3", MENTAL_TASK]) == ["+ 3", MENTAL_TASK]
     with pytest.raises(UsageError, match="no problem of the task '1x1' is evaluated"):
-        task_names(["1x1"])
+        resolve_task_names(["1x1"])
     with pytest.raises(UsageError, match=r"there is no task '3x9': choose from .*9x9.*mental"):
-        task_names(["3x9"])
+        resolve_task_names(["3x9"])
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize("name", resolve_task_names())
 def test_problems_are_distinct_and_held_out(name: str) -> None:
-    problems = distinct_problems(name, 25, random.Random(7))
+    problems = draw_distinct_problems(name, 25, random.Random(7))
     assert len({one.question for one in problems}) == len(problems) == 25
     if name == "no sum":
         assert not any(one.thought for one in problems)
@@ -55,12 +60,12 @@ def test_problems_are_distinct_and_held_out(name: str) -> None:
 
 
 def test_small_tasks_are_exhausted() -> None:
-    held = distinct_problems("2x1", 1000, random.Random(1))
+    held = draw_distinct_problems("2x1", 1000, random.Random(1))
     assert 20 < len(held) < 100
-    assert len(distinct_problems(MENTAL, 1000, random.Random(1))) == 13
-    assert len(distinct_problems(MENTAL, 4, random.Random(1))) == 4
+    assert len(draw_distinct_problems(MENTAL_TASK, 1000, random.Random(1))) == 13
+    assert len(draw_distinct_problems(MENTAL_TASK, 4, random.Random(1))) == 4
 
 
 def test_refused_requests_have_no_thought() -> None:
-    (one,) = distinct_problems("no sum", 1, random.Random(3))
-    assert (one.question, one.answer) == unanswerable_request(random.Random(3))
+    (one,) = draw_distinct_problems("no sum", 1, random.Random(3))
+    assert (one.question, one.answer) == draw_unanswerable_request(random.Random(3))

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anexa.thinking.thoughts import MULTIPLES, relation, unsigned, write_step, write_value
+from anexa.thinking.thoughts import (
+    TABLE_FACTORS,
+    comparison_sign,
+    rewrite_unsigned,
+    write_step,
+    write_value,
+)
 from tests.thinking.reading import assert_true, calculate, read_line, value_of
 
 # Longer than any number that is trained or evaluated, and often short or alike.
@@ -106,7 +112,7 @@ def test_negative_operands_are_written_without_signs(
     line = read_line(step.text)
     assert_true(line)
     assert step.value == int(line.value) == calculate(f"({a}){operation}({b})")
-    assert (line.negated, line.operation, line.a, line.b) == unsigned(operation, a, b)
+    assert (line.negated, line.operation, line.a, line.b) == rewrite_unsigned(operation, a, b)
     if a >= 0 and b >= 0:
         assert (line.negated, line.operation, line.a, line.b) == (False, operation, a, b)
 
@@ -139,7 +145,7 @@ def test_a_comparison_ends_at_the_first_digits_that_differ(a: int, b: int) -> No
     *alike, last = line.facts
     for i, fact in enumerate(alike):
         assert fact[2:] == f"{x[i]}={y[i]}"
-    assert last[2:] == f"{x[len(alike)]}{relation(a, b)}{y[len(alike)]}"
+    assert last[2:] == f"{x[len(alike)]}{comparison_sign(a, b)}{y[len(alike)]}"
     assert len(line.facts) == len(x) if a == b else x[len(alike)] != y[len(alike)]
 
 
@@ -176,9 +182,9 @@ def test_products_have_a_fact_for_each_pair_of_digits(a: int, b: int, ones_lette
 @given(numbers, divisors)
 def test_divisions_have_the_multiples_and_a_fact_for_each_digit(a: int, b: int) -> None:
     facts = read_line(write_step("/", a, b).text).facts
-    assert facts[: len(MULTIPLES)] == [f"{b}*{digit}={b * digit}" for digit in range(1, 10)]
+    assert facts[: len(TABLE_FACTORS)] == [f"{b}*{digit}={b * digit}" for digit in range(1, 10)]
     remainder, quotient = 0, ""
-    left = iter(facts[len(MULTIPLES) :])
+    left = iter(facts[len(TABLE_FACTORS) :])
     for i, digit in enumerate(str(a)):
         number = 10 * remainder + int(digit)
         letter = chr(ord("A") + (len(str(a)) - 1 - i) % 26)

@@ -189,10 +189,10 @@ def verdict_sentence(question: str, answer: ChatAnswer) -> str:
     from anexa.thinking.checker import check
 
     report = check(question, answer.reasoning or "", answer.content)
-    if not report.steps or not any(line.operation for line in report.lines):
+    if not report.num_steps or not any(line.operation for line in report.lines):
         return ""
     if report.all_true:
-        steps = "the one step is" if report.steps == 1 else f"all {report.steps} steps are"
+        steps = "the one step is" if report.num_steps == 1 else f"all {report.num_steps} steps are"
         if report.expected is None:
             return style(f"{steps} true; the checker cannot read the question", dim=True)
         return style(f"✓ {steps} true", fg="green")

@@ -57,7 +57,10 @@ def reinforce(
             echo(f"step {done.step:,} · accuracy {done.accuracy:.1%}{mean}")
             rewards.clear()
     if reinforced.write(stopped_after=done.step if received else None):
-        echo(f"wrote {shown(str(reinforced.out))}: the weights are {reinforced.kept}", err=as_json)
+        echo(
+            f"wrote {shown(str(reinforced.out))}: the weights are {reinforced.weights_description}",
+            err=as_json,
+        )
     else:
         echo("the accuracy has not improved: nothing was written", err=as_json)
     if received:

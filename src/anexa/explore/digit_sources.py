@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from anexa.thinking.facts import COMPARISON, DIFFERENCE
+from anexa.thinking.facts import COMPARISON_PATTERN, DIFFERENCE_PATTERN
 
 Span: TypeAlias = tuple[int, int]
 """Part of a text: offset of its first character, and offset after its last character."""
@@ -71,8 +71,8 @@ class LineDigits:
         operation: operation of the line: "+", "-", "*", or "?" for a comparison.
         first: digits of the first operand.
         second: digits of the second operand.
-        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACTS`; None if it
-            is malformed.
+        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACT_PATTERNS`;
+            None if it is malformed.
     """
 
     operation: str
@@ -83,7 +83,7 @@ class LineDigits:
     @cached_property
     def _compared(self) -> int:
         """Number of comparisons at the beginning of the facts."""
-        flags = [match is not None and match.re is COMPARISON for match in self.matches]
+        flags = [match is not None and match.re is COMPARISON_PATTERN for match in self.matches]
         return flags.index(False) if False in flags else len(flags)
 
     @cached_property
@@ -112,10 +112,10 @@ class LineDigits:
         before = self.matches[number - 1] if number else None
         if match is None:
             return ()
-        if match.re is COMPARISON:
+        if match.re is COMPARISON_PATTERN:
             power = len(self.first.own) - 1 - number
             return (*self._digit(match, 1, power), *self._digit(match, 3, power, 1))
-        if match.re is DIFFERENCE:
+        if match.re is DIFFERENCE_PATTERN:
             power = number - self._compared
             swapped = int(self._is_swapped)
             sources = (
@@ -151,7 +151,7 @@ class LineDigits:
         found = [
             match.start(group) + shift
             for match in matches
-            if match.re is not COMPARISON and match[group] is not None
+            if match.re is not COMPARISON_PATTERN and match[group] is not None
         ]
         if self.operation != "-":  # the carry out of the highest place
             found += reversed(range(last.start(4), last.end(4) - 1))

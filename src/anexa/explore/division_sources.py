@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from anexa.explore.digit_sources import DigitSource, NumberDigits, locate_digits
-from anexa.thinking.facts import COMPARISON, MULTIPLE, NEXT_DIGIT
+from anexa.thinking.facts import COMPARISON_PATTERN, MULTIPLE_PATTERN, NEXT_DIGIT_PATTERN
 
 NO_DIGITS = NumberDigits(())  # digits of a number that has not occurred yet
 
@@ -25,8 +25,8 @@ class DivisionDigits:
     Args:
         first: digits of the dividend.
         second: digits of the divisor.
-        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACTS`; None if it
-            is malformed.
+        matches: each fact, matched in the text by one of `anexa.thinking.facts.FACT_PATTERNS`;
+            None if it is malformed.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class DivisionDigits:
         """Find the sources of a fact, and remember its digits for the facts that follow."""
         if match is None:
             return ()
-        if match.re is NEXT_DIGIT:
+        if match.re is NEXT_DIGIT_PATTERN:
             return _in_order(self._bring_down(match))
-        if match.re is MULTIPLE:
+        if match.re is MULTIPLE_PATTERN:
             return _in_order(self._multiply(match))
         if before is None or before.re is not match.re:
             self._columns = 0
-        if match.re is COMPARISON:
+        if match.re is COMPARISON_PATTERN:
             return tuple(self._compare(match))
         return tuple(self._subtract(match, before))
 

@@ -14,11 +14,11 @@ from typing import Literal
 from anexa.explore.digit_sources import DigitSource, LineDigits, NumberDigits, Span
 from anexa.explore.division_sources import DivisionDigits
 from anexa.explore.remaining import RemainingCalculation, Source
-from anexa.thinking.checker import Line, Report
-from anexa.thinking.facts import FACTS
-from anexa.thinking.questions import MAX_DIGITS_READ, Question
+from anexa.thinking.checker import CheckedLine, ThoughtReport
+from anexa.thinking.facts import FACT_PATTERNS
+from anexa.thinking.questions import MAX_QUESTION_DIGITS, Question
 from anexa.thinking.sources import Operand
-from anexa.thinking.thoughts import REMAINS, split_remaining
+from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining
 
 # A number, with or without the letters of the places of its digits.
 NUMBER = re.compile("(?:[A-Z][0-9])+|[0-9]+")
@@ -82,12 +82,12 @@ class LineLocation:
 
 
 def locate(
-    question: Question, report: Report, numbers: Sequence[Span], text: str, start: int
+    question: Question, report: ThoughtReport, numbers: Sequence[Span], text: str, start: int
 ) -> list[LineLocation]:
     """Locate the parts of a checked thought and their sources.
 
     Args:
-        question: the question, as `analyze` parses it.
+        question: the question, as `parse_question` parses it.
         report: result of checking the thought.
         numbers: locations of the numbers of the question, from `locate_numbers`.
         text: text that contains the question and the thought.
@@ -172,11 +172,13 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     return [
         (start + match.start(), start + match.end())
         for match in NUMBER.finditer(question)
-        if len(DIGIT.findall(match[0])) <= MAX_DIGITS_READ
+        if len(DIGIT.findall(match[0])) <= MAX_QUESTION_DIGITS
     ]
 
 
-def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandLocation, ...]:
+def _operands(
+    line: CheckedLine, start: int, located: LocatedNumbers
+) -> tuple[OperandLocation, ...]:
     """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
     for operand, match in zip(line.operands, OPERAND.finditer(line.text)):
@@ -188,7 +190,7 @@ def _operands(line: Line, start: int, located: LocatedNumbers) -> tuple[OperandL
 
 
 def _parts(
-    line: Line, number: int, start: int, operands: Sequence[OperandLocation], text: str
+    line: CheckedLine, number: int, start: int, operands: Sequence[OperandLocation], text: str
 ) -> Iterator[PartLocation]:
     """Locate the expression, the facts and the value of a line."""
     first, second = (
@@ -207,7 +209,10 @@ def _parts(
     starts = accumulate((len(fact.text) + 1 for fact in line.facts), initial=colon + 1)
     spans = [(at, at + len(fact.text)) for at, fact in zip(starts, line.facts)]
     matches = [
-        next(filter(None, (kind.fullmatch(text, *span) for kind in FACTS[line.operation])), None)
+        next(
+            filter(None, (kind.fullmatch(text, *span) for kind in FACT_PATTERNS[line.operation])),
+            None,
+        )
         for span in spans
     ]
     digits = (
@@ -225,7 +230,7 @@ def _parts(
 
 
 def _remaining(
-    line: Line, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
+    line: CheckedLine, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
 ) -> Iterator[PartLocation]:
     """Locate the remaining calculation of a line, and update `located.copies` for the next line.
 
@@ -238,7 +243,7 @@ def _remaining(
         located: locations of the numbers so far.
     """
     written, remaining = split_remaining(line.text)
-    span = start + len(written) + len(REMAINS), start + len(line.text)
+    span = start + len(written) + len(REMAINING_SEPARATOR), start + len(line.text)
     spans = [match.span() for match in NUMBER.finditer(located.text, *span)] if remaining else []
     is_known = len(spans) == len(sources)
     copies: dict[Source, Span] = {}

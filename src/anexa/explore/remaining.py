@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from anexa.thinking.checker import Line
-from anexa.thinking.questions import Question, Reference
+from anexa.thinking.checker import CheckedLine
+from anexa.thinking.questions import OperandReference, Question
 
 Source: TypeAlias = tuple[str, int]
 """Source of a number, as in `Operand`: ("question", index of the number) or ("line", index of the
@@ -30,7 +30,7 @@ class RemainingCalculation:
         self._operations = question.operations
         self._lines: dict[int, int] = {}  # operation: the line that computes it; both indices
 
-    def add(self, number: int, line: Line) -> None:
+    def add(self, number: int, line: CheckedLine) -> None:
         """Record that a line computes the first pending operation with the same two sources.
 
         A line whose sources no pending operation has changes nothing.
@@ -56,7 +56,7 @@ class RemainingCalculation:
         for reference in references:
             yield from self._sources(reference)
 
-    def _sources(self, reference: Reference) -> Iterator[Source]:
+    def _sources(self, reference: OperandReference) -> Iterator[Source]:
         """Yield the sources of the remaining numbers in one operand."""
         kind, position = reference
         if kind == "number":

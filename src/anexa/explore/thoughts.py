@@ -42,8 +42,8 @@ from anexa.model.config import ModelConfig
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
-from anexa.thinking.checker import Line, Report, check
-from anexa.thinking.questions import analyze
+from anexa.thinking.checker import CheckedLine, ThoughtReport, check
+from anexa.thinking.questions import parse_question
 
 STRONGEST = 3  # attention heads per part that are switched off, those with the largest mass
 ANSWERS = 6  # strongest heads for which the answer is also generated again, without the head
@@ -82,7 +82,7 @@ def read_thought(
     yield 0.1
     report = check(question, written.thought, written.answer)
     numbers = written.locate_numbers(question)
-    lines = locate(analyze(question), report, numbers, written.text, written.start)
+    lines = locate(parse_question(question), report, numbers, written.text, written.start)
     located = [part for line in lines for part in line.parts]
     trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
     yield 0.2
@@ -202,7 +202,9 @@ def _decode(text: str) -> str:
     return text.encode("latin-1").decode(errors="replace")
 
 
-def _line(written: _Written, report: Report, number: int, location: LineLocation) -> LineView:
+def _line(
+    written: _Written, report: ThoughtReport, number: int, location: LineLocation
+) -> LineView:
     line = report.lines[number]
     operands = tuple(
         OperandView(
@@ -219,7 +221,7 @@ def _line(written: _Written, report: Report, number: int, location: LineLocation
 
 
 def _part(
-    written: _Written, report: Report, location: PartLocation, loss: float, trace: Trace
+    written: _Written, report: ThoughtReport, location: PartLocation, loss: float, trace: Trace
 ) -> PartView:
     true, fits = _judge(report.lines[location.line], location)
     sources = tuple(
@@ -243,14 +245,14 @@ def _part(
     )
 
 
-def _judge(line: Line, location: PartLocation) -> tuple[bool, bool]:
+def _judge(line: CheckedLine, location: PartLocation) -> tuple[bool, bool]:
     """Return whether a part of a line is true, and whether it fits, as in `PartView`."""
     if location.kind == "expression":
         return all(operand.source != "nowhere" for operand in line.operands), True
     if location.kind == "value":
-        return line.equal, line.spelled
+        return line.is_correct, line.matches_facts
     if location.kind == "remaining":
-        return line.goes_on, True
+        return line.has_right_remaining, True
     return line.facts[location.index].true, line.facts[location.index].fits
 
 

@@ -11,24 +11,30 @@ from anexa.thinking.thoughts import ThoughtStep
 
 MAX_CHAIN_DIGITS = 4  # maximum number of digits of a number in the calculation
 MAX_VALUE_DIGITS = 16  # maximum number of digits of the result of an operation
-MAX_FACTS = 81  # maximum number of facts (products of two digits) of all products together
+MAX_CHAIN_FACTS = 81  # maximum number of products of two digits in all facts together
 
-# Operands of a division are usually adjusted until it leaves no remainder. KEPT_OPERANDS is the
-# probability that they are not, by (`exact`, whether the division is the last operation).
-KEPT_OPERANDS = {(True, True): 0.3, (True, False): 0.075, (False, True): 0.8, (False, False): 0.2}
-# A divisor usually has one or two digits. KEPT_DIVISORS is the probability, by `exact`, that it is
-# any number instead: longer, or 0.
-KEPT_DIVISORS = {True: 0.02, False: 0.15}
+# Operands of a division are usually adjusted until it leaves no remainder. This is the probability
+# that they are kept as drawn, by (`exact`, whether the division is the last operation).
+KEEP_OPERANDS_PROBABILITY = {
+    (True, True): 0.3,
+    (True, False): 0.075,
+    (False, True): 0.8,
+    (False, False): 0.2,
+}
+# A divisor usually has one or two digits. This is the probability, by `exact`, that it is kept as
+# drawn: perhaps longer, or 0.
+KEEP_DIVISOR_PROBABILITY = {True: 0.02, False: 0.15}
+# Signs that an operation is drawn from, the frequent ones several times.
 _SIGNS = "+++---***//"
 
 
 def draw_chain(
-    operations: int, rng: random.Random, split: Split, *, exact: bool = True
+    num_operations: int, rng: random.Random, split: Split, *, exact: bool = True
 ) -> Calculation:
     """Draw a calculation with several operations, such as 3*(4-2).
 
     Args:
-        operations: number of operations, at least 1.
+        num_operations: number of operations, at least 1.
         rng: random generator.
         split: split that the numbers of the calculation belong to.
         exact: True for a calculation that can be worked out: only its last operation may leave a
@@ -36,7 +42,7 @@ def draw_chain(
             is 0.
     """
     while True:
-        chain, _ = _draw(operations, rng, exact, is_root=True)
+        chain, _ = _draw(num_operations, rng, exact, is_root=True)
         assert isinstance(chain, Calculation)
         if split_of_numbers("chain", chain.numbers) != split:
             continue
@@ -46,17 +52,17 @@ def draw_chain(
             if not exact and all(map(_is_small, error.steps)):
                 return chain
             continue
-        if exact and all(map(_is_small, steps)) and sum(map(_facts, steps)) <= MAX_FACTS:
+        if exact and all(map(_is_small, steps)) and sum(map(_facts, steps)) <= MAX_CHAIN_FACTS:
             return chain
 
 
 def _draw(
-    operations: int, rng: random.Random, exact: bool, *, is_root: bool = False
+    num_operations: int, rng: random.Random, exact: bool, *, is_root: bool = False
 ) -> tuple[Calculation | int, int]:
     """Draw a calculation with a number of operations; with none, a single number.
 
     Args:
-        operations: number of operations.
+        num_operations: number of operations.
         rng: random generator.
         exact: whether most divisions should leave no remainder.
         is_root: True for the whole calculation, False for an operand of it.
@@ -64,16 +70,16 @@ def _draw(
     Returns:
         The calculation or number, and its value (divisions are rounded down; x/0 counts as 0).
     """
-    if operations == 0:
+    if num_operations == 0:
         number = _number(rng)
         return number, number
     sign = rng.choice(_SIGNS)
-    before = rng.randint(0, operations - 1)
+    before = rng.randint(0, num_operations - 1)
     left, a = _draw(before, rng, exact)
-    right, b = _draw(operations - 1 - before, rng, exact)
+    right, b = _draw(num_operations - 1 - before, rng, exact)
     if sign == "/":  # random operands would hardly ever divide without a remainder
-        kept = KEPT_OPERANDS[exact, is_root]
-        if isinstance(right, int) and rng.random() > KEPT_DIVISORS[exact]:
+        kept = KEEP_OPERANDS_PROBABILITY[exact, is_root]
+        if isinstance(right, int) and rng.random() > KEEP_DIVISOR_PROBABILITY[exact]:
             right = b = _divisor(a, rng, is_exact=rng.random() > kept)
         if isinstance(left, int) and b and rng.random() > kept:
             left = a = a - a % b

@@ -12,36 +12,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anexa.model.place_marks import PLACE_LETTERS, mark_places
-from anexa.thinking.answers import EQUAL
-from anexa.thinking.facts import MAX_DIGITS_WRITTEN, Fact, check_facts, excerpt
-from anexa.thinking.questions import Question, analyze
+from anexa.thinking.answers import EQUAL_ANSWER
+from anexa.thinking.facts import MAX_OPERAND_DIGITS, Fact, check_facts, excerpt
+from anexa.thinking.questions import Question, parse_question
 from anexa.thinking.single_use_sources import SingleUseSources
-from anexa.thinking.sources import Operand, Sources
+from anexa.thinking.sources import Operand, OperandSources
 from anexa.thinking.thoughts import (
+    comparison_sign,
     compute,
-    relation,
     split_remaining,
     write_expression,
     write_facts,
 )
 
-__all__ = ["Fact", "Line", "Operand", "Report", "check"]
+__all__ = ["CheckedLine", "Fact", "Operand", "ThoughtReport", "check"]
 
 # An operation on two numbers of a thought, perhaps in a negated bracket: the first number has
 # capital letters as place marks, the second has small ones.
 _EXPRESSION = re.compile(
-    rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})([-+*/?])"
-    rf"((?:[a-z][0-9]){{1,{MAX_DIGITS_WRITTEN}}})(\))?"
+    rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_OPERAND_DIGITS}}})([-+*/?])"
+    rf"((?:[a-z][0-9]){{1,{MAX_OPERAND_DIGITS}}})(\))?"
 )
 # The result of an operation: a comparison, or a number, perhaps with a remainder.
 _VALUE = re.compile(
-    rf"[<=>]|-?(?:[A-Z][0-9]){{1,{2 * MAX_DIGITS_WRITTEN}}}"
-    rf"(?: R [0-9]{{1,{MAX_DIGITS_WRITTEN}}})?"
+    rf"[<=>]|-?(?:[A-Z][0-9]){{1,{2 * MAX_OPERAND_DIGITS}}}"
+    rf"(?: R [0-9]{{1,{MAX_OPERAND_DIGITS}}})?"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckedLine:
     """A checked line of a thought: one step, `expression:facts:value` or `…:value:=remaining`.
 
     Attributes:
@@ -51,12 +51,12 @@ class Line:
         facts: the checked facts; superfluous facts at the end of the line are left out.
         value: the value of the line; None for a comparison, or if the line cannot be parsed.
         remainder: the remainder of a division; otherwise 0.
-        spelled: whether the value consists of the digits that the facts result in.
-        equal: whether the value is the correct result of the expression.
-        goes_on: whether the line ends with the calculation that remains after it; if nothing
-            remains, whether it ends with the value.
+        matches_facts: whether the value consists of the digits that the facts result in.
+        is_correct: whether the value is the correct result of the expression.
+        has_right_remaining: whether the line ends with the calculation that remains after it; if
+            nothing remains, whether it ends with the value.
         true: whether every fact is true and fits its position, no fact is missing or superfluous,
-            and `spelled`, `equal` and `goes_on` hold.
+            and `matches_facts`, `is_correct` and `has_right_remaining` hold.
         error: the first mistake, as a sentence; None if there is none. An operand without a source
             is a mistake too, although `true` does not depend on it.
     """
@@ -67,15 +67,15 @@ class Line:
     facts: tuple[Fact, ...]
     value: int | None
     remainder: int
-    spelled: bool
-    equal: bool
-    goes_on: bool
+    matches_facts: bool
+    is_correct: bool
+    has_right_remaining: bool
     true: bool
     error: str | None
 
 
 @dataclass(frozen=True)
-class Report:
+class ThoughtReport:
     """Result of checking a thought and its answer.
 
     Attributes:
@@ -95,7 +95,7 @@ class Report:
     needs no thought and the answer is correct, and `solves_question` is True or None.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[CheckedLine, ...]
     sourced: bool
     complete: bool
     faithful: bool
@@ -104,12 +104,12 @@ class Report:
     first_error: str | None
 
     @property
-    def steps(self) -> int:
+    def num_steps(self) -> int:
         """Number of lines."""
         return len(self.lines)
 
     @property
-    def true_steps(self) -> int:
+    def num_true_steps(self) -> int:
         """Number of lines that are true."""
         return sum(line.true for line in self.lines)
 
@@ -120,11 +120,11 @@ class Report:
         An empty thought is enough for a question that needs none, such as 5/0.
         """
         is_conclusive = self.sourced and self.complete and self.faithful
-        is_true = self.true_steps == self.steps
+        is_true = self.num_true_steps == self.num_steps
         return is_true and is_conclusive and self.solves_question is not False
 
 
-def check(question: str, thought: str, answer: str) -> Report:
+def check(question: str, thought: str, answer: str) -> ThoughtReport:
     """Check a thought and its answer to a question; any text is accepted.
 
     Args:
@@ -135,9 +135,9 @@ def check(question: str, thought: str, answer: str) -> Report:
     Returns:
         The verdict on each line and on the whole thought.
     """
-    asked = analyze(question)
+    asked = parse_question(question)
     # If the question can be parsed, the lines must be the steps that it asks for.
-    sources = Sources(asked.numbers) if asked.expected is None else SingleUseSources(asked)
+    sources = OperandSources(asked.numbers) if asked.expected is None else SingleUseSources(asked)
     texts = thought.strip("\n").split("\n") if thought.strip("\n") else []
     lines = [_line(number, text, sources) for number, text in enumerate(texts)]
     answer = answer.strip()
@@ -146,7 +146,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     sourced = all(line.operands for line in lines) and all(
         operand.source != "nowhere" for line in lines for operand in line.operands
     )
-    unused = sources.find_unused(len(lines) - 1)
+    unused = sources.describe_unused(len(lines) - 1)
     wrong_step = None
     if sources.wrong_line is not None:
         expression = lines[sources.wrong_line].text.split(":")[0]
@@ -159,7 +159,7 @@ def check(question: str, thought: str, answer: str) -> Report:
         wrong_step,
         None if faithful else _unfaithful(answer, conclusion),
     ]
-    return Report(
+    return ThoughtReport(
         lines=tuple(lines),
         sourced=sourced,
         complete=unused is None,
@@ -170,7 +170,7 @@ def check(question: str, thought: str, answer: str) -> Report:
     )
 
 
-def _check_without_thought(asked: Question, answer: str) -> Report:
+def _check_without_thought(asked: Question, answer: str) -> ThoughtReport:
     """Check an answer without a thought: allowed only if the question needs none, such as 5/0."""
     is_answered = asked.expected is not None and not asked.steps
     faithful = is_answered and answer == asked.expected
@@ -179,10 +179,10 @@ def _check_without_thought(asked: Question, answer: str) -> Report:
         error = "the thought is empty"
     elif not faithful:
         error = f'the answer "{excerpt(answer)}" is not "{excerpt(str(asked.expected))}"'
-    return Report((), faithful, faithful, faithful, asked.expected, faithful or None, error)
+    return ThoughtReport((), faithful, faithful, faithful, asked.expected, faithful or None, error)
 
 
-def _conclude(asked: Question, last: Line) -> list[str]:
+def _conclude(asked: Question, last: CheckedLine) -> list[str]:
     """List the answers that follow from the last line of a thought.
 
     Returns:
@@ -195,11 +195,11 @@ def _conclude(asked: Question, last: Line) -> list[str]:
         sign, _ = parse_value(last.text[-1])
         if asked.comparison:
             return [asked.conclude(sign)]
-        return [EQUAL] if sign == 0 else [str(operand.number) for operand in last.operands]
+        return [EQUAL_ANSWER] if sign == 0 else [str(operand.number) for operand in last.operands]
     return [] if last.value is None else [asked.conclude(last.value, last.remainder)]
 
 
-def _line(number: int, text: str, sources: Sources) -> Line:
+def _line(number: int, text: str, sources: OperandSources) -> CheckedLine:
     """Check the line with index `number`, and record its value in `sources`."""
     written, remaining = split_remaining(text)
     expression, _, rest = written.partition(":")
@@ -223,7 +223,7 @@ def _line(number: int, text: str, sources: Sources) -> Line:
     expressed = (negated, operation, a, b)
     value, remainder = parse_value(said)
     calculation = re.sub("[A-Z]", "", remaining)
-    operands = sources.find(number, expressed, value, calculation)
+    operands = sources.use_operands(number, expressed, value, calculation)
     errors = [
         f'{operand.number} in "{excerpt(expression)}" comes from nowhere'
         for operand in operands
@@ -243,20 +243,20 @@ def _line(number: int, text: str, sources: Sources) -> Line:
         errors.append(f"{excerpt(expression)} is {excerpt(result)}, not {excerpt(said)}")
     if operation != "?":
         sources.add_value(number, value)
-    fitting = sources.remaining(expressed, value, remainder, calculation)
+    fitting = sources.update_remaining(expressed, value, remainder, calculation)
     goes_on = calculation in fitting and mark_places(calculation, ones_letter) == remaining
     if not goes_on:
         errors.append(_wrong_remaining(expression, remaining, fitting))
-    return Line(
+    return CheckedLine(
         text=text,
         operation=operation,
         operands=operands,
         facts=facts.facts,
         value=None if operation == "?" else value,
         remainder=remainder,
-        spelled=spelled == said,
-        equal=result == said,
-        goes_on=goes_on,
+        matches_facts=spelled == said,
+        is_correct=result == said,
+        has_right_remaining=goes_on,
         true=facts.error is None and spelled == said == result and goes_on,
         error=errors[0] if errors else None,
     )
@@ -282,7 +282,7 @@ def _may_be_negated(operation: str, a: int, b: int) -> bool:
 def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
     """Return the digits of the result (for a comparison "<", "=" or ">"), and the remainder."""
     if operation == "?":
-        return relation(a, b), 0
+        return comparison_sign(a, b), 0
     value, remainder = compute(operation, a, b)
     return str(value), remainder
 
@@ -327,18 +327,18 @@ def _wrong_remaining(expression: str, said: str, fitting: Sequence[str]) -> str:
     return f'"{excerpt(fitting[0])}" remains {after}, and the line does not say so'
 
 
-def _unparsable(text: str, why: str) -> Line:
+def _unparsable(text: str, why: str) -> CheckedLine:
     error = f'"{excerpt(text)}" {why}'
-    return Line(
+    return CheckedLine(
         text,
         "",
         (),
         (),
         None,
         0,
-        spelled=False,
-        equal=False,
-        goes_on=False,
+        matches_facts=False,
+        is_correct=False,
+        has_right_remaining=False,
         true=False,
         error=error,
     )

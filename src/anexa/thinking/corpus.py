@@ -1,4 +1,4 @@
-"""The arithmetic corpus: endless conversations, as token sequences for training."""
+"""The arithmetic corpus: an endless stream of conversations, as token sequences for training."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from anexa.model.chat_format import (
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
-from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, MIN_TOKENS, Example, Examples
+from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, MIN_TOKENS, Example, ExampleGenerator
 from anexa.thinking.splits import Split
 
-LONGEST = 2047  # maximum number of predicted tokens of an example
+MAX_PREDICTED_TOKENS = 2047  # of the longest example; its first token is not predicted
 
 
 @cache
 def _sample_hash() -> str:
-    examples = Examples(LONGEST + 1, 0)
-    texts = [text_of(one) for step in (0, 100, 2000) for one in examples.batch(step, 2048)]
+    examples = ExampleGenerator(MAX_PREDICTED_TOKENS + 1, 0)
+    texts = [render_example(one) for step in (0, 100, 2000) for one in examples.batch(step, 2048)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 class ArithmeticCorpus:
-    """Generated conversations about arithmetic; implements `anexa.training.corpus.Corpus`.
+    """Generated conversations about arithmetic; a corpus as in `anexa.training.corpus.Corpus`.
 
     Args:
         curriculum_steps: number of training steps in which the maximum length of a thought grows
@@ -54,14 +54,14 @@ class ArithmeticCorpus:
 
     @property
     def sha256(self) -> str:
-        """Hash of sample examples, which shows whether the generator has changed."""
+        """SHA-256 of sample examples, hexadecimal; it changes if the generator does."""
         return _sample_hash()
 
     def tokenizer(self, spec: str) -> Tokenizer:
-        """Return the character tokenizer with the special tokens of the chat template.
+        """Create a character tokenizer with the special tokens of the chat template.
 
         Args:
-            spec: value of `--tokenizer`.
+            spec: value of the option `--tokenizer`; only "char" is possible.
 
         Raises:
             UsageError: if `spec` is not "char".
@@ -77,7 +77,11 @@ class ArithmeticCorpus:
         tokenizer: Tokenizer,
         chat_template: str | None,  # noqa: ARG002 (the examples have a single format)
     ) -> ArithmeticCorpus:
-        """Return the corpus to continue training a model that was trained on it: no curriculum.
+        """Return this corpus without the curriculum, to train on a model that was trained on it.
+
+        Args:
+            tokenizer: tokenizer of the model.
+            chat_template: chat template of the model; not used.
 
         Raises:
             AnexaError: if the tokenizer lacks characters or tokens of the corpus.
@@ -92,7 +96,7 @@ class ArithmeticCorpus:
         return ArithmeticCorpus(curriculum_steps=0)
 
     def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
-        """Return ({}, 0): no character of this corpus is unknown to its own tokenizer."""
+        """Return ({}, 0), the counts of unknown characters: its own tokenizer knows all of them."""
         return {}, 0
 
     def datasets(
@@ -102,7 +106,7 @@ class ArithmeticCorpus:
         seed: int,
         progress: Progress | None = None,  # noqa: ARG002 (nothing is encoded in advance)
     ) -> tuple[Dataset, Dataset]:
-        """Return the training dataset and the validation dataset, whose problems are held out.
+        """Create the training dataset and the validation dataset, whose problems are held out.
 
         Args:
             tokenizer: tokenizer of the model.
@@ -125,36 +129,36 @@ class ArithmeticCorpus:
         )
         return training, validation
 
-    def examples(self, max_tokens: int, seed: int, split: Split) -> Examples:
-        """Return the generator of the examples of a split, none longer than `max_tokens` tokens."""
-        return Examples(max_tokens, seed, split, self._curriculum_steps)
+    def examples(self, max_tokens: int, seed: int, split: Split) -> ExampleGenerator:
+        """Create the generator of the examples of a split, none longer than `max_tokens` tokens."""
+        return ExampleGenerator(max_tokens, seed, split, self._curriculum_steps)
 
 
 class ChatDataset:
-    """Endless `Dataset` of conversations; only the last thought and answer have a loss.
+    """Endless `Dataset` of conversations; only the last thought and answer have labels.
 
     Args:
         tokenizer: tokenizer with the special tokens of the chat template.
         length: maximum number of predicted tokens in a sequence.
-        examples: source of the conversations, none longer than `length + 1` tokens.
+        examples: generator of the conversations, none longer than `length + 1` tokens.
     """
 
     claim = "the validation problems are held out: they are never drawn for training"
 
-    def __init__(self, tokenizer: Tokenizer, length: int, examples: Examples) -> None:
+    def __init__(self, tokenizer: Tokenizer, length: int, examples: ExampleGenerator) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
         self.notes = self._notes()
         ids = (tokenizer.token_to_id(tag) for tag in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (token_id for token_id in ids if token_id is not None)
 
     def _notes(self) -> tuple[str, ...]:
-        if self._length >= LONGEST:
+        if self._length >= MAX_PREDICTED_TOKENS:
             return ()
         return (f"examples of more than {self._length + 1} tokens are not drawn",)
 
     @property
     def sequences_per_epoch(self) -> int:
-        """Raise an error: the dataset is endless.
+        """Sequences in an epoch: always an error, as the dataset is endless.
 
         Raises:
             UsageError: always.
@@ -164,12 +168,12 @@ class ChatDataset:
         )
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return a batch of sequences of similar lengths.
+        """Return the batch of a training step, whose sequences have similar lengths.
 
         Args:
             step: training step, from 0.
-            size: size of the batch, in sequences of maximum length; as many tokens are spread over
-                more, shorter sequences.
+            size: size of the batch, in sequences of maximum length; the batch has about as many
+                tokens in more, shorter sequences.
         """
         examples = self._examples.batch(step, size * self._length)
         return [self.label(example) for example in examples]
@@ -183,21 +187,21 @@ class ChatDataset:
 
         The tags of an empty thought have no labels: they belong to the prompt.
         """
-        ids = self._tokenizer.encode(text_of(example))
+        ids = self._tokenizer.encode(render_example(example))
         start = len(ids) - ids[::-1].index(self._assistant)
         if ids[start + 1] == self._end_think:
             start += 2
         return LabeledSequence(ids, [*[IGNORE_INDEX] * start, *ids[start:]])
 
 
-def text_of(example: Example) -> str:
-    """Format a conversation, with its last answer, as the chat template does.
+def render_example(example: Example) -> str:
+    """Render a conversation, with its last answer, as the chat template does.
 
-    The place marks begin at the letter `example.ones_letter`, where the template's begin at A.
+    The ones have the letter with index `example.ones_letter`; in the chat template they have A.
     """
     turns = "".join(
         f"{USER}{mark_places(question, example.ones_letter)}{ASSISTANT}{answer}{END_OF_TEXT}"
-        for question, answer in example.earlier
+        for question, answer in example.earlier_turns
     )
     question = mark_places(example.question, example.ones_letter)
     thought = ""

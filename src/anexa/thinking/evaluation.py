@@ -24,14 +24,19 @@ from anexa.model.chat_format import END_THINK, THINK, split_answer
 from anexa.ranges import Range
 from anexa.thinking.checker import check, parse_value
 from anexa.thinking.problems import Problem
-from anexa.thinking.questions import analyze
-from anexa.thinking.tasks import distinct_problems, task_names
-from anexa.thinking.thoughts import REMAINS, split_remaining
+from anexa.thinking.questions import parse_question
+from anexa.thinking.tasks import draw_distinct_problems, resolve_task_names
+from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """Proportion of `hits` among `count` trials."""
+    """Proportion of successes in a number of trials.
+
+    Attributes:
+        hits: number of successes.
+        count: number of trials.
+    """
 
     hits: int
     count: int
@@ -66,7 +71,8 @@ class TaskResult:
         name: name of the task.
         thinking: correct answers that follow a thought (refusals: without a thought), among all.
         direct: correct answers if an empty thought in the prompt prevents thinking, among all.
-        steps: true lines (`Line.true`) among the lines of all thoughts, unfinished ones included.
+        steps: true lines (`CheckedLine.true`) among the lines of all thoughts, unfinished thoughts
+            included.
         sourced: thoughts in which every operand is a number of the question or the value of an
             earlier line, among all problems that need a thought.
         faithful: answers that follow from the last value of the thought, among the same problems.
@@ -86,10 +92,10 @@ class TaskResult:
 
 def evaluate_tasks(
     model: LanguageModel,
-    problems: int,
+    num_problems: int,
     seed: int = 42,
     names: Sequence[str] = (),
-    processes: int | None = 1,
+    num_processes: int | None = 1,
 ) -> Iterator[TaskResult]:
     """Evaluate a chat model on tasks and hard test sets, with greedy decoding.
 
@@ -99,11 +105,12 @@ def evaluate_tasks(
 
     Args:
         model: a chat model; with several processes, each opens the model's folder.
-        problems: maximum number of problems per task, at least 1; all are different and held out.
+        num_problems: maximum number of problems per task, at least 1; all are different, and held
+            out.
         seed: random seed of the problems.
-        names: names of the tasks; empty for all but `tasks.MENTAL`.
-        processes: number of tasks that are evaluated in parallel, at least 1; None: one for each
-            core.
+        names: names of the tasks; empty for all but `tasks.MENTAL_TASK`.
+        num_processes: number of tasks that are evaluated in parallel, at least 1; None: one for
+            each core.
 
     Returns:
         An iterator over the result of each task, in order.
@@ -112,20 +119,20 @@ def evaluate_tasks(
         AnexaError: if the model has no chat template; in the iteration, if a process was killed.
         UsageError: if a task name is unknown, or a number is out of range.
     """
-    processes = available_cpus() if processes is None else processes
-    for option, value in (("--problems", problems), ("--processes", processes)):
+    num_processes = available_cpus() if num_processes is None else num_processes
+    for option, value in (("--problems", num_problems), ("--processes", num_processes)):
         Range(int, ge=1).check(option, value)
     RANGES["seed"].check("--seed", seed)
-    names = task_names(names)
+    names = resolve_task_names(names)
     if model.chat_template is None:
         raise AnexaError(f"{model.name} has no chat template: evaluation needs a chat model")
-    if processes == 1 or len(names) == 1:
-        return (evaluate_task(model, name, problems, seed) for name in names)
-    return _evaluate_in_parallel(model, problems, seed, names, min(processes, len(names)))
+    if num_processes == 1 or len(names) == 1:
+        return (evaluate_task(model, name, num_problems, seed) for name in names)
+    return _evaluate_in_parallel(model, num_problems, seed, names, min(num_processes, len(names)))
 
 
 def _evaluate_in_parallel(
-    model: LanguageModel, problems: int, seed: int, names: Sequence[str], processes: int
+    model: LanguageModel, num_problems: int, seed: int, names: Sequence[str], num_processes: int
 ) -> Iterator[TaskResult]:
     """Evaluate in spawned processes: PyTorch's threads do not survive a fork."""
     for library in ("OMP", "OPENBLAS"):
@@ -134,10 +141,10 @@ def _evaluate_in_parallel(
         )  # otherwise every process uses all cores
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        processes, context, _open_in_worker, (model.folder, model.engine.name)
+        num_processes, context, _open_in_worker, (model.folder, model.engine.name)
     )
     try:
-        yield from pool.map(_evaluate_in_worker, names, repeat(problems), repeat(seed))
+        yield from pool.map(_evaluate_in_worker, names, repeat(num_problems), repeat(seed))
     except BrokenProcessPool:
         raise AnexaError("a worker process was killed: --processes 1 needs less memory") from None
     finally:
@@ -152,24 +159,24 @@ def _open_in_worker(folder: Path | None, engine: str) -> None:
     _worker_model.append(LanguageModel.open(folder, engine))
 
 
-def _evaluate_in_worker(name: str, problems: int, seed: int) -> TaskResult:
-    return evaluate_task(_worker_model[0], name, problems, seed)
+def _evaluate_in_worker(name: str, num_problems: int, seed: int) -> TaskResult:
+    return evaluate_task(_worker_model[0], name, num_problems, seed)
 
 
-def evaluate_task(model: LanguageModel, name: str, problems: int, seed: int) -> TaskResult:
+def evaluate_task(model: LanguageModel, name: str, num_problems: int, seed: int) -> TaskResult:
     """Evaluate a model on one task.
 
     Args:
         model: a chat model.
-        name: name of the task, as from `task_names`.
-        problems: maximum number of problems, all different.
+        name: name of the task, as from `resolve_task_names`.
+        num_problems: maximum number of problems, all different.
         seed: random seed of the problems.
 
     Returns:
         The results, as proportions.
     """
     rng = random.Random(f"{seed} {name}")
-    return evaluate_problems(model, name, distinct_problems(name, problems, rng), rng)
+    return evaluate_problems(model, name, draw_distinct_problems(name, num_problems, rng), rng)
 
 
 def evaluate_problems(
@@ -201,7 +208,7 @@ def evaluate_problems(
             for problem, (thought, said) in zip(problems, thoughts)
         ),
         direct=_proportion(said == problem.answer for problem, said in zip(problems, direct)),
-        steps=Proportion(sum(r.true_steps for r in reports), sum(r.steps for r in reports)),
+        steps=Proportion(sum(r.num_true_steps for r in reports), sum(r.num_steps for r in reports)),
         sourced=_proportion(report.sourced for report in reports),
         faithful=_proportion(report.faithful for report in reports),
         causal=_proportion(
@@ -248,7 +255,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
         from it. None if no change leads to another answer, the question must be refused, or it asks
         for another number of steps than the thought has.
     """
-    asked = analyze(problem.question)
+    asked = parse_question(problem.question)
     texts = problem.thought.split("\n")
     if asked.is_refused or len(texts) != len(asked.steps):
         return None
@@ -270,7 +277,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
             if answer != problem.answer:
                 thought = "\n".join([*texts[:number], f"{before}:{changed}"])
                 is_last = number == len(texts) - 1
-                return thought + (END_THINK if is_last else REMAINS), answer
+                return thought + (END_THINK if is_last else REMAINING_SEPARATOR), answer
     return None
 
 

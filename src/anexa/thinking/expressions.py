@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from anexa.thinking.thoughts import ThoughtStep, is_inexact, write_step
 
-MAX_NUMBERS_READ = 16  # a longer calculation is not parsed, so its brackets cannot nest deeply
+MAX_CALCULATION_NUMBERS = (
+    16  # a longer calculation is not parsed, so its brackets cannot nest deeply
+)
 
 # A number, operator or bracket, perhaps after a space.
 _TOKEN = re.compile(r" ?([0-9]+|[-+*/()])")
@@ -69,17 +71,17 @@ def parse_expression(
 
     Returns:
         The calculation; None for any other text, such as a single number, or if it has more than
-        `MAX_NUMBERS_READ` numbers.
+        `MAX_CALCULATION_NUMBERS` numbers.
     """
     tokens: list[str] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
-        if not match or len(tokens) > 4 * MAX_NUMBERS_READ or len(match[1]) > max_digits:
+        if not match or len(tokens) > 4 * MAX_CALCULATION_NUMBERS or len(match[1]) > max_digits:
             return None
         tokens.append(match[1])
         position = match.end()
-    if sum(token.isdigit() for token in tokens) > MAX_NUMBERS_READ:
+    if sum(token.isdigit() for token in tokens) > MAX_CALCULATION_NUMBERS:
         return None
     parser = _Parser(tokens, has_negatives)
     try:
@@ -108,11 +110,11 @@ def evaluate(calculation: Calculation, ones_letter: int = 0) -> list[ThoughtStep
     steps: list[ThoughtStep] = []
     remaining: Calculation | int = calculation
     while isinstance(remaining, Calculation):
-        operation, a, b, _ = next(reductions(remaining))
+        operation, a, b, _ = next(reducible_operations(remaining))
         if operation == "/" and b == 0:
             raise RefusedDivision(steps, by_zero=True)
         step = write_step(operation, a, b, ones_letter)
-        *_, remaining = next(reductions(remaining, step.value))
+        *_, remaining = next(reducible_operations(remaining, step.value))
         is_last = isinstance(remaining, int)
         if is_inexact(a, b, step.remainder, is_last=is_last):
             raise RefusedDivision([*steps, step])
@@ -120,7 +122,7 @@ def evaluate(calculation: Calculation, ones_letter: int = 0) -> list[ThoughtStep
     return steps
 
 
-def reductions(
+def reducible_operations(
     node: Calculation, value: int = 0
 ) -> Iterator[tuple[str, int, int, Calculation | int]]:
     """Yield every operation on two numbers in a calculation, from left to right.
@@ -137,10 +139,10 @@ def reductions(
     if isinstance(left, int) and isinstance(right, int):
         yield operation, left, right, value
     if isinstance(left, Calculation):
-        for sign, a, b, reduced in reductions(left, value):
+        for sign, a, b, reduced in reducible_operations(left, value):
             yield sign, a, b, Calculation(operation, reduced, right)
     if isinstance(right, Calculation):
-        for sign, a, b, reduced in reductions(right, value):
+        for sign, a, b, reduced in reducible_operations(right, value):
             yield sign, a, b, Calculation(operation, left, reduced)
 
 

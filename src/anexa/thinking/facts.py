@@ -6,26 +6,27 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anexa.thinking.thoughts import relation
+from anexa.thinking.thoughts import comparison_sign
 
-# Maximum number of digits of an operand of a line, as `int` takes quadratic time.
-MAX_DIGITS_WRITTEN = 80
+# Maximum number of digits of an operand of a line: a longer one is malformed, as `int` takes
+# quadratic time.
+MAX_OPERAND_DIGITS = 80
 
-_NUMBER = f"([0-9]{{1,{MAX_DIGITS_WRITTEN + 2}}})"
+_NUMBER = f"([0-9]{{1,{MAX_OPERAND_DIGITS + 2}}})"
 # Facts of several operations: two digits are compared (C:3<7), or subtracted (B:13-8-1=4: the digit
 # 3 with a borrowed ten, less the digit 8, less the ten that the place before has borrowed). Facts
 # of a division: a multiple of the divisor (37*4=148), and the next digit brought down
 # (B:10*3+5=35). Its digits are compared and subtracted without the letters of their places.
-COMPARISON = re.compile("(?:[A-Z]:)?([0-9])([<=>])([0-9])")
-DIFFERENCE = re.compile("(?:[A-Z]:)?([01])([0-9])-([0-9])-([01])=([0-9])")
-MULTIPLE = re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}")
-NEXT_DIGIT = re.compile(rf"[A-Z]:10\*{_NUMBER}\+([0-9])={_NUMBER}")
-FACTS = {
+COMPARISON_PATTERN = re.compile("(?:[A-Z]:)?([0-9])([<=>])([0-9])")
+DIFFERENCE_PATTERN = re.compile("(?:[A-Z]:)?([01])([0-9])-([0-9])-([01])=([0-9])")
+MULTIPLE_PATTERN = re.compile(rf"{_NUMBER}\*([0-9])={_NUMBER}")
+NEXT_DIGIT_PATTERN = re.compile(rf"[A-Z]:10\*{_NUMBER}\+([0-9])={_NUMBER}")
+FACT_PATTERNS = {
     "+": (re.compile(r"[A-Z]:([0-9])\+([0-9])\+([0-9])=([0-9]{2})"),),
-    "-": (COMPARISON, DIFFERENCE),
+    "-": (COMPARISON_PATTERN, DIFFERENCE_PATTERN),
     "*": (re.compile(rf"[A-Z]([0-9])\*[a-z]([0-9])\+{_NUMBER}={_NUMBER}(?:;[A-Z]([0-9]))?"),),
-    "/": (MULTIPLE, NEXT_DIGIT, COMPARISON, DIFFERENCE),
-    "?": (COMPARISON,),
+    "/": (MULTIPLE_PATTERN, NEXT_DIGIT_PATTERN, COMPARISON_PATTERN, DIFFERENCE_PATTERN),
+    "?": (COMPARISON_PATTERN,),
 }
 """Regular expressions of the facts that a line may contain, by its operation. The letters in them
 name places and do not take part in the arithmetic."""
@@ -83,7 +84,7 @@ def check_facts(text: str, expression: str, operation: str, expected: Iterator[s
             errors.append(f'"{excerpt(written)}" is one fact too many in "{excerpt(expression)}"')
             spelled.is_whole = False
             break
-        matches = (pattern.fullmatch(written) for pattern in FACTS[operation])
+        matches = (pattern.fullmatch(written) for pattern in FACT_PATTERNS[operation])
         match = next((match for match in matches if match), None)
         wrong = _falsehood(operation, match) if match else None
         facts.append(Fact(written, match is not None and wrong is None, written == right))
@@ -110,19 +111,19 @@ def check_facts(text: str, expression: str, operation: str, expected: Iterator[s
 def _falsehood(operation: str, match: re.Match[str]) -> str | None:
     """Return an error message for a false fact; None if the fact is true."""
     text, groups = match[0], match.groups()
-    if match.re is COMPARISON:
+    if match.re is COMPARISON_PATTERN:
         first, sign, second = groups
-        is_true = sign == relation(int(first), int(second))
+        is_true = sign == comparison_sign(int(first), int(second))
         return None if is_true else f'"{text}" is not true'
     numbers = [int(group) for group in groups if group is not None]
     if operation == "+":
         result, said = numbers[0] + numbers[1] + numbers[2], numbers[3]
-    elif match.re is DIFFERENCE:
+    elif match.re is DIFFERENCE_PATTERN:
         borrow, first_digit, second_digit, borrowed, said = numbers
         result = 10 * borrow + first_digit - second_digit - borrowed
     elif operation == "*":
         result, said = numbers[0] * numbers[1] + numbers[2], numbers[3]
-    elif match.re is MULTIPLE:
+    elif match.re is MULTIPLE_PATTERN:
         result, said = numbers[0] * numbers[1], numbers[2]
     else:
         result, said = 10 * numbers[0] + numbers[1], numbers[2]
@@ -157,7 +158,7 @@ class _Spelled:
             self.is_whole = False
         elif self._operation == "/":
             self._divide(match)
-        elif match.re is COMPARISON:
+        elif match.re is COMPARISON_PATTERN:
             self._sign = match[2]
         elif self._operation == "+":
             self._front = match[4][0]
@@ -175,13 +176,13 @@ class _Spelled:
         The last multiple that is tried after a digit is brought down gives the quotient's digit;
         multiples before the first digit is brought down are the table and give none.
         """
-        if match.re is NEXT_DIGIT:
+        if match.re is NEXT_DIGIT_PATTERN:
             self._found.append("0")
             self._rest = match[3][::-1]
-        elif match.re is MULTIPLE and self._found:
+        elif match.re is MULTIPLE_PATTERN and self._found:
             self._found[-1] = match[2]
             self._columns = 0
-        elif match.re is DIFFERENCE and self._columns < len(self._rest):
+        elif match.re is DIFFERENCE_PATTERN and self._columns < len(self._rest):
             self._rest = self._rest[: self._columns] + match[5] + self._rest[self._columns + 1 :]
             self._columns += 1
 

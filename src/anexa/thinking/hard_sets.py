@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from anexa.thinking.phrasings import rephrase
-from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS, Problem, Task, draw, problem
+from anexa.thinking.problems import (
+    MAX_DIGITS,
+    MAX_FACTOR_DIGITS,
+    Problem,
+    Task,
+    draw_problem,
+    make_problem,
+)
 from anexa.thinking.splits import MENTAL_PRODUCTS, split_of
 
-BEYOND_TRAINING = (
+TASKS_BEYOND_TRAINING = (
     *(Task(sign, digits) for sign in "+-?" for digits in (22, 24)),
     *(Task("*", digits, digits) for digits in (10, 11, 13)),
     *(Task("/", digits, 2) for digits in (10, 12)),
@@ -27,7 +34,7 @@ _REPHRASED = (
 )
 
 
-def long_carry(rng: random.Random) -> Problem:
+def draw_long_carry(rng: random.Random) -> Problem:
     """Draw a test problem such as 99999999+1, with a long carry.
 
     The carry runs through four or more columns whose two digits add up to 9.
@@ -52,7 +59,7 @@ def long_carry(rng: random.Random) -> Problem:
     return _first_held_out("+", pairs(), rng)
 
 
-def borrow_across_zeros(rng: random.Random) -> Problem:
+def draw_borrow_across_zeros(rng: random.Random) -> Problem:
     """Draw a test problem such as 50000-123 or 123-50000, which borrows across several zeros."""
 
     def pairs() -> Iterator[tuple[int, int]]:
@@ -71,41 +78,41 @@ def borrow_across_zeros(rng: random.Random) -> Problem:
     return _first_held_out("-", pairs(), rng)
 
 
-def zero_operand(rng: random.Random) -> Problem:
+def draw_zero_operand(rng: random.Random) -> Problem:
     """Draw a test problem with 0 as an operand, such as 0*347, 812+0 or 0-812."""
     operation = rng.choice("+-*")
     return _first_held_out(operation, ((0, number) for number in _numbers(operation, rng)), rng)
 
 
-def equal_operands(rng: random.Random) -> Problem:
+def draw_equal_operands(rng: random.Random) -> Problem:
     """Draw a test problem with two equal operands, such as 347-347 or 86*86."""
     operation = rng.choice("+-*")
     pairs = ((number, number) for number in _numbers(operation, rng))
     return _first_held_out(operation, pairs, rng)
 
 
-def in_other_words(rng: random.Random) -> Problem:
+def draw_rephrased(rng: random.Random) -> Problem:
     """Draw a test problem that is phrased in other words, such as `What is 86 times 347?`."""
-    plain = draw(rng.choice(_REPHRASED), rng, "test")
+    plain = draw_problem(rng.choice(_REPHRASED), rng, "test")
     while True:
         question = rephrase(plain.question, rng)
         if question != plain.question:
             return replace(plain, question=question)
 
 
-def mental_products() -> list[Problem]:
+def mental_problems() -> list[Problem]:
     """Return the problems of `MENTAL_PRODUCTS`, each in both orders of its factors; 12*12 once."""
     pairs = [pair for a, b in MENTAL_PRODUCTS for pair in dict.fromkeys(((a, b), (b, a)))]
-    return [problem("*", a, b) for a, b in pairs]
+    return [make_problem("*", a, b) for a, b in pairs]
 
 
-# Hard test sets by name: a function that draws a problem of the set.
+# Function that draws a problem of a hard test set, by the name of the set.
 HARD_SETS: dict[str, Callable[[random.Random], Problem]] = {
-    "long carry": long_carry,
-    "borrow across zeros": borrow_across_zeros,
-    "zero operand": zero_operand,
-    "equal operands": equal_operands,
-    "in other words": in_other_words,
+    "long carry": draw_long_carry,
+    "borrow across zeros": draw_borrow_across_zeros,
+    "zero operand": draw_zero_operand,
+    "equal operands": draw_equal_operands,
+    "in other words": draw_rephrased,
 }
 
 
@@ -114,7 +121,7 @@ def _first_held_out(
 ) -> Problem:
     """Make a problem of the first pair in the test split, in random order."""
     a, b = next(pair for pair in pairs if split_of(operation, *pair) == "test")
-    return problem(operation, a, b) if rng.random() < 0.5 else problem(operation, b, a)
+    return make_problem(operation, a, b) if rng.random() < 0.5 else make_problem(operation, b, a)
 
 
 def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
@@ -131,5 +138,5 @@ def _numbers(operation: str, rng: random.Random) -> Iterator[int]:
 
 
 def _number(digits: Iterator[int]) -> int:
-    """Convert digits, units first, to a number."""
+    """Convert digits, ones first, to a number."""
     return sum(digit * 10**place for place, digit in enumerate(digits))

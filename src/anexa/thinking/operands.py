@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 
 # Minimum fraction of the sums, differences and comparisons in which both operands have full length.
-LONG_FRACTION = 0.5
-
+FULL_LENGTH_FRACTION = 0.5
 
 # Sets of digits that are difficult: to carry or borrow across; in a product, those that make the
 # largest sums.
@@ -44,19 +43,24 @@ def draw_number(
 
 
 def draw_operands(
-    operation: str, left: int, right: int | None, rng: random.Random, *, uniform: bool
+    operation: str,
+    left_size: int,
+    right_size: int | None,
+    rng: random.Random,
+    *,
+    uniform: bool,
 ) -> tuple[int, int]:
     """Draw the operands of "+", "-", "*", "/" or "?", in random order but for a division.
 
     A divisor is never 0. In a difficult pair the other operand may have any number of digits up to
-    `left`.
+    `left_size`.
 
     Args:
         operation: sign of the operation.
-        left: number of digits of the longer operand, or of the dividend.
-        right: number of digits of the other operand. None: drawn from 1 to `left`, and `left` with
-            a probability of at least `LONG_FRACTION`, as otherwise few problems would have two
-            digits in the leftmost columns.
+        left_size: number of digits of the longer operand, or of the dividend.
+        right_size: number of digits of the other operand. None: drawn from 1 to `left_size`, and
+            `left_size` with a probability of at least `FULL_LENGTH_FRACTION`, as otherwise few
+            problems would have two digits in the leftmost columns.
         rng: random generator.
         uniform: whether all digits are equally likely, as in held-out problems; if not, difficult
             pairs are drawn more often. Of comparisons, similar operands are always frequent.
@@ -64,20 +68,20 @@ def draw_operands(
     Returns:
         The first and the second operand, neither of them negative.
     """
-    if right is None:
-        right = left if rng.random() < LONG_FRACTION else rng.randint(1, left)
+    if right_size is None:
+        right_size = left_size if rng.random() < FULL_LENGTH_FRACTION else rng.randint(1, left_size)
     difficult = _DIFFICULT_FACTOR_DIGITS if operation == "*" else _DIFFICULT_DIGITS
     a, b = (
         draw_number(rng, digits, uniform=uniform, difficult_digits=difficult)
-        for digits in (left, right)
+        for digits in (left_size, right_size)
     )
     if operation == "/":
         b = b or rng.randint(1, 9)
-        if not uniform and rng.random() < 0.25 and len(str(a - a % b)) == left:
+        if not uniform and rng.random() < 0.25 and len(str(a - a % b)) == left_size:
             a -= a % b  # without a remainder
         return a, b
     if not uniform or operation == "?":  # two random numbers differ early, which is too easy
-        b = _difficult(operation, a, b, left, right, rng)
+        b = _difficult(operation, a, b, left_size, right_size, rng)
     return (a, b) if rng.random() < 0.5 else (b, a)
 
 

@@ -1,8 +1,9 @@
 """Phrasings of calculations and comparisons: one table to ask with, and to parse questions with.
 
-A question is an expression in one of the `FRAMES` (`What is 12+30?`), with signs or with `WORDS`
-(`12 plus 30`); one of the `COMMANDS` (`subtract 5 from 12`); or one of the `COMPARISONS`. Its first
-letter may be lower case, and a `?` or `.` at its end may be left out.
+A question is an expression in one of the `FRAMES` (`What is 12+30?`), with signs or with
+`SIGN_WORDS` (`12 plus 30`); one of the `COMMAND_PHRASINGS` (`subtract 5 from 12`); or one of the
+`COMPARISON_PHRASINGS`. Its first letter may be lower case, and a `?` or `.` at its end may be left
+out.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ FRAMES = (
     "{} please.",
     "What is {} please?",
 )
-"""Frames around an expression with signs or with `WORDS`, such as `12+30` or `12 plus 30`."""
+"""Frames around an expression with signs or with `SIGN_WORDS`, such as `12+30` or `12 plus 30`."""
 
-WORDS = {
+SIGN_WORDS = {
     "+": ("plus",),
     "-": ("minus",),
     "*": ("times", "x", "multiplied by"),
@@ -58,7 +59,7 @@ class Phrasing:
 
 
 # Questions which of two numbers is larger or smaller.
-COMPARISONS = (
+COMPARISON_PHRASINGS = (
     Phrasing("Which is larger, {a} or {b}?", "larger"),
     Phrasing("Which is larger: {a} or {b}?", "larger"),
     Phrasing("Which is larger {a} or {b}?", "larger"),
@@ -75,7 +76,7 @@ COMPARISONS = (
 )
 _NOUNS = {"sum": "+", "difference": "-", "product": "*", "quotient": "/"}
 # Commands and questions, in words, to calculate with two numbers.
-COMMANDS = (
+COMMAND_PHRASINGS = (
     Phrasing("Add {a} and {b}.", "+"),
     Phrasing("Add {b} to {a}.", "+"),
     Phrasing("Please add {a} and {b}.", "+"),
@@ -102,9 +103,9 @@ _EXPRESSION = re.compile(r"[-+*/()0-9]+")
 _COMPARED = re.compile(r"Which is (larger|smaller), ([0-9]+) or ([0-9]+)\?")
 
 
-def write_comparison(a: int, b: int, asked: str = "larger") -> str:
+def write_comparison(a: int, b: int, comparison: str = "larger") -> str:
     """Return the question which of two numbers is "larger" or "smaller", in plain words."""
-    return f"Which is {asked}, {a} or {b}?"
+    return f"Which is {comparison}, {a} or {b}?"
 
 
 def rephrase(question: str, rng: random.Random) -> str:
@@ -118,24 +119,26 @@ def rephrase(question: str, rng: random.Random) -> str:
     """
     compared = _COMPARED.fullmatch(question)
     if compared:
-        return ask_comparison(int(compared[2]), int(compared[3]), compared[1], rng)
+        return phrase_comparison(int(compared[2]), int(compared[3]), compared[1], rng)
     if not _EXPRESSION.fullmatch(question):
         return question
     pair = _PAIR.fullmatch(question)
     if pair and rng.random() < 0.25:
-        phrasings = [phrasing for phrasing in COMMANDS if phrasing.operation == pair[2]]
+        phrasings = [phrasing for phrasing in COMMAND_PHRASINGS if phrasing.operation == pair[2]]
         text = rng.choice(phrasings).text.format(a=pair[1], b=pair[3])
     else:
         text = rng.choice(FRAMES).format(_respell(question, rng))
     return _casually(text, rng)
 
 
-def ask_comparison(a: int, b: int, asked: str, rng: random.Random) -> str:
-    """Return the question which number is "larger" or "smaller", as a random one of `COMPARISONS`.
+def phrase_comparison(a: int, b: int, comparison: str, rng: random.Random) -> str:
+    """Ask which of two numbers is "larger" or "smaller", by one of `COMPARISON_PHRASINGS`.
 
     Its first letter may be lower case, and its `?` may be left out.
     """
-    phrasing = rng.choice([phrasing for phrasing in COMPARISONS if phrasing.operation == asked])
+    phrasing = rng.choice(
+        [phrasing for phrasing in COMPARISON_PHRASINGS if phrasing.operation == comparison]
+    )
     return _casually(phrasing.text.format(a=a, b=b), rng)
 
 
@@ -148,7 +151,7 @@ def _respell(expression: str, rng: random.Random) -> str:
         return re.sub(r"[-+*/]", r" \g<0> ", expression)
     if how < 0.75 and "*" in expression:
         return expression.replace("*", "x")
-    return re.sub(r"[-+*/]", lambda sign: f" {rng.choice(WORDS[sign[0]])} ", expression)
+    return re.sub(r"[-+*/]", lambda sign: f" {rng.choice(SIGN_WORDS[sign[0]])} ", expression)
 
 
 def _casually(text: str, rng: random.Random) -> str:

@@ -9,18 +9,18 @@ from anexa.thinking.answers import answer_of, solve
 from anexa.thinking.chains import draw_chain
 from anexa.thinking.operands import draw_operands
 from anexa.thinking.phrasings import write_comparison
-from anexa.thinking.splits import Split, gives_away, split_of
+from anexa.thinking.splits import Split, computes_held_out, split_of
 from anexa.thinking.stories import draw_story
 from anexa.thinking.thoughts import ThoughtStep, write_step
 
-# Maximum sizes in training.
+# Maximum sizes of problems in training.
 MAX_DIGITS = 20  # digits of an operand of a sum, difference or comparison, and of the longer factor
 MAX_FACTOR_DIGITS = 9  # digits of the shorter factor
 MAX_PRODUCT_FACTS = 81  # digits of one factor times digits of the other
-MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2
+MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2  # digits of the operands of a division
 
-INEXACT_FRACTION = 0.03  # of the chains in training: refused because of a division
-SMALLER_FRACTION = 0.3  # of the drawn comparisons: ask for the smaller number
+INEXACT_FRACTION = 0.03  # of the chains in training, which are refused because of a division
+SMALLER_FRACTION = 0.3  # of the drawn comparisons, which ask for the smaller number
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ class Task:
     Attributes:
         operation: "+", "-", "*", "/", "?" for a comparison, "chain" for a calculation with several
             operations, or "story".
-        left: number of digits of the longer operand, or of the dividend; number of operations of a
-            chain or a story.
-        right: number of digits of the other operand; None if it is drawn from 1 to `left`, and for
-            a chain or a story.
+        left_size: number of digits of the longer operand, or of the dividend; number of operations
+            of a chain or a story.
+        right_size: number of digits of the other operand; None if it is drawn from 1 to
+            `left_size`, and for a chain or a story.
     """
 
     operation: str
-    left: int
-    right: int | None = None
+    left_size: int
+    right_size: int | None = None
 
     def __str__(self) -> str:
-        if self.right is not None:
-            return f"{self.left}{'x' if self.operation == '*' else '/'}{self.right}"
-        if self.operation == "story" and self.left == 2:
+        if self.right_size is not None:
+            return f"{self.left_size}{'x' if self.operation == '*' else '/'}{self.right_size}"
+        if self.operation == "story" and self.left_size == 2:
             return "story"
-        return f"{'compare' if self.operation == '?' else self.operation} {self.left}"
+        return f"{'compare' if self.operation == '?' else self.operation} {self.left_size}"
 
 
 # All tasks that training problems are drawn from.
@@ -83,12 +83,12 @@ TASKS = (
 )
 
 
-def is_held_out(task: Task) -> bool:
-    """Whether some problems of a task are held out: in all tasks but those on single digits."""
-    return max(task.left, task.right or 0) > 1
+def has_held_out(task: Task) -> bool:
+    """Return whether a task has held-out problems: all tasks but those on single digits have."""
+    return max(task.left_size, task.right_size or 0) > 1
 
 
-def draw(
+def draw_problem(
     task: Task, rng: random.Random, split: Split = "training", ones_letter: int = 0
 ) -> Problem:
     """Draw a problem of a task from a split.
@@ -105,16 +105,16 @@ def draw(
     Raises:
         ValueError: if the split is not "training", and the task has no held-out problems.
     """
-    if split != "training" and not is_held_out(task):
+    if split != "training" and not has_held_out(task):
         raise ValueError(f"no {task} is held out")
     while True:
         drawn = _draw(task, rng, split, ones_letter)
-        if drawn and (split != "training" or not any(map(gives_away, drawn[1]))):
+        if drawn and (split != "training" or not any(map(computes_held_out, drawn[1]))):
             question, steps, answer = drawn
             return Problem(question, write_thought(steps), answer)
 
 
-def problem(operation: str, a: int, b: int) -> Problem:
+def make_problem(operation: str, a: int, b: int) -> Problem:
     """Make the problem of calculating a+b, a-b, a*b or a/b, or of comparing a and b ("?").
 
     A comparison asks for the larger number. A divisor must not be 0.
@@ -124,7 +124,7 @@ def problem(operation: str, a: int, b: int) -> Problem:
 
 
 def write_thought(steps: list[ThoughtStep]) -> str:
-    """Return a thought, with a line for each step."""
+    """Join the lines of steps to the text of a thought."""
     return "\n".join(step.text for step in steps)
 
 
@@ -138,13 +138,15 @@ def _draw(
     """Draw a question, the steps of its thought, and its answer; None if in another split."""
     is_training = split == "training"
     if task.operation == "story":
-        story = draw_story(rng, task.left, split)
+        story = draw_story(rng, task.left_size, split)
         return (story.question, *solve(story.calculation, ones_letter))
     if task.operation == "chain":
         is_exact = not is_training or rng.random() > INEXACT_FRACTION
-        chain = draw_chain(task.left, rng, split, exact=is_exact)
+        chain = draw_chain(task.left_size, rng, split, exact=is_exact)
         return (str(chain), *solve(chain, ones_letter))
-    a, b = draw_operands(task.operation, task.left, task.right, rng, uniform=not is_training)
+    a, b = draw_operands(
+        task.operation, task.left_size, task.right_size, rng, uniform=not is_training
+    )
     if split_of(task.operation, a, b) != split:
         return None
     step = write_step(task.operation, a, b, ones_letter)

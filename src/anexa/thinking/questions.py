@@ -9,27 +9,28 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from anexa.model.question import normalize_question
-from anexa.thinking.answers import BY_ZERO, EQUAL, INEXACT
+from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL
 from anexa.thinking.expressions import Calculation, numbers_of, parse_expression
-from anexa.thinking.phrasings import COMMANDS, COMPARISONS, FRAMES, WORDS
-from anexa.thinking.refusals import MAX_LISTED, question_back
+from anexa.thinking.phrasings import COMMAND_PHRASINGS, COMPARISON_PHRASINGS, FRAMES, SIGN_WORDS
+from anexa.thinking.refusals import MAX_LISTED_NUMBERS, clarifying_question
 from anexa.thinking.story_templates import TEMPLATES
 from anexa.thinking.thoughts import compute, is_inexact
 
-MAX_DIGITS_READ = 40  # a longer run of digits is skipped: int() takes quadratic time
+MAX_QUESTION_DIGITS = 40  # of a number; longer ones are skipped, as int() takes quadratic time
 
-_MAX_LENGTH = 400  # characters of a question that is parsed
-_NUMBER = f"[0-9]{{1,{MAX_DIGITS_READ}}}"
+_MAX_QUESTION_CHARS = 400  # a longer question is not parsed
+_NUMBER = f"[0-9]{{1,{MAX_QUESTION_DIGITS}}}"
 _DIGITS = re.compile("[0-9]+")  # digits of a number, however many
-_LETTERS = "abcde"  # fields of numbers in phrasings and stories
-# Two to `MAX_LISTED` numbers, separated by commas, spaces or "and".
-_LISTED = re.compile(rf"{_NUMBER}(?:(?:,? | and ){_NUMBER}){{1,{MAX_LISTED - 1}}}[?.]?")
-_SIGNS = {word: sign for sign, words in WORDS.items() for word in words}
-# An operator between numbers or brackets: a word of `WORDS` (group 1), or the letter x (group 2).
+_LETTERS = "abcde"  # names of the fields for numbers in phrasings and stories
+# Two to `MAX_LISTED_NUMBERS` numbers, separated by commas, spaces or "and".
+_LISTED = re.compile(rf"{_NUMBER}(?:(?:,? | and ){_NUMBER}){{1,{MAX_LISTED_NUMBERS - 1}}}[?.]?")
+_SIGNS = {word: sign for sign, words in SIGN_WORDS.items() for word in words}
+# An operator between numbers or brackets: a word of `SIGN_WORDS` (group 1), or the letter x
+# (group 2).
 _WORD = re.compile(rf"(?<=[0-9)])(?: ({'|'.join(_SIGNS)}) | ?([xX]) ?)(?=[0-9(])", re.IGNORECASE)
 
 
-class Reference(NamedTuple):
+class OperandReference(NamedTuple):
     """Where an operand of a step comes from: the question, or an earlier step.
 
     Attributes:
@@ -51,16 +52,16 @@ class AskedStep(NamedTuple):
     """
 
     operation: str
-    left: Reference
-    right: Reference
+    left: OperandReference
+    right: OperandReference
 
     @property
-    def steps(self) -> set[int]:
+    def needed_steps(self) -> set[int]:
         """Indices of the earlier steps whose values are operands of this one."""
         return {position for kind, position in (self.left, self.right) if kind == "step"}
 
 
-class Results(NamedTuple):
+class ComputedSteps(NamedTuple):
     """Results of the steps of a question.
 
     Attributes:
@@ -80,7 +81,7 @@ class Question:
 
     Attributes:
         numbers: all numbers in the question, in order, without those of more than
-            `MAX_DIGITS_READ` digits.
+            `MAX_QUESTION_DIGITS` digits.
         steps: the steps that lead to the answer, in the order of their computation; empty if the
             phrasing of the question is not known, or the answer needs no thought.
         expected: correct answer; None if the phrasing of the question is not known.
@@ -113,25 +114,25 @@ class Question:
         )
         return a, b
 
-    def compute(self, fixed: Mapping[int, tuple[int, int]] | None = None) -> Results:
+    def compute(self, given: Mapping[int, tuple[int, int]] | None = None) -> ComputedSteps:
         """Compute the steps, up to a division that is by zero or `is_inexact`.
 
         Args:
-            fixed: (value, remainder) to use instead of the computed ones, by index of the step.
+            given: (value, remainder) to use instead of the computed ones, by index of the step.
         """
         values: dict[int, int] = {}
         remainder = 0
         for number, step in enumerate(self.steps):
             a, b = self.operands(step, values)
             if step.operation == "/" and b == 0:
-                return Results(values, 0, BY_ZERO)
-            given = fixed.get(number) if fixed else None
-            values[number], remainder = given or compute(step.operation, a, b)
+                return ComputedSteps(values, 0, BY_ZERO_REFUSAL)
+            result = given.get(number) if given else None
+            values[number], remainder = result or compute(step.operation, a, b)
             if is_inexact(a, b, remainder, is_last=number == len(self.steps) - 1):
-                return Results(values, remainder, INEXACT)
-        return Results(values, remainder)
+                return ComputedSteps(values, remainder, INEXACT_REFUSAL)
+        return ComputedSteps(values, remainder)
 
-    def remaining(self, values: Mapping[int, int]) -> Calculation | None:
+    def build_remaining(self, values: Mapping[int, int]) -> Calculation | None:
         """Build the calculation that remains after some of its operations.
 
         Args:
@@ -142,7 +143,7 @@ class Question:
             or the question is neither a calculation nor a story.
         """
 
-        def build(reference: Reference) -> Calculation | int:
+        def build(reference: OperandReference) -> Calculation | int:
             kind, position = reference
             if kind == "number":
                 return self.numbers[position]
@@ -153,41 +154,41 @@ class Question:
 
         if not self.operations:
             return None
-        root = build(Reference("step", len(self.operations) - 1))
+        root = build(OperandReference("step", len(self.operations) - 1))
         return root if isinstance(root, Calculation) else None
 
     def conclude(self, value: int, remainder: int = 0) -> str:
         """Return the answer that follows from the value and remainder of the last step.
 
         It is a number, with its remainder as in `12 R 3`; of a comparison, whose `value` is -1, 0
-        or 1, the number that it asks for, or `EQUAL`.
+        or 1, the number that it asks for, or `EQUAL_ANSWER`.
         """
         if not self.comparison:
             return f"{value} R {remainder}" if remainder else f"{value}"
         if value == 0:
-            return EQUAL
+            return EQUAL_ANSWER
         (step,) = self.steps
         chosen = step.right if (value < 0) == (self.comparison == "larger") else step.left
         return f"{self.numbers[chosen.position]}"
 
 
-def analyze(text: str) -> Question:
+def parse_question(text: str) -> Question:
     """Normalize and parse a question: a calculation, a comparison, a story, or any other text.
 
     Returns:
         The question; of a text with unknown phrasing or more than 400 characters, only the numbers.
     """
     text = normalize_question(text)
-    found = [match for match in _DIGITS.finditer(text) if len(match[0]) <= MAX_DIGITS_READ]
+    found = [match for match in _DIGITS.finditer(text) if len(match[0]) <= MAX_QUESTION_DIGITS]
     numbers = tuple(int(match[0]) for match in found)
-    if len(text) > _MAX_LENGTH:
+    if len(text) > _MAX_QUESTION_CHARS:
         return Question(numbers)
     calculation = parse_calculation(text)
     if calculation:
         steps = _steps(calculation, iter(range(len(numbers))).__next__)
         return _solve(Question(numbers, steps, operations=steps))
     if _LISTED.fullmatch(text):
-        return Question(numbers, expected=question_back(numbers))
+        return Question(numbers, expected=clarifying_question(numbers))
     positions = {match.start(): position for position, match in enumerate(found)}
     for pattern, formula, comparison in _forms():
         match = pattern.fullmatch(text)
@@ -206,13 +207,13 @@ def parse_calculation(text: str) -> Calculation | None:
     Returns:
         The calculation; None for any other text, and for one of more than 400 characters.
     """
-    if len(text) > _MAX_LENGTH:
+    if len(text) > _MAX_QUESTION_CHARS:
         return None
     text = text.strip()
     for pattern in _frames():
         match = pattern.fullmatch(text)
         expression = match and _WORD.sub(lambda word: _SIGNS[(word[1] or "x").lower()], match[1])
-        calculation = parse_expression(expression, MAX_DIGITS_READ) if expression else None
+        calculation = parse_expression(expression, MAX_QUESTION_DIGITS) if expression else None
         if calculation:
             return calculation
     return None
@@ -228,11 +229,11 @@ def _steps(calculation: Calculation, next_position: Callable[[], int]) -> tuple[
     """
     steps: list[AskedStep] = []
 
-    def add(node: Calculation | int) -> Reference:
+    def add(node: Calculation | int) -> OperandReference:
         if isinstance(node, int):
-            return Reference("number", next_position())
+            return OperandReference("number", next_position())
         steps.append(AskedStep(node.operation, add(node.left), add(node.right)))
-        return Reference("step", len(steps) - 1)
+        return OperandReference("step", len(steps) - 1)
 
     add(calculation)
     return tuple(steps)
@@ -246,7 +247,7 @@ def _solve(asked: Question) -> Question:
     """
     divisors = [step.right for step in asked.steps if step.operation == "/"]
     if any(kind == "number" and asked.numbers[position] == 0 for kind, position in divisors):
-        return replace(asked, steps=(), expected=BY_ZERO, is_refused=True)
+        return replace(asked, steps=(), expected=BY_ZERO_REFUSAL, is_refused=True)
     values, remainder, refusal = asked.compute()
     if refusal:
         steps = asked.steps[: len(values)]
@@ -269,9 +270,9 @@ def _forms() -> tuple[tuple[re.Pattern[str], Calculation, str], ...]:
         `_LETTERS[i]`; for a comparison "larger" or "smaller", else "".
     """
     forms = []
-    for phrasing in COMMANDS:
+    for phrasing in COMMAND_PHRASINGS:
         forms.append((_pattern(phrasing.text), Calculation(phrasing.operation, 0, 1), ""))
-    for phrasing in COMPARISONS:
+    for phrasing in COMPARISON_PHRASINGS:
         forms.append((_pattern(phrasing.text), Calculation("?", 0, 1), phrasing.operation))
     for template in TEMPLATES:
         digits = template.formula.translate({ord(x): str(i) for i, x in enumerate(_LETTERS)})

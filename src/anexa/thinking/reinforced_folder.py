@@ -1,4 +1,4 @@
-"""Reinforcement of the model in one folder; the result is written to another, with its card."""
+"""Reinforcement of the model in one folder, written to another folder with a new card."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from anexa.model.folder import create_folder
 from anexa.model.loading import model_name, open_model
 from anexa.names import code_span, shell_word
 from anexa.output_paths import check_output, free_path, numbered_path
-from anexa.thinking.reinforcement import Reinforcement, ReinforcementConfig
+from anexa.thinking.reinforcement import ReinforcementConfig, ReinforcementTrainer
 
-# The measured losses in the header of a card: the keys metrics and model-index.
-OF_OTHER_WEIGHTS = re.compile(r"^(metrics|model-index):.*\n((?:- | ).*\n)*", re.MULTILINE)
+# The keys metrics and model-index in the header of a card, which have the measured losses.
+CARD_METRICS_PATTERN = re.compile(r"^(metrics|model-index):.*\n((?:- | ).*\n)*", re.MULTILINE)
 # Optimizer of the run: AdamW without weight decay, with clipped gradients.
-OPTIMIZER = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
+OPTIMIZER_CONFIG = OptimizerConfig(0.9, 0.99, max_grad_norm=1.0)
 
 
 class ReinforcedFolder:
@@ -53,8 +53,10 @@ class ReinforcedFolder:
             raise AnexaError(f"{folder} has no chat template: only a chat model can be reinforced")
         check_answers_arithmetic(self._model.tokenizer, str(folder))
         engine = best_engine() if engine == "auto" else engine
-        computed = open_engine(engine, self._model.config, self._model.weights, optimizer=OPTIMIZER)
-        self.run = Reinforcement(self._model, computed, config)
+        computed = open_engine(
+            engine, self._model.config, self._model.weights, optimizer=OPTIMIZER_CONFIG
+        )
+        self.run = ReinforcementTrainer(self._model, computed, config)
 
     def write(self, stopped_after: int | None = None) -> bool:
         """Write the best weights to a new model folder, if they are better than the initial ones.
@@ -69,15 +71,15 @@ class ReinforcedFolder:
         Raises:
             AnexaError: if the folder cannot be written.
         """
-        if self.run.best is None:
+        if self.run.best_weights is None:
             return False
-        model = replace(self._model, weights=self.run.best)
+        model = replace(self._model, weights=self.run.best_weights)
         card = self._new_card(stopped_after)
         self.out = numbered_path(self.out, create_folder(self.out, model, card, numbered=True))
         return True
 
     def _new_card(self, stopped_after: int | None) -> str:
-        """Return the old card with the command added, and without the old weights' evaluation."""
+        """Write the new card: the old one without its evaluation, and with the command."""
         options = " ".join(
             f"--{field.name.replace('_', '-')} {getattr(self._config, field.name)}"
             for field in fields(self._config)
@@ -85,28 +87,29 @@ class ReinforcedFolder:
         # Only the name of the folder: the path to it is private.
         command = f"anexa reinforce {shell_word(model_name(self._folder))} {options}"
         stopped = "" if stopped_after is None else f", stopped after step {stopped_after}"
-        weights = f"The weights are {self.kept}. The losses above are of the weights before."
+        weights = f"The weights are {self.weights_description}."
         return (
-            f"{without_figures(self._card)}\n\nThen reinforced: {code_span(command)}{stopped}. "
-            f"{weights}\n"
+            f"{remove_metrics(self._card)}\n\nThen reinforced: {code_span(command)}{stopped}. "
+            f"{weights} "
+            "The losses above are of the weights before.\n"
         )
 
     @property
-    def kept(self) -> str:
+    def weights_description(self) -> str:
         """Description of the weights that `write` writes: step and accuracy, for the card.
 
-        It exists only if `run.best` is not None.
+        It exists only if `run.best_weights` is not None.
         """
-        best, before = self.run.best_step, self.run.before
+        best, initial = self.run.best_result, self.run.initial_accuracy
         assert best is not None
         return (
             f"those of step {best.step:,}, with an accuracy of {best.accuracy:.1%} on "
-            f"{self._config.validation:,} held-out problems, {before:.1%} before"
+            f"{self._config.validation:,} held-out problems, {initial:.1%} before"
         )
 
 
-def without_figures(card: str) -> str:
+def remove_metrics(card: str) -> str:
     """Remove the losses in the metadata and the section with the evaluation from a card."""
     card = card.partition("\n## Evaluation\n")[0].rstrip()
     header, end, text = card.partition("\n---\n")
-    return OF_OTHER_WEIGHTS.sub("", f"{header}\n") + end[1:] + text if end else card
+    return CARD_METRICS_PATTERN.sub("", f"{header}\n") + end[1:] + text if end else card

@@ -24,7 +24,7 @@ from anexa.model.model import Model
 from anexa.model.weights import Weights
 from anexa.ranges import Range
 from anexa.thinking.checker import check
-from anexa.thinking.examples import draw_any
+from anexa.thinking.examples import draw_any_problem
 from anexa.thinking.problems import Problem
 
 _RANGES = {
@@ -70,7 +70,7 @@ class ReinforcementConfig:
 
 
 @dataclass(frozen=True)
-class ReinforcementStep:
+class ReinforcementStepResult:
     """Result of one step.
 
     Attributes:
@@ -85,7 +85,7 @@ class ReinforcementStep:
     accuracy: float | None
 
 
-class Reinforcement:
+class ReinforcementTrainer:
     """A reinforcement run. Iterating over it executes the steps, which change the engine's weights.
 
     Args:
@@ -93,12 +93,13 @@ class Reinforcement:
         engine: engine with the model's weights and an optimizer.
         config: configuration of the run.
         reward: reward function `(problem, completion) -> bool`, where the completion is the text of
-            thought and answer; default: `is_true`.
+            thought and answer; default: `is_verified`.
 
     Attributes:
-        best: weights with the highest accuracy so far; None while the initial weights are best.
-        best_step: result of the step that made these weights; None like `best`.
-        before: accuracy of the initial weights; None before they were evaluated.
+        best_weights: weights with the highest accuracy so far; None while the initial weights are
+            best.
+        best_result: result of the step that made these weights; None like `best_weights`.
+        initial_accuracy: accuracy of the initial weights; None until they are evaluated.
         stopping: set it to True to end the run after the current step and an evaluation.
     """
 
@@ -110,31 +111,31 @@ class Reinforcement:
         reward: Callable[[Problem, str], bool] | None = None,
     ) -> None:
         assert model.chat_template is not None
-        self._reward = reward or is_true
+        self._reward = reward or is_verified
         self._template, self._tokenizer = model.chat_template, model.tokenizer
         self._engine, self._config = engine, config
         self._rng = random.Random(f"{config.seed} reinforcement")
         self._sampling_rng = random.Random(f"{config.seed} sampling")
         held_out = random.Random(f"{config.seed} validation")
         self._validation = [
-            draw_any(held_out, split="validation") for _ in range(config.validation)
+            draw_any_problem(held_out, split="validation") for _ in range(config.validation)
         ]
-        self.best: Weights | None = None
-        self.best_step: ReinforcementStep | None = None
-        self.before: float | None = None
+        self.best_weights: Weights | None = None
+        self.best_result: ReinforcementStepResult | None = None
+        self.initial_accuracy: float | None = None
         self.stopping = False
 
-    def __iter__(self) -> Iterator[ReinforcementStep]:
+    def __iter__(self) -> Iterator[ReinforcementStepResult]:
         """Yield the accuracy before training as step 0, then each step.
 
         Raises:
             AnexaError: if a step fails, for example because the weights diverge, before an
                 evaluation was better than the first. A later failure ends the run with a warning,
-                and `best` is kept.
+                and `best_weights` is kept.
         """
         config = self._config
-        highest = self.before = self._accuracy()
-        yield ReinforcementStep(0, None, highest)
+        highest = self.initial_accuracy = self._accuracy()
+        yield ReinforcementStepResult(0, None, highest)
         if self.stopping:
             return
         for step in range(1, config.steps + 1):
@@ -146,14 +147,15 @@ class Reinforcement:
                 if last or due > (step - 1) * config.evaluations // config.steps:
                     accuracy = self._accuracy()
             except (AnexaError, MemoryError) as error:
-                if self.best is None:
+                if self.best_weights is None:
                     raise
                 reason = str(error) if isinstance(error, AnexaError) else OUT_OF_MEMORY
                 warnings.warn(f"the run ended at step {step}: {reason}", AnexaWarning, stacklevel=2)
                 return
-            done = ReinforcementStep(step, reward, accuracy)
+            done = ReinforcementStepResult(step, reward, accuracy)
             if accuracy is not None and accuracy > highest:
-                highest, self.best, self.best_step = accuracy, self._engine.weights(), done
+                highest, self.best_result = accuracy, done
+                self.best_weights = self._engine.weights()
             yield done
             if last:
                 return
@@ -161,7 +163,7 @@ class Reinforcement:
     def _step(self) -> float:
         """Sample thoughts, reward them, take an optimizer step, and return the mean reward."""
         samples = self._config.samples
-        problems = [draw_any(self._rng) for _ in range(self._config.problems)]
+        problems = [draw_any_problem(self._rng) for _ in range(self._config.problems)]
         repeated = [problem for problem in problems for _ in range(samples)]
         params = [SamplingParams(1.0, seed=self._sampling_rng.getrandbits(63)) for _ in repeated]
         prompts, texts = self._sample_answers(repeated, params)
@@ -200,12 +202,12 @@ class Reinforcement:
         return [self._reward(problem, answer) for problem, answer in zip(problems, decoded)]
 
 
-def is_true(problem: Problem, answer: str) -> bool:
-    """Return whether an answer is correct, and the checker finds no mistake in its thought.
+def is_verified(problem: Problem, completion: str) -> bool:
+    """Return whether the answer is correct, and the checker finds no mistake in the thought.
 
     Args:
         problem: the problem.
-        answer: the completion: thought and answer, with their tags.
+        completion: text of thought and answer, with their tags.
     """
-    thought, said = split_answer(answer)
+    thought, said = split_answer(completion)
     return said == problem.answer and check(problem.question, thought or "", said).all_true

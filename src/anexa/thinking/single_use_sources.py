@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from anexa.thinking.answers import BY_ZERO, INEXACT
-from anexa.thinking.questions import AskedStep, Question, Reference
+from anexa.thinking.answers import BY_ZERO_REFUSAL, INEXACT_REFUSAL
+from anexa.thinking.questions import AskedStep, OperandReference, Question
 from anexa.thinking.sources import (
     Operand,
-    Sources,
-    Written,
+    OperandSources,
+    WrittenExpression,
     write_both_ways,
     write_remaining,
 )
 from anexa.thinking.thoughts import compute
 
 
-class SingleUseSources(Sources):
+class SingleUseSources(OperandSources):
     """Sources for a question of known phrasing: each line must compute one of its steps.
 
     So each value, and each number that the steps need, is used exactly once. The lines may be in
@@ -36,28 +36,28 @@ class SingleUseSources(Sources):
         self._numbers = {
             position: number
             for position, number in enumerate(asked.numbers)
-            if Reference("number", position) in needed
+            if OperandReference("number", position) in needed
         }
 
-    def find(
-        self, line: int, written: Written, value: int, calculation: str
+    def use_operands(
+        self, line: int, written: WrittenExpression, value: int, calculation: str
     ) -> tuple[Operand, Operand]:
         """Find the step that a line computes, and return its sources as operands.
 
-        The arguments are those of `Sources.find`. Of several steps that the expression may be, as
-        in (1+1)*(1+1), it is the one after which `calculation` remains. The first line that
-        computes none is recorded as `wrong_line`.
+        The arguments are those of `OperandSources.use_operands`. Of several steps that the
+        expression may be, as in (1+1)*(1+1), it is the one after which `calculation` remains. The
+        first line that computes none is recorded as `wrong_line`.
         """
         values = self._values_of_steps()
-        matches: dict[int, list[Reference]] = {}
+        matches: dict[int, list[OperandReference]] = {}
         for number, step in {} if self._is_finished else self._pending.items():
-            if step.steps <= values.keys():
+            if step.needed_steps <= values.keys():
                 a, b = self._asked.operands(step, values)
                 found = None if self._is_wrong_refusal(step, a, b) else _match(step, a, b, written)
                 if found:
                     matches[number] = found
         if matches:
-            remaining = self._asked.remaining
+            remaining = self._asked.build_remaining
             leaving = (
                 number
                 for number in matches
@@ -66,13 +66,13 @@ class SingleUseSources(Sources):
             number = next(leaving, next(iter(matches)))
             step, (left, right) = self._pending.pop(number), matches[number]
             self._line_of[number] = line
-            if self._asked.expected == INEXACT and step.operation == "/":
+            if self._asked.expected == INEXACT_REFUSAL and step.operation == "/":
                 a, b = self._asked.operands(step, values)
                 self._is_inexact = compute("/", a, b)[1] != 0
             return self._use(left, written[2]), self._use(right, written[3])
         if self.wrong_line is None:
             self.wrong_line = line
-        return super().find(line, written, value, calculation)
+        return super().use_operands(line, written, value, calculation)
 
     @property
     def is_solved(self) -> bool:
@@ -92,37 +92,41 @@ class SingleUseSources(Sources):
         A thought that goes on with its quotient is wrong: it would have had to end there.
         """
         is_division = step.operation == "/" and b != 0
-        return is_division and self._asked.expected == BY_ZERO and compute("/", a, b)[1] != 0
+        return (
+            is_division and self._asked.expected == BY_ZERO_REFUSAL and compute("/", a, b)[1] != 0
+        )
 
-    def remaining(
-        self, written: Written, value: int, remainder: int, calculation: str
+    def update_remaining(
+        self, written: WrittenExpression, value: int, remainder: int, calculation: str
     ) -> tuple[str, ...]:
-        """Return the one calculation that remains of the question, as a text, or "" for none.
+        """List the one calculation that remains of the question, as a text, or "" for none.
 
-        From the first line on that is not a step of the question, `Sources.remaining` decides.
+        From the first line on that is not a step of the question, the result is that of
+        `OperandSources.update_remaining`.
         """
         if self.wrong_line is not None:
-            return super().remaining(written, value, remainder, calculation)
-        remaining = self._asked.remaining(self._values_of_steps())
+            return super().update_remaining(written, value, remainder, calculation)
+        remaining = self._asked.build_remaining(self._values_of_steps())
         return ("" if remainder else write_remaining(remaining),)
 
-    def find_unused(self, last: int) -> str | None:
-        """Describe an unused number of the question, or as in `Sources`; None if all are used.
+    def describe_unused(self, last: int) -> str | None:
+        """Describe an unused number of the question, or else as in `OperandSources`.
 
-        It is None, too, if the question must be refused and the lines lead to that refusal.
+        The result is None if all are used, or if the question must be refused and the lines lead to
+        that refusal.
         """
         if self._asked.is_refused and self._is_finished:
             return None  # the operations that would use the others cannot be computed
         for number in self._numbers.values():
             return f"{number}"
-        return super().find_unused(last)
+        return super().describe_unused(last)
 
     def _values_of_steps(self) -> dict[int, int]:
         """Return the values that lines have computed for steps, by index of the step."""
         lines = self._line_of.items()
         return {step: self._values[line] for step, line in lines if line in self._values}
 
-    def _use(self, reference: Reference, number: int) -> Operand:
+    def _use(self, reference: OperandReference, number: int) -> Operand:
         """Make an operand of a source of a step, and mark it as used: no later line can use it."""
         kind, position = reference
         if kind == "number":
@@ -157,7 +161,9 @@ class SingleUseSources(Sources):
         return None
 
 
-def _match(step: AskedStep, a: int, b: int, written: Written) -> list[Reference] | None:
+def _match(
+    step: AskedStep, a: int, b: int, written: WrittenExpression
+) -> list[OperandReference] | None:
     """Match a line with a step; the operands of sums and products may be in any order.
 
     Args:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from anexa.thinking.expressions import Calculation, parse_expression, reductions
-from anexa.thinking.facts import MAX_DIGITS_WRITTEN, excerpt
-from anexa.thinking.thoughts import unsigned
+from anexa.thinking.expressions import Calculation, parse_expression, reducible_operations
+from anexa.thinking.facts import MAX_OPERAND_DIGITS, excerpt
+from anexa.thinking.thoughts import rewrite_unsigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,16 @@ class Operand:
     position: int = -1
 
 
-Written = tuple[bool, str, int, int]
-"""The expression of a line, as `unsigned` returns it: whether it is negated, -(…); the operation;
-the two operands."""
+WrittenExpression = tuple[bool, str, int, int]
+"""The expression of a line, as `rewrite_unsigned` returns it: whether it is negated, -(…); the
+operation; the two operands."""
 
 
-class Sources:
+class OperandSources:
     """Sources for a question of unknown phrasing: numbers and values may be used repeatedly.
 
-    For each line call `find`, then `add_value` (but for a comparison), then `remaining`.
+    For each line call `use_operands`, then `add_value` (but for a comparison), then
+    `update_remaining`.
 
     Args:
         numbers: the numbers of the question.
@@ -59,10 +60,10 @@ class Sources:
         self._remaining: Calculation | None = None  # calculation at the end of the last line
         self.wrong_line: int | None = None
 
-    def find(
+    def use_operands(
         self,
         line: int,  # noqa: ARG002
-        written: Written,
+        written: WrittenExpression,
         value: int,
         calculation: str,
     ) -> tuple[Operand, Operand]:
@@ -107,8 +108,8 @@ class Sources:
         self._lines.setdefault(value, {})[line] = None
         self._values[line] = self._unused[line] = value
 
-    def remaining(
-        self, written: Written, value: int, remainder: int, calculation: str
+    def update_remaining(
+        self, written: WrittenExpression, value: int, remainder: int, calculation: str
     ) -> tuple[str, ...]:
         """List the calculations that a line may correctly end with, and remember `calculation`.
 
@@ -134,7 +135,7 @@ class Sources:
             return ("",)
         return calculation, ""
 
-    def find_unused(self, last: int) -> str | None:
+    def describe_unused(self, last: int) -> str | None:
         """Describe the first value, or the remaining calculation, that no line has used.
 
         Args:
@@ -192,7 +193,7 @@ class Sources:
 
 def _parse_remaining(calculation: str) -> Calculation | None:
     """Parse the calculation at the end of a line; None unless `str(Calculation)` is the same."""
-    parsed = parse_expression(calculation, 2 * MAX_DIGITS_WRITTEN, has_negatives=True)
+    parsed = parse_expression(calculation, 2 * MAX_OPERAND_DIGITS, has_negatives=True)
     return parsed if str(parsed) == calculation else None
 
 
@@ -202,7 +203,7 @@ def write_remaining(remaining: Calculation | int | None) -> str:
 
 
 def _steps(
-    calculation: Calculation, written: Written, value: int = 0
+    calculation: Calculation, written: WrittenExpression, value: int = 0
 ) -> list[tuple[tuple[int, int], Calculation | int]]:
     """List the operations in a calculation that the expression of a line may compute.
 
@@ -212,21 +213,23 @@ def _steps(
     """
     return [
         ((a, b), rest)
-        for operation, a, b, rest in reductions(calculation, value)
+        for operation, a, b, rest in reducible_operations(calculation, value)
         if written in write_both_ways(operation, a, b)
     ]
 
 
-def write_both_ways(operation: str, a: int, b: int) -> list[Written]:
-    """Write an operation on signed numbers as `unsigned` does; a sum or product in both orders."""
-    negated, sign, x, y = unsigned(operation, a, b)
+def write_both_ways(operation: str, a: int, b: int) -> list[WrittenExpression]:
+    """Rewrite an operation by `rewrite_unsigned`; a sum or product in both orders."""
+    negated, sign, x, y = rewrite_unsigned(operation, a, b)
     one = (negated, sign, x, y)
     return [one, (negated, sign, y, x)] if sign in "+*" else [one]
 
 
-def _has_signs(written: Written, a: int, b: int) -> bool:
+def _has_signs(written: WrittenExpression, a: int, b: int) -> bool:
     """Return whether some operation on two signed numbers, in any order, is written so."""
     if written[1] == "?":
         return min(a, b) >= 0
     pairs = ((a, b), (b, a))
-    return any(unsigned(operation, *pair) == written for operation in "+-*/" for pair in pairs)
+    return any(
+        rewrite_unsigned(operation, *pair) == written for operation in "+-*/" for pair in pairs
+    )

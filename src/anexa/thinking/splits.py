@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
-from anexa.thinking.thoughts import ThoughtStep, unsigned
+from anexa.thinking.thoughts import ThoughtStep, rewrite_unsigned
 
 Split = Literal["training", "validation", "test"]
 """Name of a split: "training", "validation" for model selection, "test" for reported results."""
@@ -20,10 +20,11 @@ MENTAL_PRODUCTS = (
     (1234567, 8901234),
     (987654321, 123456789),
 )
-"""Products of a public test of language models (https://sanand0.github.io/llmmath); always in
-"test", as are their multiples by powers of ten."""
+"""Factors of the products in a public test of language models (https://sanand0.github.io/llmmath).
 
-_VALIDATION = 0.02  # fraction of all problems
+They are always in "test", as are their multiples by powers of ten."""
+
+_VALIDATION_FRACTION = 0.02  # of all problems
 _MENTAL = {
     tuple(sorted(int(str(factor).rstrip("0")) for factor in pair)) for pair in MENTAL_PRODUCTS
 }
@@ -49,33 +50,33 @@ def split_of(operation: str, a: int, b: int) -> Split:
     if large < 10:
         return "training"
     if operation == "/":
-        return split_at(f"/ {a} {b}", test=0.2 if a < 100 and b < 10 else 0.02)
+        return split_by_hash(f"/ {a} {b}", test_fraction=0.2 if a < 100 and b < 10 else 0.02)
     if operation == "*" and (small, large) in _MENTAL:
         return "test"
     two_by_two = operation == "*" and small >= 10 and large < 100
-    return split_at(f"{operation} {small} {large}", test=0.2 if two_by_two else 0.02)
+    return split_by_hash(f"{operation} {small} {large}", test_fraction=0.2 if two_by_two else 0.02)
 
 
 def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:
     """Return the split of a "chain" or a "story" by a hash of its numbers, in any order."""
-    return split_at(f"{kind} {' '.join(map(str, sorted(numbers)))}", test=0.02)
+    return split_by_hash(f"{kind} {' '.join(map(str, sorted(numbers)))}", test_fraction=0.02)
 
 
-def gives_away(step: ThoughtStep) -> bool:
+def computes_held_out(step: ThoughtStep) -> bool:
     """Return whether a step computes a held-out problem: training on its line would reveal it."""
-    _, operation, a, b = unsigned(step.operation, step.a, step.b)
+    _, operation, a, b = rewrite_unsigned(step.operation, step.a, step.b)
     return split_of(operation, a, b) != "training"
 
 
-def split_at(key: str, test: float) -> Split:
+def split_by_hash(key: str, test_fraction: float) -> Split:
     """Return the split of a key by its hash.
 
     Args:
         key: text that identifies the problem.
-        test: fraction of all keys in "test"; another 2 % are in "validation".
+        test_fraction: fraction of all keys in "test"; another 2 % are in "validation".
     """
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     position = int.from_bytes(digest, "big") / 2**64  # uniform in [0, 1)
-    if position < test:
+    if position < test_fraction:
         return "test"
-    return "validation" if position < test + _VALIDATION else "training"
+    return "validation" if position < test_fraction + _VALIDATION_FRACTION else "training"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate, parse_expression
-from anexa.thinking.splits import Split, split_at, split_of_numbers
+from anexa.thinking.splits import Split, split_by_hash, split_of_numbers
 from anexa.thinking.story_templates import TEMPLATES, Template
 
-# Persons of the stories.
+# First names of the persons in the stories.
 NAMES = (
     "Ada Alan Amir Anna Ben Carl Clara David Dora Elena Emma Erik Eva Finn Grace Hana Hugo Ida "
     "Ines Ivan Jack Jana Jonas Julia Karim Lara Leo Lina Lucas Maria Max Mia Milo Nina Noah Nora "
@@ -23,7 +23,7 @@ THINGS = (
     "stickers stones tickets toys"
 ).split()
 # A number of a story is at least 2, and less than a random one of these limits.
-LIMITS = (10, 100, 100, 1000, 1000, 1000)
+NUMBER_LIMITS = (10, 100, 100, 1000, 1000, 1000)
 SMALL_LIMITS = (10,)  # for multipliers and divisors
 UNNEEDED_LIMITS = (100,)  # for numbers that the answer does not need, such as an age
 
@@ -63,7 +63,7 @@ class Story:
     @property
     def splits(self) -> tuple[Split, Split]:
         """The split of the needed numbers, and the split of the pair of name and template."""
-        needed = (self.numbers[i] for i in TEMPLATES[self.template].needed)
+        needed = (self.numbers[i] for i in TEMPLATES[self.template].needed_indices)
         return split_of_numbers("story", needed), _split_of_name(self.template, self.name)
 
     @property
@@ -73,34 +73,34 @@ class Story:
 
 @cache
 def _split_of_name(template: int, name: str) -> Split:
-    return split_at(f"story {template} {name}", test=0.1)
+    return split_by_hash(f"story {template} {name}", test_fraction=0.1)
 
 
 @cache
-def _settings(operations: int, split: Split) -> list[tuple[int, str]]:
+def _settings(num_operations: int, split: Split) -> list[tuple[int, str]]:
     """List the pairs (index of a template, name) of a split."""
     return [
         (number, name)
         for number, template in enumerate(TEMPLATES)
         for name in NAMES
-        if template.operations == operations and _split_of_name(number, name) == split
+        if template.num_operations == num_operations and _split_of_name(number, name) == split
     ]
 
 
-def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
+def draw_story(rng: random.Random, num_operations: int, split: Split) -> Story:
     """Draw a story whose intermediate values and answer are whole and not negative.
 
     Args:
         rng: random generator.
-        operations: number of operations, 2 or 3.
+        num_operations: number of operations, 2 or 3.
         split: split of its needed numbers, and of the pair of name and template.
     """
-    number, name = rng.choice(_settings(operations, split))
+    number, name = rng.choice(_settings(num_operations, split))
     template, things = TEMPLATES[number], rng.choice(THINGS)
     limits = [_limits(template, letter) for letter in template.letters]
     while True:
         numbers = tuple(rng.randrange(2, rng.choice(below)) for below in limits)
-        if split_of_numbers("story", [numbers[i] for i in template.needed]) == split:
+        if split_of_numbers("story", [numbers[i] for i in template.needed_indices]) == split:
             story = Story(number, name, things, numbers)
             if _is_natural(story.calculation):
                 return story
@@ -108,9 +108,9 @@ def draw_story(rng: random.Random, operations: int, split: Split) -> Story:
 
 def _limits(template: Template, letter: str) -> tuple[int, ...]:
     """Return the limits from which an upper limit of a number of a story is drawn."""
-    if letter in template.small:
+    if letter in template.small_letters:
         return SMALL_LIMITS
-    return LIMITS if letter in template.formula else UNNEEDED_LIMITS
+    return NUMBER_LIMITS if letter in template.formula else UNNEEDED_LIMITS
 
 
 def _is_natural(calculation: Calculation) -> bool:

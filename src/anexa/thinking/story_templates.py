@@ -22,8 +22,8 @@ class Template:
     formula: str
 
     @cached_property
-    def operations(self) -> int:
-        """Number of operations."""
+    def num_operations(self) -> int:
+        """Number of operations in the formula."""
         return len(re.findall(r"[-+*/]", self.formula))
 
     @cached_property
@@ -32,12 +32,12 @@ class Template:
         return "".join(sorted(re.findall(r"{([a-e])}", self.text)))
 
     @cached_property
-    def needed(self) -> tuple[int, ...]:
+    def needed_indices(self) -> tuple[int, ...]:
         """Indices in `letters` of the numbers that are in the formula."""
         return tuple(i for i, letter in enumerate(self.letters) if letter in self.formula)
 
     @cached_property
-    def small(self) -> str:
+    def small_letters(self) -> str:
         """Letters of multipliers and divisors, which are numbers from 2 to 9 in the corpus."""
         return "".join(re.findall(r"[*/]([a-e])", self.formula))
 

@@ -39,8 +39,8 @@ from typing import NamedTuple
 
 from anexa.model.place_marks import mark_places, place_letter
 
-MULTIPLES = range(1, 10)  # multiples of a divisor that are written before a division
-REMAINS = ":="  # separates a line from the calculation that remains after it
+TABLE_FACTORS = range(1, 10)  # the table before a division: the divisor times each of these
+REMAINING_SEPARATOR = ":="  # separates a line from the calculation that remains after it
 
 
 class ThoughtStep(NamedTuple):
@@ -69,7 +69,9 @@ class ThoughtStep(NamedTuple):
             calculation: the calculation, without place marks.
             ones_letter: index of the letter of the ones, 0 for A.
         """
-        return self._replace(text=f"{self.text}{REMAINS}{mark_places(calculation, ones_letter)}")
+        return self._replace(
+            text=f"{self.text}{REMAINING_SEPARATOR}{mark_places(calculation, ones_letter)}"
+        )
 
 
 def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtStep:
@@ -84,11 +86,11 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
         b: the second operand; not 0 in a division. In a comparison neither operand is negative.
         ones_letter: index of the letter of the ones, 0 for A.
     """
-    sign, written, x, y = unsigned(operation, a, b)
+    sign, written, x, y = rewrite_unsigned(operation, a, b)
     expression = write_expression(written, x, y, ones_letter)
     value, remainder = compute(operation, a, b)
     if operation == "?":
-        said = relation(a, b)
+        said = comparison_sign(a, b)
     else:
         said = "-" * (value < 0) + write_value(abs(value), ones_letter)
         said += f" R {remainder}" if remainder else ""
@@ -99,7 +101,7 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
 
 def split_remaining(line: str) -> tuple[str, str]:
     """Split a line into `expression:facts:value` and the remaining calculation ("" for none)."""
-    written, _, remaining = line.partition(REMAINS)
+    written, _, remaining = line.partition(REMAINING_SEPARATOR)
     # A line that ends with ":=" is a comparison of equal numbers, whose value is "=".
     return (written, remaining) if remaining else (line, "")
 
@@ -116,7 +118,7 @@ def compute(operation: str, a: int, b: int) -> tuple[int, int]:
         quotient, remainder = divmod(abs(a), abs(b))
         return -quotient if (a < 0) != (b < 0) else quotient, remainder
     if operation == "?":
-        return "<=>".index(relation(a, b)) - 1, 0
+        return "<=>".index(comparison_sign(a, b)) - 1, 0
     return {"+": a + b, "-": a - b, "*": a * b}[operation], 0
 
 
@@ -134,7 +136,7 @@ def is_inexact(a: int, b: int, remainder: int, *, is_last: bool) -> bool:
     return remainder != 0 and not (is_last and min(a, b) >= 0)
 
 
-def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
+def rewrite_unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
     """Rewrite an operation on signed numbers as one on their absolute values.
 
     Returns:
@@ -152,8 +154,8 @@ def unsigned(operation: str, a: int, b: int) -> tuple[bool, str, int, int]:
     return (False, "-", y, x) if a < 0 else (False, "-", x, y)
 
 
-def relation(a: int, b: int) -> str:
-    """Return how two numbers compare: "<", "=" or ">"."""
+def comparison_sign(a: int, b: int) -> str:
+    """Compare two numbers: return "<", "=" or ">"."""
     return "<" if a < b else ">" if a > b else "="
 
 
@@ -220,7 +222,7 @@ def _comparison_facts(x: str, y: str, ones_letter: int) -> Iterator[str]:
 def _compare(x: str, y: str) -> Iterator[str]:
     """Yield comparisons of digits, such as `0<5`, from the left up to the first that differ."""
     for p, q in zip(reversed(x), reversed(y)):
-        yield f"{p}{relation(int(p), int(q))}{q}"
+        yield f"{p}{comparison_sign(int(p), int(q))}{q}"
         if p != q:
             return
 
@@ -257,7 +259,7 @@ def _product_facts(x: str, y: str, ones_letter: int) -> Iterator[str]:
 
 
 def _division_facts(x: str, divisor: int, ones_letter: int) -> Iterator[str]:
-    for digit in MULTIPLES:
+    for digit in TABLE_FACTORS:
         yield f"{divisor}*{digit}={divisor * digit}"
     unit = 10 ** (len(str(divisor)) - 1)  # of the divisor's first digit
     remainder = 0

@@ -152,7 +152,7 @@ def _first_wrong(question: str, thought: str) -> str | None:
     if any(operand.source == "nowhere" for operand in line.operands):
         return expression
     wrong = [fact.text for fact in line.facts if not (fact.true and fact.fits)]
-    if not line.spelled or not line.equal:
+    if not line.matches_facts or not line.is_correct:
         wrong.append(rest.rpartition(":")[2])
     return wrong[0] if wrong else None
 
