@@ -41,7 +41,7 @@ from pathlib import Path
 
 import compiled_sides as sides
 import llama_cpp_sides as llama
-from in_turn import Side, answer_requests, measured_in_turn, opened, ratios
+from in_turn import Side, answer_requests, measure_in_turn, ratios, warm_up_sides
 
 from anexa.generation.language_model import BUNDLED_FOLDER
 
@@ -98,8 +98,8 @@ def rows(options: argparse.Namespace) -> dict[str, Row]:
             400,
             {name: partial(sides.engine_loop, name, folder) for name in engines}
             | {
-                "llama.cpp, eval": partial(llama.eval_loop, folder, sides.FIRST),
-                "llama.cpp, llama_decode": partial(llama.decode_loop, folder, sides.FIRST),
+                "llama.cpp, eval": partial(llama.eval_loop, folder, sides.FIRST_TOKEN_ID),
+                "llama.cpp, llama_decode": partial(llama.decode_loop, folder, sides.FIRST_TOKEN_ID),
             },
             {"llama.cpp, eval": 1.5},
         ),
@@ -159,8 +159,8 @@ def compare(name: str, row: Row, rounds: int) -> None:
     script = [__file__, *sys.argv[1:], "--side", name]
     processes = {side: Side([*script, side], threads=1) for side in row.prepare}
     print(f"\n{row.title}", flush=True)
-    with opened(processes) as (ready, reasons):
-        figures = measured_in_turn(ready, row.count, rounds)
+    with warm_up_sides(processes) as (ready, reasons):
+        figures = measure_in_turn(ready, row.count, rounds)
     base = next(iter(row.prepare))
     for side in row.prepare:
         if side in reasons:

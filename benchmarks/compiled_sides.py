@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from in_turn import LeftOut, environment, processor_seconds_each, seconds_each
+from in_turn import SideUnavailable, environment, processor_seconds_each, seconds_each
 from ladder import names_engine
 
 import microgpt
@@ -33,12 +33,12 @@ from anexa.model.loading import load_model
 
 Measure: TypeAlias = Callable[[int], float]
 
-FIRST = 5  # first token of a text; the time does not depend on it
+FIRST_TOKEN_ID = 5  # first token of a text; the time does not depend on it
 WARM_UP = 500  # training steps before the measurement
-PRINTED = re.compile(r"step\W+([\d.]+) us\b")  # "training per step   10.41 us"
+STEP_TIME_PATTERN = re.compile(r"step\W+([\d.]+) us\b")  # "training per step   10.41 us"
 
 
-def opened_engine(name: str, folder: Path) -> Engine:
+def open_float32_engine(name: str, folder: Path) -> Engine:
     """Open a model folder with an engine, in float32."""
     model = load_model(folder)
     return open_engine(name, model.config, model.weights)
@@ -49,10 +49,10 @@ def opened_engine(name: str, folder: Path) -> Engine:
 
 def engine_loop(name: str, folder: Path) -> Measure:
     """Write one text with `next_logits` and argmax; measures seconds per token."""
-    engine = opened_engine(name, folder)
+    engine = open_float32_engine(name, folder)
 
     def seconds(count: int) -> float:
-        cache, token = engine.new_kv_cache(), FIRST
+        cache, token = engine.new_kv_cache(), FIRST_TOKEN_ID
 
         def step() -> None:
             nonlocal token
@@ -65,15 +65,16 @@ def engine_loop(name: str, folder: Path) -> Measure:
 
 def engine_batch_loop(name: str, folder: Path, num_seqs: int) -> Measure:
     """Write several texts with `batch_next_logits` and argmax; measures seconds per token."""
-    engine = opened_engine(name, folder)
+    engine = open_float32_engine(name, folder)
     if not isinstance(engine, BatchEngine):
-        raise LeftOut(f"the {name} engine has no batch of sequences")
+        raise SideUnavailable(f"the {name} engine has no batch of sequences")
 
     def seconds(count: int) -> float:
-        batch_cache, tokens = engine.new_batch_cache(num_seqs), [FIRST] * num_seqs
+        batch_cache, tokens = engine.new_batch_cache(num_seqs), [FIRST_TOKEN_ID] * num_seqs
         for number in range(num_seqs):
             cache = engine.new_kv_cache()
-            engine.next_logits([FIRST] * (8 + number), cache)  # prompts of different lengths
+            prompt = [FIRST_TOKEN_ID] * (8 + number)  # prompts of different lengths
+            engine.next_logits(prompt, cache)
             engine.add_sequence(batch_cache, cache)
 
         def step() -> None:
@@ -87,7 +88,7 @@ def engine_batch_loop(name: str, folder: Path, num_seqs: int) -> Measure:
 
 def engine_prefill(name: str, folder: Path, num_tokens: int) -> Measure:
     """Compute the logits after a prompt; measures the seconds until they are there."""
-    engine = opened_engine(name, folder)
+    engine = open_float32_engine(name, folder)
     prompt = random.Random(0).choices(range(engine.config.vocab_size), k=num_tokens)
     return lambda count: processor_seconds_each(
         lambda: engine.next_logits(prompt, engine.new_kv_cache()), count
@@ -112,7 +113,7 @@ def server(name: str, folder: Path, concurrency: int) -> Measure:
     assert process.stderr
     first = process.stdout.readline()
     if not first:
-        raise LeftOut(" ".join(process.stderr.read().split()))
+        raise SideUnavailable(" ".join(process.stderr.read().split()))
     address, seeds = first.split()[-1], numbers()
     return lambda count: 1 / over_http(address, questions(count, next(seeds)), concurrency).speed
 
@@ -120,7 +121,7 @@ def server(name: str, folder: Path, concurrency: int) -> Measure:
 def transformers(folder: Path, batch_size: int) -> Measure:
     """Answer requests with `generate` of transformers; measures seconds an output token."""
     if not (find_spec("transformers") and find_spec("torch")):
-        raise LeftOut("transformers is not installed: pip install transformers torch")
+        raise SideUnavailable("transformers is not installed: pip install transformers torch")
     from serve_load import Generate, questions
 
     generate, seeds = Generate(folder), numbers()
@@ -168,12 +169,14 @@ def processor_seconds_of_children() -> float:
     """Return the seconds that the processor has computed for processes that have ended.
 
     Raises:
-        LeftOut: on Windows, which does not count them.
+        SideUnavailable: on Windows, which does not count them.
     """
     try:
         import resource
     except ModuleNotFoundError as error:
-        raise LeftOut("the processor's time of another program is not known on Windows") from error
+        raise SideUnavailable(
+            "the processor's time of another program is not known on Windows"
+        ) from error
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -189,11 +192,11 @@ def port(command: str) -> Measure:
         begun, before = time.perf_counter(), processor_seconds_of_children()
         done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
         share = (processor_seconds_of_children() - before) / (time.perf_counter() - begun)
-        found = PRINTED.search(done.stdout)
+        found = STEP_TIME_PATTERN.search(done.stdout)
         if not found:
-            raise LeftOut(f"{command} does not print its microseconds a step")
+            raise SideUnavailable(f"{command} does not print its microseconds a step")
         if not share > 0:  # some kernels count the processor's time in ticks of 10 ms
-            raise LeftOut(f"{command} ends before the processor's clock has moved")
+            raise SideUnavailable(f"{command} ends before the processor's clock has moved")
         return float(found[1]) / 1e6 * min(1.0, share)
 
     return seconds
@@ -224,6 +227,6 @@ def start(name: str, folder: Path, cached: bool) -> Measure:
             check=False,
         )
         if done.returncode:
-            raise LeftOut(" ".join(done.stderr.split()))
+            raise SideUnavailable(" ".join(done.stderr.split()))
 
     return lambda count: statistics.median(seconds_each(run, 1) for _ in range(count))

@@ -57,7 +57,7 @@ def serve(stack: ExitStack, folder: Path, *options: str) -> str:
     return urlsplit(server.stdout.readline().split()[-1]).netloc
 
 
-def first_token(address: str, ids: list[int]) -> tuple[float, int]:
+def measure_first_token(address: str, ids: list[int]) -> tuple[float, int]:
     """Ask for one token; returns the seconds that it took, and the number of reused tokens."""
     body = json.dumps({"prompt": ids, "max_tokens": 1, "temperature": 0})
     connection = HTTPConnection(address)
@@ -89,7 +89,7 @@ def main() -> None:
             ids = rng.choices(range(config.vocab_size), k=TURN_TOKENS * options.turns)
             for turn in range(options.turns):
                 for side, address in enumerate(servers):
-                    measured = first_token(address, ids[: TURN_TOKENS * (turn + 1)])
+                    measured = measure_first_token(address, ids[: TURN_TOKENS * (turn + 1)])
                     if number >= 0:
                         found[turn][side].append(measured)
     parameters = f"{num_parameters(config) / 1e6:.1f}M parameters"

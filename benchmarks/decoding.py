@@ -32,14 +32,14 @@ from anexa.model.weights import initial_weights, num_parameters
 SIZES = [(128, 4, 4), (192, 6, 6), (256, 8, 6), (384, 6, 6), (512, 8, 8)]
 CONTEXT = 512  # tokens
 PROMPT = [1] * 256
-SECONDS = 0.3  # duration of one measurement
+MEASUREMENT_SECONDS = 0.3  # duration of one measurement
 
 
 def per_second(step: Callable[[], None], tokens: int) -> float:
     """Measure tokens per second, with `tokens` new tokens in each step."""
     step()
     begun, steps = time.perf_counter(), 0
-    while (passed := time.perf_counter() - begun) < SECONDS:
+    while (passed := time.perf_counter() - begun) < MEASUREMENT_SECONDS:
         step()
         steps += 1
     return tokens * steps / passed

@@ -27,7 +27,15 @@ from datetime import date
 from functools import partial
 
 from decoding import CONTEXT, decode_batch, decode_single
-from in_turn import LeftOut, Side, answer_requests, measured_in_turn, opened, ratios, seconds_each
+from in_turn import (
+    Side,
+    SideUnavailable,
+    answer_requests,
+    measure_in_turn,
+    ratios,
+    seconds_each,
+    warm_up_sides,
+)
 
 from anexa.engines import Batch, BatchEngine, open_engine
 from anexa.model.config import ModelConfig
@@ -36,7 +44,7 @@ from anexa.model.weights import initial_weights, num_parameters
 BATCH_SIZE, LENGTH = 32, 128
 SIZES = ["32x2", "64x2", "128x4", "192x6", "256x6", "384x6", "512x8"]
 WORK = ("single", "batch", "train", "train-batch")
-SECONDS = 0.3  # duration of one measurement, or one step
+MEASUREMENT_SECONDS = 0.3  # duration of one measurement, or one step
 
 
 def size_config(size: str) -> ModelConfig:
@@ -46,7 +54,10 @@ def size_config(size: str) -> ModelConfig:
 
 
 def prepare(engine_name: str, size: str, work: str) -> Callable[[int], float]:
-    """Open an engine; returns what measures its seconds per token, over `SECONDS` or one step."""
+    """Open an engine; returns a function that measures its seconds per token.
+
+    A measurement takes `MEASUREMENT_SECONDS`, or one step.
+    """
     config = size_config(size)
     engine = open_engine(engine_name, config, initial_weights(config, random.Random(0)))
     step: Callable[[], object]
@@ -54,7 +65,7 @@ def prepare(engine_name: str, size: str, work: str) -> Callable[[int], float]:
         step, tokens = decode_single(engine), 1
     elif work == "batch":
         if not isinstance(engine, BatchEngine):
-            raise LeftOut(f"the {engine_name} engine has no batch of sequences")
+            raise SideUnavailable(f"the {engine_name} engine has no batch of sequences")
         step, tokens = decode_batch(engine, BATCH_SIZE), BATCH_SIZE
     else:
         sequences = BATCH_SIZE if work == "train-batch" else 1
@@ -64,7 +75,7 @@ def prepare(engine_name: str, size: str, work: str) -> Callable[[int], float]:
         )
         step, tokens = partial(engine.train_step, batch, 1e-4), sequences * LENGTH
     step()
-    count = max(1, int(SECONDS / seconds_each(step, 1)))
+    count = max(1, int(MEASUREMENT_SECONDS / seconds_each(step, 1)))
     return lambda _: seconds_each(step, count) / tokens
 
 
@@ -76,8 +87,8 @@ def compare(size: str, work: str, options: argparse.Namespace) -> dict[str, str]
     """
     script = [__file__, "--sizes", size, "--work", work, "--side"]
     sides = {name: Side([*script, name], options.threads) for name in options.engines}
-    with opened(sides) as (ready, reasons):
-        figures = measured_in_turn(ready, 1, options.rounds)
+    with warm_up_sides(sides) as (ready, reasons):
+        figures = measure_in_turn(ready, 1, options.rounds)
     parameters = num_parameters(size_config(size)) / 1e6
     medians = {name: statistics.median(seconds) for name, seconds in figures.items()}
     line = f"{size:8}{parameters:8.1f}M  {work:12}" + "".join(

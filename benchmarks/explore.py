@@ -37,8 +37,8 @@ from anexa.generation.language_model import BUNDLED_FOLDER
 
 ANEXA = [sys.executable, "-m", "anexa"]
 TRAIN = [*ANEXA, "train", "firstnames", "--preset", "microgpt", "--no-chat", "--out"]
-NUMBERS = 100  # random numbers that are explained
-STEPS = 30  # random steps that are repeated
+NUM_NUMBERS = 100  # random numbers that are explained
+NUM_STEPS = 30  # random steps that are repeated
 # Takes the time of the second frame after the map is there: its pictures are drawn in the first.
 WATCH = """
 const watch = () => {
@@ -134,7 +134,7 @@ def number_times(client: Client) -> list[float]:
         index = ",".join(str(source.randrange(size)) for size in tensor["shape"])
         client.get("number", **scene, tensor=tensor["name"], index=index)
 
-    return [timed(ask) for _ in range(NUMBERS)]
+    return [measure_seconds(ask) for _ in range(NUM_NUMBERS)]
 
 
 def step_times(client: Client) -> list[float]:
@@ -146,10 +146,10 @@ def step_times(client: Client) -> list[float]:
         client.post("replay", folder=1, step=step)
         client.get("map", folder=1, step=step, text="anna")
 
-    return [timed(ask) for _ in range(STEPS)]
+    return [measure_seconds(ask) for _ in range(NUM_STEPS)]
 
 
-def timed(function: Callable[[], None]) -> float:
+def measure_seconds(function: Callable[[], None]) -> float:
     """Return the seconds that a call takes."""
     start = time.perf_counter()
     function()

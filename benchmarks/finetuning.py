@@ -34,7 +34,7 @@ from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.model import Model
 
-BATCH, LENGTH = 4, 128
+BATCH_SIZE, SEQUENCE_TOKENS = 4, 128
 
 COMMON = """
 import json, os, random, sys, time
@@ -145,7 +145,9 @@ def main() -> None:
     parser.add_argument("--litgpt", help="Python of an environment that has litgpt")
     options = parser.parse_args()
     theirs = (options.litgpt, LITGPT) if options.litgpt else (sys.executable, THEIRS)
-    print(f"{date.today()}  {os.cpu_count()} cores  {BATCH} x {LENGTH} tokens per step")
+    print(
+        f"{date.today()}  {os.cpu_count()} cores  {BATCH_SIZE} x {SEQUENCE_TOKENS} tokens per step"
+    )
     print(f"{'':14}{'ours':>12}{'theirs':>15}{'ratio':>7}{'ours':>10}{'theirs':>9}{'ratio':>7}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
@@ -168,7 +170,7 @@ def measure(
     memory: list[list[float]] = [[], []]
     for _ in range(rounds):
         for side, (python, program) in enumerate(sides):
-            numbers = [*map(str, (steps, rank, BATCH, LENGTH))]
+            numbers = [*map(str, (steps, rank, BATCH_SIZE, SEQUENCE_TOKENS))]
             result = subprocess.run(
                 [python, "-c", program, folder, *numbers],
                 stdout=subprocess.PIPE,
@@ -178,7 +180,7 @@ def measure(
             taken, most = json.loads(result.stdout.splitlines()[-1])
             seconds[side] += taken
             memory[side].append(most)
-    ours, others = (BATCH * LENGTH / statistics.median(taken) for taken in seconds)
+    ours, others = (BATCH_SIZE * SEQUENCE_TOKENS / statistics.median(taken) for taken in seconds)
     return (ours, others), (max(memory[0]), max(memory[1]))
 
 

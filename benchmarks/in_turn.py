@@ -17,7 +17,7 @@ from anexa.errors import AnexaError, short_repr
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-class LeftOut(Exception):
+class SideUnavailable(Exception):
     """A side that cannot be measured: the message says why, and what to install."""
 
 
@@ -53,7 +53,7 @@ class Side:
         """Request a measurement over `count` steps, or texts, and return its figure.
 
         Raises:
-            LeftOut: if the side cannot be measured.
+            SideUnavailable: if the side cannot be measured.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -63,11 +63,11 @@ class Side:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise LeftOut(f"its process ended with status {self._process.wait()}")
+            raise SideUnavailable(f"its process ended with status {self._process.wait()}")
         try:
             return float(answer)
         except ValueError:
-            raise LeftOut(answer.strip()) from None
+            raise SideUnavailable(answer.strip()) from None
 
     def close(self) -> None:
         """End the process."""
@@ -87,7 +87,7 @@ def answer_requests(measure: Callable[[], Callable[[int], float]]) -> None:
         for line in sys.stdin:
             figure = figure or measure()
             print(figure(int(line)), flush=True)
-    except (AnexaError, LeftOut, ImportError, NotImplementedError) as error:
+    except (AnexaError, SideUnavailable, ImportError, NotImplementedError) as error:
         print(short_repr(error), flush=True)
     except Exception as error:  # a part that an engine lacks
         traceback.print_exc()
@@ -114,7 +114,7 @@ def processor_seconds_each(step: Callable[[], object], count: int) -> float:
 
 
 @contextmanager
-def opened(sides: Mapping[str, Side]) -> Iterator[tuple[dict[str, Side], dict[str, str]]]:
+def warm_up_sides(sides: Mapping[str, Side]) -> Iterator[tuple[dict[str, Side], dict[str, str]]]:
     """Warm the sides up; yields those that can be measured, and why the others cannot."""
     ready: dict[str, Side] = {}
     reasons: dict[str, str] = {}
@@ -123,7 +123,7 @@ def opened(sides: Mapping[str, Side]) -> Iterator[tuple[dict[str, Side], dict[st
             try:
                 side.measure(1)
                 ready[name] = side
-            except LeftOut as reason:
+            except SideUnavailable as reason:
                 reasons[name] = str(reason)
         yield ready, reasons
     finally:
@@ -131,7 +131,7 @@ def opened(sides: Mapping[str, Side]) -> Iterator[tuple[dict[str, Side], dict[st
             side.close()
 
 
-def measured_in_turn(sides: Mapping[str, Side], count: int, rounds: int) -> dict[str, list[float]]:
+def measure_in_turn(sides: Mapping[str, Side], count: int, rounds: int) -> dict[str, list[float]]:
     """Measure all sides in each round; returns the figures of each side, by round."""
     figures: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):

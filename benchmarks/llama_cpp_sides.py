@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from in_turn import LeftOut, processor_seconds_each
+from in_turn import SideUnavailable, processor_seconds_each
 
 from anexa.model.chat_format import render_question
 from anexa.model.loading import load_model
@@ -23,10 +23,10 @@ def open_llama(folder: Path) -> Any:
     """Open a model folder with llama-cpp-python: GGUF and cache in F32, one thread.
 
     Raises:
-        LeftOut: if llama-cpp-python is not installed.
+        SideUnavailable: if llama-cpp-python is not installed.
     """
     if not find_spec("llama_cpp"):
-        raise LeftOut(INSTALL)
+        raise SideUnavailable(INSTALL)
     import llama_cpp
 
     from anexa.hub.gguf import write_gguf

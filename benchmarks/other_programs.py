@@ -22,6 +22,7 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,13 @@ TEXT = "It was a dark and stormy night; the rain fell in torrents, except at occ
 PROMPTS = ["It was", "the rain fell in", "night; the"]
 QUESTION = [{"role": "user", "content": "12+30"}]
 CONVERSATION = [*QUESTION, {"role": "assistant", "content": "42"}]
-KINDS: dict[str, dict[str, Any]] = {
+ARCHITECTURE_OPTIONS: dict[str, dict[str, Any]] = {
     "gpt2": {},
     "llama": {"n_kv_head": 1, "n_inner": 72, "rope_theta": 500.0, "tie_word_embeddings": False},
     "microgpt": {},
 }
-TRUST: dict[str, Any] = {"trust_remote_code": True}
-OPTIONS: dict[str, Any] = {  # of a transformers Trainer
+TRUST_REMOTE_CODE: dict[str, Any] = {"trust_remote_code": True}
+TRAINER_OPTIONS: dict[str, Any] = {  # of the Trainer of transformers
     **{"max_steps": 1, "report_to": [], "use_cpu": True, "save_strategy": "no"},
     **{"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3},
     **{"remove_unused_columns": False, "disable_tqdm": True, "learning_rate": 1e-2},
@@ -60,17 +61,17 @@ OPTIONS: dict[str, Any] = {  # of a transformers Trainer
 Check = Callable[[Path], Iterator[tuple[str, float]]]
 
 
-def write_models(place: Path) -> None:
+def write_models(models: Path) -> None:
     """Write a folder for each architecture, with random weights in float32."""
     tokenizer = Tokenizer.train_bpe([TEXT] * 3, 300, adds_bos=True)
-    for kind, changes in KINDS.items():
+    for kind, changes in ARCHITECTURE_OPTIONS.items():
         config = ModelConfig(kind, tokenizer.vocab_size, 64, 64, n_head=2, n_layer=2, **changes)
         rng = random.Random(kind)
         weights = {
             name: Weight(w.shape, array("f", (x + rng.gauss(0, 0.2) for x in w.data)))
             for name, w in initial_weights(config, rng).items()
         }
-        create_folder(place / kind, Model(config, weights, tokenizer, temperature=0.0), "")
+        create_folder(models / kind, Model(config, weights, tokenizer, temperature=0.0), "")
 
 
 def difference(theirs: Any, ours: Any) -> float:
@@ -84,22 +85,22 @@ def logits(folder: Path, ids: list[int]) -> Any:
     return anexa.load(folder, engine="numpy").engine.logits(ids)
 
 
-def opened(folder: Path, **options: Any) -> tuple[Any, Any]:
+def open_in_transformers(folder: Path, **options: Any) -> tuple[Any, Any]:
     """Open a folder with transformers."""
     import transformers
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **TRUST).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **TRUST_REMOTE_CODE).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         folder, trust_remote_code=False, **options
     )
     return model, tokenizer
 
 
-def in_transformers(place: Path) -> Iterator[tuple[str, float]]:
+def in_transformers(models: Path) -> Iterator[tuple[str, float]]:
     """Greedy texts as the documentation of transformers writes them, one by one and in a batch."""
-    for kind in KINDS:
-        model, tokenizer = opened(place / kind, padding_side="left")
-        ours = anexa.load(place / kind, engine="numpy")
+    for kind in ARCHITECTURE_OPTIONS:
+        model, tokenizer = open_in_transformers(models / kind, padding_side="left")
+        ours = anexa.load(models / kind, engine="numpy")
         expected = [ours.generate(prompt, max_tokens=9, temperature=0) for prompt in PROMPTS]
         together = tokenizer(PROMPTS, padding=True, return_tensors="pt")
         alone = [tokenizer(prompt, return_tensors="pt") for prompt in PROMPTS]
@@ -111,7 +112,7 @@ def in_transformers(place: Path) -> Iterator[tuple[str, float]]:
         ]
         found = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written]
         yield f"{kind}: three texts, one by one", float(found != expected)
-    model, tokenizer = opened(BUNDLED_FOLDER)
+    model, tokenizer = open_in_transformers(BUNDLED_FOLDER)
     prompt = tokenizer.apply_chat_template(
         QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
@@ -122,28 +123,28 @@ def in_transformers(place: Path) -> Iterator[tuple[str, float]]:
     yield "bundled: an answer with its thought", float(found_text != expected_text)
 
 
-def in_trainer(place: Path) -> Iterator[tuple[str, float]]:
+def in_trainer(models: Path) -> Iterator[tuple[str, float]]:
     """Compare the loss of transformers' Trainer, and open the model that it has saved."""
     import accelerate  # noqa: F401 (the Trainer needs it)
     import transformers
 
-    for kind in KINDS:
-        model, tokenizer = opened(place / kind)
+    for kind in ARCHITECTURE_OPTIONS:
+        model, tokenizer = open_in_transformers(models / kind)
         texts = [TEXT[start : start + 60] for start in (0, 7, 20)]
         trainer = transformers.Trainer(
             model=model,
-            args=transformers.TrainingArguments(str(place / "trainer"), **OPTIONS),
+            args=transformers.TrainingArguments(str(models / "trainer"), **TRAINER_OPTIONS),
             train_dataset=[dict(tokenizer(text)) for text in texts],
             eval_dataset=[dict(tokenizer(text)) for text in texts],
             processing_class=tokenizer,
             data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False),
         )
         loss = trainer.evaluate()["eval_loss"]
-        ours = anexa.load(place / kind, engine="numpy")
+        ours = anexa.load(models / kind, engine="numpy")
         rows = [ours.tokenizer.encode_prompt(text) for text in texts]
         yield f"{kind}: loss", difference(loss, ours.engine.loss(Batch.from_sequences(rows)))
         trainer.train()
-        saved = place / f"{kind}-trained"
+        saved = models / f"{kind}-trained"
         trainer.save_model(str(saved))
         yield f"{kind}: logits after a step, saved", saved_difference(saved, model, rows[0])
 
@@ -157,56 +158,58 @@ def saved_difference(saved: Path, model: Any, ids: list[int]) -> float:
     return difference(theirs, logits(saved, ids))
 
 
-def in_trl(place: Path) -> Iterator[tuple[str, float]]:
+def in_trl(models: Path) -> Iterator[tuple[str, float]]:
     """Compare the tokens of a conversation that trl trains on, and train one step."""
     import datasets
     from trl import SFTConfig, SFTTrainer
 
-    model, tokenizer = opened(BUNDLED_FOLDER)
+    model, tokenizer = open_in_transformers(BUNDLED_FOLDER)
     data = datasets.Dataset.from_list([{"messages": CONVERSATION}] * 3)
-    options = {key: value for key, value in OPTIONS.items() if key != "remove_unused_columns"}
+    options = {
+        key: value for key, value in TRAINER_OPTIONS.items() if key != "remove_unused_columns"
+    }
     options |= {"max_length": 64, "assistant_only_loss": True, "bf16": False}
-    config = SFTConfig(str(place / "trl"), **options)
+    config = SFTConfig(str(models / "trl"), **options)
     trainer = SFTTrainer(model, args=config, train_dataset=data, processing_class=tokenizer)
     labels = next(iter(trainer.get_train_dataloader()))["labels"][0]
     found = tokenizer.decode([label for label in labels.tolist() if label >= 0])
     yield f"bundled: the loss is of {found!r}", float(found != "42<|endoftext|>")
     trainer.train()
-    saved = place / "bundled-trl"
+    saved = models / "bundled-trl"
     trainer.save_model(str(saved))
     ids = load_model(saved).tokenizer.encode("<|user|>12+30<|assistant|>42")
     yield "bundled: logits after a step, saved", saved_difference(saved, model, ids)
 
 
-def in_peft(place: Path) -> Iterator[tuple[str, float]]:
+def in_peft(models: Path) -> Iterator[tuple[str, float]]:
     """A LoRA adapter of peft, merged and saved, opens here."""
     import peft
     import torch
 
     for kind, names in (("gpt2", ["c_attn"]), ("llama", ["q_proj", "v_proj"])):
-        model, tokenizer = opened(place / kind)
+        model, tokenizer = open_in_transformers(models / kind)
         config = peft.LoraConfig(target_modules=names, fan_in_fan_out=kind == "gpt2")
         adapted = peft.get_peft_model(model, config)
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.3)
-        merged, saved = adapted.merge_and_unload(), place / f"{kind}-peft"
+        merged, saved = adapted.merge_and_unload(), models / f"{kind}-peft"
         merged.save_pretrained(saved)
         tokenizer.save_pretrained(saved)
         ids = tokenizer(TEXT[:60]).input_ids
-        if difference(logits(saved, ids), logits(place / kind, ids)) < 0.01:
+        if difference(logits(saved, ids), logits(models / kind, ids)) < 0.01:
             yield f"{kind}: the adapter changes nothing", 1.0
         yield f"{kind}: logits, merged and saved", saved_difference(saved, merged, ids)
 
 
-def in_mlx(place: Path) -> Iterator[tuple[str, float]]:
+def in_mlx(models: Path) -> Iterator[tuple[str, float]]:
     """Logits of mlx-lm."""
     import mlx.core as mx
     from mlx_lm import load
 
     for kind, folder in (
-        ("gpt2", place / "gpt2"),
-        ("llama", place / "llama"),
+        ("gpt2", models / "gpt2"),
+        ("llama", models / "llama"),
         ("bundled", BUNDLED_FOLDER),
     ):
         model, tokenizer = load(str(folder))[:2]
@@ -218,17 +221,17 @@ def in_mlx(place: Path) -> Iterator[tuple[str, float]]:
         yield f"{kind}: logits", difference(theirs, logits(folder, ids))
 
 
-def in_ctranslate2(place: Path) -> Iterator[tuple[str, float]]:
+def in_ctranslate2(models: Path) -> Iterator[tuple[str, float]]:
     """Logits of CTranslate2, by its converter."""
     import ctranslate2
     from ctranslate2.converters import TransformersConverter
 
     for kind, folder in (
-        ("gpt2", place / "gpt2"),
-        ("llama", place / "llama"),
+        ("gpt2", models / "gpt2"),
+        ("llama", models / "llama"),
         ("bundled", BUNDLED_FOLDER),
     ):
-        converted = TransformersConverter(str(folder)).convert(str(place / f"{kind}-ct2"))
+        converted = TransformersConverter(str(folder)).convert(str(models / f"{kind}-ct2"))
         tokenizer = anexa.load(folder, engine="numpy").tokenizer
         ids = tokenizer.encode_prompt("12+30" if kind == "bundled" else TEXT)
         tokens = [tokenizer.id_to_token(i) for i in ids]
@@ -236,7 +239,7 @@ def in_ctranslate2(place: Path) -> Iterator[tuple[str, float]]:
         yield f"{kind}: logits", difference(np.array(found)[0], logits(folder, ids))
 
 
-def in_llama_cpp_converter(place: Path, converter: Path) -> Iterator[tuple[str, float]]:
+def in_llama_cpp_converter(models: Path, converter: Path) -> Iterator[tuple[str, float]]:
     """Compare the tensors that llama.cpp's converter writes with those of `anexa export`.
 
     The converter identifies a tokenizer by a hash of its tokens for a test text, so it knows no
@@ -253,11 +256,11 @@ def in_llama_cpp_converter(place: Path, converter: Path) -> Iterator[tuple[str, 
         "convert_hf_to_gguf.main()"
     )
     for kind in ("gpt2", "llama"):
-        theirs, ours = place / f"{kind}-theirs.gguf", place / f"{kind}-ours.gguf"
-        arguments = [converter.parent, place / kind, "--outtype", "f32"]
+        theirs, ours = models / f"{kind}-theirs.gguf", models / f"{kind}-ours.gguf"
+        arguments = [converter.parent, models / kind, "--outtype", "f32"]
         command = [sys.executable, "-c", program, *arguments, "--outfile", theirs]
         subprocess.run([*map(str, command)], check=True, capture_output=True)
-        write_gguf(ours, load_model(place / kind), kind)
+        write_gguf(ours, load_model(models / kind), kind)
         found, expected = ({t.name: t for t in gguf.GGUFReader(p).tensors} for p in (theirs, ours))
         extra = {*found} ^ {*expected}
         yield f"{kind}: names of tensors", float(bool(extra - {"rope_freqs.weight"}))
@@ -294,25 +297,25 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "mlx-lm": ("mlx-lm", in_mlx),
     "ctranslate2": ("ctranslate2", in_ctranslate2),
 }
-BOUND = 1e-4  # of differences; float32 in another order gives about 1e-6
+MAX_DIFFERENCE = 1e-4  # relative, of equal results; float32 in another order gives about 1e-6
 
 
-def report(name: str, package: str, check: Check, place: Path) -> bool:
+def report(name: str, package: str, check: Check, models: Path) -> bool:
     """Run a check and print a line for each comparison; return whether all are equal.
 
     Args:
         name: name of the program.
         package: its Python package; or its version, if it has none.
         check: yields the name and the difference of each comparison.
-        place: folder of the models.
+        models: folder of the models.
     """
     try:
         if package[0].isdigit():
             title = f"{name} {package}"
         else:
             title = f"{name}, {package} {version(package)}".replace(f"{name}, {name}", name)
-        for what, found in check(place):
-            if found >= BOUND:
+        for what, found in check(models):
+            if found >= MAX_DIFFERENCE:
                 print(f"{title:34} {what:44} DIFFERS by {found:.1e}")
                 return False
             print(f"{title:34} {what:44} equal{f' to {found:.0e}' if found else ''}", flush=True)
@@ -333,7 +336,8 @@ def main() -> None:
     chosen = parser.parse_args()
     checks = dict(CHECKS)
     if chosen.converter:
-        checks["llama.cpp"] = "gguf", lambda place: in_llama_cpp_converter(place, chosen.converter)
+        converter_check = partial(in_llama_cpp_converter, converter=chosen.converter)
+        checks["llama.cpp"] = "gguf", converter_check
     if chosen.node:
         package = chosen.node / "node_modules" / "@huggingface" / "transformers" / "package.json"
         number = json.loads(package.read_text(encoding="utf-8"))["version"]

@@ -48,7 +48,7 @@ BATCH_SIZE, CONTEXT = 12, 64  # of nanoGPT's recipe
 EVAL_BATCH_SIZE = 64  # sequences in a batch of an evaluation
 EVALUATIONS = 10  # evaluations of a run
 WARM_UP = 5  # steps of a run before the measured one
-ALL = 10**9  # sample size: all sequences
+ALL_SEQUENCES = 10**9  # sample size: all sequences
 
 
 class ValidationSet:
@@ -60,7 +60,7 @@ class ValidationSet:
 
     def __init__(self, documents: Documents) -> None:
         tokens = tokenize(documents, make_tokenizer("char", documents))
-        sequences = split(tokens, CONTEXT, seed=0)[1].eval_sequences(ALL)
+        sequences = split(tokens, CONTEXT, seed=0)[1].eval_sequences(ALL_SEQUENCES)
         full = [s.ids for s in sequences if len(s.ids) == CONTEXT + 1]  # all but the last one
         self._batches = [
             Batch.from_sequences(full[start : start + EVAL_BATCH_SIZE])

@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from in_turn import Side, answer_requests, measured_in_turn, opened, seconds_each
+from in_turn import Side, answer_requests, measure_in_turn, seconds_each, warm_up_sides
 from stock import StockTraining
 
 from anexa.data import read_corpus
@@ -41,7 +41,8 @@ from anexa.training import TrainConfig, build_trainer
 from anexa.training.tokenizers import make_tokenizer
 
 WARM_UP = 10  # steps before the measurement, for allocation and choice of algorithms
-ENDLESS = 1_000_000  # planned steps of a run, so that no evaluation falls into the measurement
+# Planned steps of a run: so many that no evaluation falls into the measurement.
+ENDLESS_STEPS = 1_000_000
 SIDES = {
     "stock": {},
     "anexa, AdamW, float32": {"optimizer": "adamw", "dtype": "float32"},
@@ -56,7 +57,7 @@ def stock_steps(settings: TrainConfig) -> Iterator[object]:
     tokenizer = make_tokenizer(settings.data.tokenizer, documents)
     ids = tokenize(documents, tokenizer).ids.astype("int64")
     config = settings.model.to_config(tokenizer.vocab_size)
-    yield from StockTraining(config, torch.tensor(ids), settings.run.batch_size, ENDLESS)
+    yield from StockTraining(config, torch.tensor(ids), settings.run.batch_size, ENDLESS_STEPS)
 
 
 def anexa_steps(settings: TrainConfig) -> Iterator[object]:
@@ -83,11 +84,11 @@ def compare(size: str, options: argparse.Namespace) -> None:
     same = [__file__, "--corpus", options.corpus, "--sizes", size, "--side"]
     sides = {name: Side([*same, name], options.threads) for name in SIDES}
     peak, speeds = 0.0, {name: list[float]() for name in SIDES}
-    with opened(sides) as (ready, reasons):
+    with warm_up_sides(sides) as (ready, reasons):
         if reasons:
             sys.exit("\n".join(f"{name}: {reason}" for name, reason in reasons.items()))
         for _ in range(options.rounds):
-            for name, seconds in measured_in_turn(ready, options.steps, rounds=1).items():
+            for name, seconds in measure_in_turn(ready, options.steps, rounds=1).items():
                 speeds[name].append(tokens / seconds[0])
             peak = max(peak, measure_peak_flops("torch", DeviceConfig()) or 0.0)
     print(f"\n{size}: {settings.run.batch_size} sequences of {settings.model.block_size} tokens")
@@ -106,7 +107,7 @@ def anexa_settings(corpus: str, size: str, side: str) -> TrainConfig:
         corpus=corpus,
         batch_size=batch_size,
         block_size=context,
-        steps=ENDLESS,
+        steps=ENDLESS_STEPS,
         evaluations=1,
         engine="torch",
         device="cpu",

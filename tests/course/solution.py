@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anexa.course.checking import Report, check
+from anexa.course.checking import CheckResult, check
 from anexa.course.exercises import EXERCISES
 
 STUDENT = "Ada"
@@ -21,13 +21,13 @@ def by_hand(chapter: int, student: str = STUDENT) -> str:
     return f"by_hand = {question.expected!r}\n"
 
 
-def check_text(text: str, chapter: int, folder: Path, student: str = STUDENT) -> Report:
+def check_text(text: str, chapter: int, folder: Path, student: str = STUDENT) -> CheckResult:
     """Check a solution that is given as a text."""
     file = folder / "mine.py"
     file.write_text(text, encoding="utf-8")
     return check(chapter, file, student)
 
 
-def said(report: Report) -> str:
+def said(report: CheckResult) -> str:
     """Return the problem and the reason of a report, which the learner reads, as JSON."""
     return json.dumps([report.problem, report.why], ensure_ascii=False)

@@ -16,7 +16,13 @@ from rich.console import Console
 
 from anexa.cli.learn import learn
 from anexa.cli.markdown import Document
-from anexa.course.chapters import BLOCK, TEACHERS, Chapter, chapters, live_view
+from anexa.course.chapters import (
+    CODE_BLOCK_PATTERN,
+    TEACHERS_HEADING,
+    Chapter,
+    load_chapters,
+    parse_live_view,
+)
 from anexa.course.exercises import EXERCISES
 from anexa.course.html import to_html
 from anexa.course.notebook import to_notebook
@@ -27,12 +33,12 @@ from tests.explore.explorer import Explorer
 from tests.test_docs import broken_references, examples, failures, read
 
 EXPLORE = Path(str(importlib.resources.files("anexa.explore"))) / "page"
-CHAPTERS = list(chapters().values())
+CHAPTERS = list(load_chapters().values())
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
 
 
 def blocks(chapter: Chapter, kind: str) -> list[str]:
-    return [block[2] for block in BLOCK.finditer(chapter.text) if block[1] == kind]
+    return [block[2] for block in CODE_BLOCK_PATTERN.finditer(chapter.text) if block[1] == kind]
 
 
 def test_chapters_are_numbered_without_a_gap() -> None:
@@ -60,13 +66,13 @@ def test_form_of_a_chapter(chapter: Chapter) -> None:
     assert chapter.title.endswith("?")
     assert re.search(r"^\*Builds on: ", text, flags=re.M)
     assert text.count("\n## Exercise: ") == 1
-    assert text.count(TEACHERS) == 1
+    assert text.count(TEACHERS_HEADING) == 1
     assert blocks(chapter, "glass-box")
     assert f"anexa check {chapter.number} mine.py\n" in blocks(chapter, "sh")
     assert blocks(chapter, "yours") == [
-        EXERCISES[chapter.number].numbers(chapter.number, "") + "\n"
+        EXERCISES[chapter.number].by_hand_numbers(chapter.number, "") + "\n"
     ]
-    prose = BLOCK.sub("", text)
+    prose = CODE_BLOCK_PATTERN.sub("", text)
     assert "!" not in prose
     # Such a line of a paragraph would become a list.
     assert not re.search(r"^(?!\d+\. |   ).+\n1\. ", prose, flags=re.M)
@@ -74,7 +80,7 @@ def test_form_of_a_chapter(chapter: Chapter) -> None:
 
 @each_chapter
 def test_lesson_takes_45_minutes(chapter: Chapter) -> None:
-    notes = chapter.text.partition(TEACHERS)[2]
+    notes = chapter.text.partition(TEACHERS_HEADING)[2]
     assert sum(map(int, re.findall(r"^- (\d+) minutes: ", notes, flags=re.M))) == 45
 
 
@@ -95,7 +101,7 @@ def test_references_of_a_chapter(chapter: Chapter) -> None:
 def test_live_views_can_be_shown(chapter: Chapter, explorer: Explorer) -> None:
     views = set(re.findall(r"^  (\w+): \[", read(EXPLORE / "main.js"), flags=re.M))
     for block in blocks(chapter, "glass-box"):
-        address = live_view(block).address
+        address = parse_live_view(block).address
         found = re.fullmatch(r"#/(\w+)\?(.+)", address)
         assert found, address
         assert found[1] in views
@@ -116,7 +122,7 @@ def test_live_views_can_be_shown(chapter: Chapter, explorer: Explorer) -> None:
 @each_chapter
 def test_html_of_a_chapter(chapter: Chapter) -> None:
     html = to_html(chapter, "Ada")
-    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada").split("\n")[0] in html
+    assert EXERCISES[chapter.number].by_hand_numbers(chapter.number, "Ada").split("\n")[0] in html
     assert html.count('<aside class="live"') == len(blocks(chapter, "glass-box"))
     assert html.count("<details>") == 1
     prose = re.sub(r"<pre.*?</pre>", "", html, flags=re.S)
@@ -127,7 +133,7 @@ def test_html_of_a_chapter(chapter: Chapter) -> None:
 @each_chapter
 def test_chapter_in_a_terminal(chapter: Chapter) -> None:
     text = to_terminal(chapter, "Ada")
-    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in text
+    assert EXERCISES[chapter.number].by_hand_numbers(chapter.number, "Ada") in text
     assert text.count("**In the glass box**") == len(blocks(chapter, "glass-box"))
     assert ".md)" not in text
 
@@ -147,7 +153,7 @@ def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:
     assert listed.stdout.splitlines()[0] == f" 1  {CHAPTERS[0].title}"
     assert len(listed.stdout.splitlines()) == len(CHAPTERS)
     shown = anexa("learn", "1", "--student", "Ada", cwd=tmp_path)
-    assert EXERCISES[1].numbers(1, "Ada").split("\n")[0] in shown.stdout
+    assert EXERCISES[1].by_hand_numbers(1, "Ada").split("\n")[0] in shown.stdout
     assert "A number for each letter" in shown.stdout
     missing = anexa("learn", "99", cwd=tmp_path)
     assert missing.returncode == 2
@@ -161,7 +167,7 @@ def test_notebook_has_the_code_of_the_chapter(chapter: Chapter) -> None:
     texts = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     sources = "".join(example.source for example in examples(chapter.text)[0])
     assert "\n".join(cells) == sources.rstrip("\n")
-    assert EXERCISES[chapter.number].numbers(chapter.number, "Ada") in texts[-1]
+    assert EXERCISES[chapter.number].by_hand_numbers(chapter.number, "Ada") in texts[-1]
     assert "%%writefile mine.py" in texts[-1]
     assert "For teachers" not in texts[-1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anexa.course.checking import check
-from anexa.course.exercise import Question, first_difference
+from anexa.course.exercise import Question, describe_difference
 from anexa.course.exercises import EXERCISES
 from anexa.course.printed import Excerpt
 from anexa.errors import AnexaError, UsageError
@@ -62,7 +62,7 @@ def test_a_missing_function_is_named_that_a_question_needs_besides(tmp_path: Pat
 def test_a_loop_without_an_end_is_stopped(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("while True:\n    pass\n", encoding="utf-8")
-    report = check(1, file, STUDENT, seconds=2)
+    report = check(1, file, STUDENT, time_limit=2)
     assert report.problem.startswith("mine.py takes longer than 2 seconds")
 
 
@@ -73,7 +73,7 @@ def test_a_process_that_sleeps_is_stopped_with_those_it_has_started(tmp_path: Pa
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n",
         encoding="utf-8",
     )
-    report = check(1, file, STUDENT, seconds=2)
+    report = check(1, file, STUDENT, time_limit=2)
     assert "takes longer than 2 seconds" in report.problem
 
 
@@ -84,7 +84,7 @@ def test_a_process_that_outlives_the_file_is_stopped(tmp_path: Path) -> None:
         "import os, time\nby_hand = 1\nif os.fork() == 0:\n    time.sleep(600)\n", encoding="utf-8"
     )
     start = time.monotonic()
-    assert not check(1, file, STUDENT, seconds=2).is_right
+    assert not check(1, file, STUDENT, time_limit=2).is_right
     assert time.monotonic() - start < 300, "it is not waited for"
 
 
@@ -102,7 +102,7 @@ def test_a_process_that_has_left_the_group_is_not_waited_for(tmp_path: Path) -> 
     )
     start = time.monotonic()
     try:
-        assert not check(1, file, STUDENT, seconds=2).is_right
+        assert not check(1, file, STUDENT, time_limit=2).is_right
         assert time.monotonic() - start < 300, "it is not waited for"
     finally:
         if started.exists():
@@ -313,12 +313,12 @@ def test_wrong_arguments_are_told_in_a_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_first_difference(found: object, expected: object, sentence: str | None) -> None:
-    difference = first_difference(found, expected, 1e-9)
+    difference = describe_difference(found, expected, 1e-9)
     assert difference is None if sentence is None else difference and sentence in difference
 
 
 def test_a_number_is_shown_as_precisely_as_it_is_asked() -> None:
-    difference = first_difference([0.07], [0.0628900132458675], 0.006)
+    difference = describe_difference([0.07], [0.0628900132458675], 0.006)
     assert difference == "number 1 of the result is 0.07, and should be 0.06"
 
 

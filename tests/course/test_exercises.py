@@ -17,7 +17,7 @@ from anexa.course.exercise import Question
 from anexa.course.exercises import EXERCISES
 from anexa.course.exercises.model_folder import folder_files
 from anexa.course.exercises.whole_file import LINES
-from anexa.course.solution import plain
+from anexa.course.solution import to_json_value
 from tests.course.solution import STUDENT, by_hand, check_text, said
 from tests.course.solutions import RIGHT, WRONG
 
@@ -49,7 +49,7 @@ def first_reason(text: str, chapter: int, student: str) -> str | None:
     for question, arguments in questions(chapter, student):
         try:
             answer = EXERCISES[chapter].ask(names, question.call, json.loads(arguments))
-            answer = json.loads(json.dumps(plain(answer)))
+            answer = json.loads(json.dumps(to_json_value(answer)))
         except Exception as error:
             return question.reason(raises=type(error).__name__, message=str(error))
         if question.difference(answer):
@@ -62,7 +62,7 @@ def test_right_solution_is_accepted(chapter: int, tmp_path: Path) -> None:
     student = "Žofie"
     report = check_text(by_hand(chapter, student) + RIGHT[chapter], chapter, tmp_path, student)
     assert report.is_right, said(report)
-    assert len(report.passed) == report.count
+    assert len(report.passed) == report.num_questions
 
 
 @for_students(STUDENTS[:3], [*STUDENTS[3:], *CLASS])
@@ -130,13 +130,13 @@ def test_typical_mistake_is_recognized_whatever_the_numbers(
 @each_exercise
 def test_students_have_numbers_of_their_own(chapter: int) -> None:
     exercise = EXERCISES[chapter]
-    assert len({exercise.numbers(chapter, name) for name in STUDENTS}) == len(STUDENTS)
+    assert len({exercise.by_hand_numbers(chapter, name) for name in STUDENTS}) == len(STUDENTS)
     assert exercise.questions(chapter, "ada ") == exercise.questions(chapter, STUDENT)
 
 
 @each_exercise
 def test_few_students_have_the_same_answer_by_hand(chapter: int) -> None:
-    found = [EXERCISES[chapter].by_hand(Random(number))[1].expected for number in range(40)]
+    found = [EXERCISES[chapter].draw_by_hand(Random(number))[1].expected for number in range(40)]
     assert len({*map(str, found)}) > 10
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from anexa.course.chapters import chapters
+from anexa.course.chapters import load_chapters
 from anexa.course.exercises import EXERCISES
 from anexa.engines import Batch
 from anexa.explore.replay import Replay
 from anexa.explore.switches import apply_edits, parse_edit
-from anexa.explore.teachers import ledger, without
+from anexa.explore.teachers import compute_ledger, replay_without_step
 from anexa.explore.trace import LOSS, trace_batch
-from anexa.explore.trial_run import COMMAND
+from anexa.explore.trial_run import TRIAL_COMMAND
 from anexa.model.loading import load_model
 from tests.cli.process import anexa
 from tests.explore.explorer import exploring
@@ -51,7 +51,7 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
 def test_chapter_trains_its_model_and_leads_to_the_glass_box(page: Any) -> None:
     page.locator(".contents a").first.click()
     page.locator(".live").wait_for()
-    first_line = EXERCISES[1].numbers(1, "Ada & Bob").split("\n")[0]
+    first_line = EXERCISES[1].by_hand_numbers(1, "Ada & Bob").split("\n")[0]
     assert first_line in page.locator("pre.yours").inner_text()
     page.locator(".live button").click()
     link = page.get_by_role("link", name="Open it in the glass box")
@@ -115,7 +115,7 @@ def test_the_glass_box_has_the_type_of_the_course(page: Any) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that the page trains, kept in a folder."""
     folder = tmp_path_factory.mktemp("course")
-    command = COMMAND.split()[1:]
+    command = TRIAL_COMMAND.split()[1:]
     assert anexa(*command, cwd=folder).returncode == 0
     return folder / "names"
 
@@ -134,7 +134,7 @@ def reader(browser: Any, run: Path) -> Iterator[Any]:
 def turn_to(page: Any, number: int) -> None:
     """Open a chapter from the list."""
     page.evaluate("location.hash = '#/'")
-    page.get_by_role("link", name=chapters()[number].title).click()
+    page.get_by_role("link", name=load_chapters()[number].title).click()
     page.locator("#chapter h1", has_text=f"{number}.").wait_for()
 
 
@@ -173,7 +173,7 @@ def test_chapter_15_from_the_ledger_to_a_training_without_a_step(reader: Any, ru
     view.get_by_role("button", name="Follow the loss of “anna”").click()
     rows = view.get_by_role("table", name="Documents that taught it most").locator("tbody tr")
     rows.first.wait_for(timeout=120_000)
-    wanted = done(ledger(replay, batch, 0, replay.last_step))
+    wanted = done(compute_ledger(replay, batch, 0, replay.last_step))
     names = [rows.nth(i).locator("td").nth(1).inner_text() for i in range(5)]
     assert names == [teacher.document for teacher in wanted.teachers[:5]]
     assert number(view.locator(".sum dd").nth(2).inner_text()) == wanted.total
@@ -184,14 +184,14 @@ def test_chapter_15_from_the_ledger_to_a_training_without_a_step(reader: Any, ru
     view.get_by_role("button", name="Train again without step 395").click(timeout=120_000)
     shown = view.locator(".without dd")
     shown.first.wait_for(timeout=120_000)
-    other = done(without(replay, 395, batch, replay.last_step))
+    other = done(replay_without_step(replay, 395, batch, replay.last_step))
     losses = [other.losses[-1], other.other[-1], other.difference]
     assert [number(text) for text in shown.all_inner_texts()] == losses
 
 
 def test_every_chapter_fits_on_a_phone_and_its_code_keeps_its_lines(reader: Any) -> None:
     reader.set_viewport_size({"width": 360, "height": 700})
-    for chapter in chapters().values():
+    for chapter in load_chapters().values():
         turn_to(reader, chapter.number)
         assert reader.evaluate("document.documentElement.scrollWidth") == 360, chapter.title
         heights = reader.locator("pre.python").evaluate_all(LINES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anexa.explore.number import explain_number
-from anexa.explore.number_view import Number
+from anexa.explore.number_view import NumberView
 from anexa.explore.overview import describe_map
 from anexa.explore.quantities import QuantityName, quantities_of
 from anexa.explore.rule import Index
@@ -64,7 +64,7 @@ def explained(
     index: Index,
     quantity: QuantityName = "value",
     versus: Scene | None = None,
-) -> Number:
+) -> NumberView:
     return explain_number(session, where, tensor, index, quantity, versus or where)
 
 
@@ -76,7 +76,7 @@ def elements(shape: tuple[int, ...], rng: random.Random, count: int = 1) -> list
     return [tuple(rng.randrange(n) for n in shape) for _ in range(count)]
 
 
-def numbers(session: Session, where: Scene, rng: random.Random) -> Iterator[Number]:
+def numbers(session: Session, where: Scene, rng: random.Random) -> Iterator[NumberView]:
     """A number of up to two quantities of every tensor of a scene."""
     trace = session.trace(where)
     for name in names(session, where):

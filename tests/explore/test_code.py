@@ -12,7 +12,7 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.engines.operations import numpy as operations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.tape import operations_of
-from anexa.explore.code import CodeLines, operation_of, source_of, update_source
+from anexa.explore.code import CodeLines, adamw_code, operation_code, operation_of
 from anexa.explore.trace import trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from tests.engines.helpers import random_weights
@@ -49,12 +49,12 @@ def test_each_tensor_has_the_operation_that_made_it(architecture: str) -> None:
 
 @pytest.mark.parametrize("operation", operations_of(operations), ids=lambda x: x.name)
 def test_code_is_that_of_the_file(operation: type) -> None:
-    check_lines(source_of(operation), "forward")
-    check_lines(source_of(operation, "backward"), "backward")
+    check_lines(operation_code(operation), "forward")
+    check_lines(operation_code(operation, "backward"), "backward")
 
 
 def test_updates_have_the_code_of_the_optimizer() -> None:
-    check_lines(update_source("new"), "step")
-    check_lines(update_source("clipped"), "step")
-    check_lines(update_source("update"), "_adam")
-    assert update_source("m").file == "src/anexa/engines/optimizers/numpy.py"
+    check_lines(adamw_code("new"), "step")
+    check_lines(adamw_code("clipped"), "step")
+    check_lines(adamw_code("update"), "_adam")
+    assert adamw_code("m").file == "src/anexa/engines/optimizers/numpy.py"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
-from anexa.explore.differences import compare_scenes, measure, subtract_tensors
+from anexa.explore.differences import compare_scenes, measure_difference, subtract_tensors
 from anexa.explore.number import explain_number
 from anexa.explore.quantities import read_tensor
 from anexa.explore.rule import Index
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_subtracted_arrays(session: Session) -> None:
 
 
 def test_steps_of_a_run_differ_in_every_weight(session: Session) -> None:
-    for _ in session.folder(0).run.state(10):
+    for _ in session.folder(0).require_replay().state(10):
         pass
     found = compare_scenes(session, ANNA, Scene(step=10, text="anna"))
     assert all(one.norm for one in found.tensors if one.kind == "weight")
@@ -91,14 +91,14 @@ def test_other_tokens_leave_only_the_weights(session: Session) -> None:
 
 def test_what_is_not_finite_is_measured() -> None:
     inf, nan = math.inf, math.nan
-    masked = measure("x", "activation", np.array([1.0, -inf]), np.array([3.0, -inf]))
+    masked = measure_difference("x", "activation", np.array([1.0, -inf]), np.array([3.0, -inf]))
     assert (masked.norm, masked.relative, masked.largest, masked.index) == (2, 2 / 3, -2, (0,))
-    grown = measure("x", "activation", np.array([1.0, inf]), np.array([1.0, 2.0]))
+    grown = measure_difference("x", "activation", np.array([1.0, inf]), np.array([1.0, 2.0]))
     assert (grown.norm, grown.relative, grown.largest, grown.index) == (inf, inf, inf, (1,))
-    broken = measure("x", "weight", np.array([[9.0, nan]]), np.array([[0.0, 0.0]]))
+    broken = measure_difference("x", "weight", np.array([[9.0, nan]]), np.array([[0.0, 0.0]]))
     assert broken.index == (0, 1)
     assert math.isnan(broken.norm or 0)
-    new = measure("x", "weight", np.array([1.0]), np.array([0.0]))
+    new = measure_difference("x", "weight", np.array([1.0]), np.array([0.0]))
     assert new.relative == inf
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.explore.digit_sources import DigitSource, Span
-from anexa.explore.part_locations import LineLocation, locate, locate_numbers
+from anexa.explore.part_locations import LineLocation, locate_numbers, locate_parts
 from anexa.model.place_marks import mark_places
 from anexa.thinking.checker import ThoughtReport, check
 from anexa.thinking.expressions import evaluate
@@ -32,7 +32,7 @@ def check_and_locate(
     report = check(question, thought, answer)
     numbers = locate_numbers(rendered, len("<|user|>"))
     start = text.index(thought, text.index(BETWEEN))
-    return report, locate(parse_question(question), report, numbers, text, start), text
+    return report, locate_parts(parse_question(question), report, numbers, text, start), text
 
 
 def cut(text: str, span: Span) -> str:

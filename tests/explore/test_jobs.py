@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 
 from anexa.engines import open_engine
 from anexa.explore.app import create_app
-from anexa.explore.jobs import ReplaySteps
+from anexa.explore.jobs import ReplayRequest
 from anexa.explore.replay import Replay
 from anexa.explore.responses import JobLines, run_job
 from anexa.explore.scene import text_batch
 from anexa.explore.session import Session
-from anexa.explore.teachers import ledger
+from anexa.explore.teachers import compute_ledger
 from anexa.generation import LanguageModel
 from anexa.model.loading import load_model
 from tests.explore.explorer import Explorer, exploring
@@ -81,7 +81,7 @@ def _finished(job: Any) -> Any:
 def test_ledger_adds_up_and_names_who_taught_most(client: TestClient, names_model: Path) -> None:
     found = result_of(messages(client, "teachers", text="emma", first=100, last=140))
     batch = text_batch(load_model(names_model).tokenizer, "emma", 16)
-    wanted = _finished(ledger(Replay(names_model), batch, 100, 140))
+    wanted = _finished(compute_ledger(Replay(names_model), batch, 100, 140))
     assert found["changes"] == [entry.change for entry in wanted.entries]
     assert sum(found["changes"]) == found["total"] == found["losses"][-1] - found["loss"]
     changes = [entry["change"] for entry in found["helped"] + found["hurt"][::-1]]
@@ -131,14 +131,14 @@ def test_switches_change_what_is_written(client: TestClient) -> None:
 def test_write_repeats_the_steps_that_it_needs(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anexa.explore.session.MAX_WAIT", 0)
+    monkeypatch.setattr("anexa.explore.session.MAX_WAIT_SECONDS", 0)
     assert result_of(messages(client, "write", step=LAST - 1, count=1))["before"]
 
 
 def test_views_ask_for_a_replay_which_a_job_does(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anexa.explore.session.MAX_WAIT", 0)
+    monkeypatch.setattr("anexa.explore.session.MAX_WAIT_SECONDS", 0)
     query: dict[str, Any] = {"text": "emma", "step": 63}  # 64 steps between key frames
     refused = client.get("/api/map", params=query)
     assert refused.status_code == 409
@@ -203,14 +203,14 @@ def test_documents_of_a_step(client: TestClient, names_model: Path) -> None:
 
 def test_lock_is_free_whenever_a_line_is_sent(session: Session) -> None:
     lock = threading.Lock()
-    for _ in run_job(ReplaySteps(step=63).run(session), lock, session.closing):
+    for _ in run_job(ReplayRequest(step=63).run(session), lock, session.closing):
         # Another thread may compute a view, or go on with the job.
         assert lock.acquire(blocking=False)
         lock.release()
 
 
 def test_job_ends_when_the_server_shuts_down(session: Session) -> None:
-    lines = run_job(ReplaySteps(step=63).run(session), session.lock, session.closing)
+    lines = run_job(ReplayRequest(step=63).run(session), session.lock, session.closing)
     next(lines)
     session.shut_down()
     assert [json.loads(line).keys() for line in lines] == [{"error"}]

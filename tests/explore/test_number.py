@@ -13,7 +13,7 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.explore.number import MAX_TERMS
-from anexa.explore.number_view import Link, Number
+from anexa.explore.number_view import Link, NumberView
 from anexa.explore.overview import describe_map
 from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
 from anexa.explore.responses import json_line
@@ -48,11 +48,11 @@ def target(where: Scene, link: Link) -> Scene:
     return where.unedited if link.unedited else where
 
 
-def follow(session: Session, where: Scene, link: Link) -> Number:
+def follow(session: Session, where: Scene, link: Link) -> NumberView:
     return explained(session, target(where, link), link.tensor, link.index, link.quantity)
 
 
-def bound(number: Number) -> dict[str, Any]:
+def bound(number: NumberView) -> dict[str, Any]:
     """The relative and the absolute error that the precision of a number allows."""
     if number.dtype == "float64":
         return {"rel": 1e-11, "abs": 1e-13}

@@ -15,7 +15,7 @@ import pytest
 
 from anexa.engines import Batch
 from anexa.explore.replay import Replay
-from anexa.explore.teachers import ledger
+from anexa.explore.teachers import compute_ledger
 from anexa.explore.trace import trace_batch
 from anexa.model.loading import load_model
 from tests.cli.process import anexa
@@ -106,7 +106,7 @@ def test_which_five_names_taught_anna_most(page: Any, run: Path) -> None:
     replay = Replay(run)
     ids = replay.tokenizer.encode_prompt("anna")
     batch = Batch.from_sequences([[*ids, replay.tokenizer.eot_token_id]])
-    wanted = done(ledger(replay, batch, 0, 1000))
+    wanted = done(compute_ledger(replay, batch, 0, 1000))
     go(page, "#/teachers?text=anna")
     page.get_by_role("button", name="Follow the loss of “anna”").click()
     taught = page.get_by_role("table", name="Documents that taught it most")

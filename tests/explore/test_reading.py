@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anexa.engines import Batch, DeviceConfig, open_engine
-from anexa.explore.reading import is_special, lens, read_sequence, token_text
+from anexa.explore.reading import is_special, logit_lens, read_sequence, token_text
 from anexa.explore.trace import LOGITS, LOSS, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
@@ -72,7 +72,7 @@ def test_the_last_layer_of_the_lens_is_the_model(
 ) -> None:
     config, weights = model
     trace = trace_batch(config, weights, data.draw(batches(config)))
-    layers = list(lens(trace))
+    layers = list(logit_lens(trace))
     assert len(layers) == config.n_layer + 1
     np.testing.assert_array_equal(layers[-1], trace.values[LOGITS])
 
@@ -86,7 +86,7 @@ def test_a_layer_of_the_lens_is_a_model_of_fewer_layers(model_type: str) -> None
     engine = open_engine("lists", fewer, weights, device_config=FLOAT64)
     ids = [token.id for token in read_sequence(trace, TOKENIZER).tokens]
     expected = engine.logits(ids[:-1])
-    np.testing.assert_allclose(list(lens(trace))[1][0], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(list(logit_lens(trace))[1][0], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_lens_of_the_embeddings_has_no_layer() -> None:
@@ -97,7 +97,7 @@ def test_the_lens_of_the_embeddings_has_no_layer() -> None:
     x = w["wte.weight"][[1, 2, 3, 2, 1]] + w["wpe.weight"][:5]
     n = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + config.norm_eps)
     expected = (n * w["ln_f.weight"] + w["ln_f.bias"]) @ w["wte.weight"].T
-    np.testing.assert_allclose(next(lens(trace))[0], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(next(logit_lens(trace))[0], expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
@@ -107,7 +107,7 @@ def test_each_token_has_a_lens_that_ends_in_its_prediction(model_type: str) -> N
     first, *tokens = read_sequence(trace, TOKENIZER).tokens
     assert first.lens == first.candidates == ()
     assert first.loss is first.probability is first.rank is None
-    early = next(lens(trace))[0]
+    early = next(logit_lens(trace))[0]
     for token, row in zip(tokens, early):
         assert len(token.lens) == len(token.lens_probabilities) == config.n_layer + 1
         assert token.lens[-1].id == token.candidates[0].id

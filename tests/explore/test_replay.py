@@ -83,12 +83,12 @@ def is_state(replay: Replay, step: int, wanted: tuple[Weights, Weights]) -> bool
 @hypothesis_settings(max_examples=8)
 @given(
     visited=st.lists(st.integers(0, STEPS), min_size=1, max_size=4),
-    cache_size=st.sampled_from([0, 20_000, 10**9]),
+    cache_bytes=st.sampled_from([0, 20_000, 10**9]),
 )
 def test_any_step_is_the_same_from_anywhere(
-    run: RecordedRun, visited: list[int], cache_size: int
+    run: RecordedRun, visited: list[int], cache_bytes: int
 ) -> None:
-    replay = Replay(run.folder, cache_size)
+    replay = Replay(run.folder, cache_bytes)
     for step in visited:
         assert is_state(replay, step, run.states[step])
         if step:

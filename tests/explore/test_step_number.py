@@ -12,7 +12,7 @@ import pytest
 from anexa.errors import AnexaError
 from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
 from anexa.explore.replay import as_array
-from anexa.explore.session import Session, hurry
+from anexa.explore.session import Session, run_with_timeout
 from anexa.training import build_trainer
 from tests.engines.helpers import needs_torch
 from tests.explore.scenes import (
@@ -32,10 +32,10 @@ from tests.training.runs import finish, settings, write_names
 
 @pytest.mark.parametrize("folder", [MICROGPT, GPT2, LLAMA])
 def test_weights_of_a_step_are_those_of_the_run(session: Session, folder: int) -> None:
-    run = session.folder(folder).run
+    run = session.folder(folder).require_replay()
     rng = random.Random(3)
     for step in range(STEPS + 1):
-        frame = hurry(run.state(step))
+        frame = run_with_timeout(run.state(step))
         for name, weight in frame.weights.items():
             [index] = elements(weight.shape, rng)
             number = explained(session, scene(folder, step), name, index)

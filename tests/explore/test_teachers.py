@@ -20,9 +20,9 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.errors import AnexaError, UsageError
 from anexa.explore.replay import JobGenerator, Replay, Result, as_array
 from anexa.explore.rule import Array
-from anexa.explore.shares import UNIT, to_units
+from anexa.explore.shares import SHARE_UNIT, round_to_unit
 from anexa.explore.switches import parse_edit
-from anexa.explore.teachers import Ledger, edited, ledger, without
+from anexa.explore.teachers import Ledger, compute_ledger, replay_with_edits, replay_without_step
 from anexa.model.weights import Weight, Weights
 from anexa.training import build_trainer
 from tests.engines.helpers import needs_torch
@@ -110,7 +110,7 @@ def sums_exactly(found: Ledger) -> bool:
 
 @pytest.mark.parametrize(("first", "last"), [(0, STEPS), (3, 7), (7, STEPS)])
 def test_a_ledger_adds_up_exactly(replay: Replay, first: int, last: int) -> None:
-    found = run(ledger(replay, text(replay, "anna", "ella"), first, last))
+    found = run(compute_ledger(replay, text(replay, "anna", "ella"), first, last))
     assert [entry.step for entry in found.entries] == [*range(first + 1, last + 1)]
     assert [list(entry.documents) for entry in found.entries] == [
         replay.documents(step) for step in range(first + 1, last + 1)
@@ -123,26 +123,26 @@ def test_a_ledger_adds_up_exactly(replay: Replay, first: int, last: int) -> None
 def test_losses_are_those_of_the_engine(engine: str, tmp_path: Path) -> None:
     replay = make_run(tmp_path, engine=engine, steps=3, n_embd=4)
     batch = text(replay, "anna")
-    found = run(ledger(replay, batch, 0, 3))
+    found = run(compute_ledger(replay, batch, 0, 3))
     assert sums_exactly(found)
     wanted = [state(replay, step).loss(batch) for step in range(4)]
     losses = [found.loss, *(entry.loss for entry in found.entries)]
     if engine in ("numpy", "torch"):  # in float32
         assert losses == wanted
-    assert max(abs(ours - theirs) for ours, theirs in zip(losses, wanted)) <= UNIT / 2
+    assert max(abs(ours - theirs) for ours, theirs in zip(losses, wanted)) <= SHARE_UNIT / 2
 
 
 @given(st.floats(0, 1000), st.floats(0, 1000))
 def test_units_are_fine_and_their_differences_exact(one: float, two: float) -> None:
-    a, b = to_units(one), to_units(two)
-    assert abs(a - one) <= UNIT / 2
+    a, b = round_to_unit(one), round_to_unit(two)
+    assert abs(a - one) <= SHARE_UNIT / 2
     assert a + (b - a) == b
-    assert np.isnan(to_units(math.nan))
+    assert np.isnan(round_to_unit(math.nan))
 
 
 @given(st.floats(2**-20, 1e5, width=32))
 def test_losses_in_float32_are_multiples_of_the_unit(loss: float) -> None:
-    assert to_units(loss) == loss
+    assert round_to_unit(loss) == loss
 
 
 class ReferenceStep:
@@ -218,7 +218,7 @@ def test_shares_are_derivatives_with_respect_to_the_weights_of_documents(
     for name, w in arrays(reference.after.weights()).items():
         moved = sum(addend[name] for addend in addends)
         assert reference.weights[name] + moved == pytest.approx(w, abs=1e-11)
-    [entry] = run(ledger(several, batch, step - 1, step)).entries
+    [entry] = run(compute_ledger(several, batch, step - 1, step)).entries
     assert entry.shares
     found = [*entry.shares.documents, entry.shares.momentum, entry.shares.decay]
     wanted = [reference.share(batch, addend) for addend in addends]
@@ -229,7 +229,7 @@ def test_shares_are_derivatives_with_respect_to_the_weights_of_documents(
 
 def test_a_teacher_has_its_shares_in_later_steps_too(several: Replay) -> None:
     batch, beta = text(several, "anna"), several.config.optimizer.beta1
-    found = run(ledger(several, batch, 2, 6))
+    found = run(compute_ledger(several, batch, 2, 6))
     steps = {step: ReferenceStep(several, step) for step in range(3, 7)}
     wanted: defaultdict[str, float] = defaultdict(float)
     for step, reference in steps.items():
@@ -248,14 +248,14 @@ def test_a_teacher_has_its_shares_in_later_steps_too(several: Replay) -> None:
 
 
 def test_nothing_comes_from_before_the_first_step(replay: Replay) -> None:
-    found = run(ledger(replay, text(replay, "stella"), 0, STEPS))
+    found = run(compute_ledger(replay, text(replay, "stella"), 0, STEPS))
     assert abs(found.earlier) < 1e-6 * sum(abs(teacher.change) for teacher in found.teachers)
-    assert abs(run(ledger(replay, text(replay, "stella"), 2, STEPS)).earlier) > 1e-3
+    assert abs(run(compute_ledger(replay, text(replay, "stella"), 2, STEPS)).earlier) > 1e-3
 
 
 def test_a_document_of_several_epochs_is_one_teacher(tmp_path: Path) -> None:
     replay = make_run(tmp_path, steps=70, n_embd=4)
-    found = run(ledger(replay, text(replay, "anna"), 0, 70))
+    found = run(compute_ledger(replay, text(replay, "anna"), 0, 70))
     assert len(found.teachers) == len({teacher.document for teacher in found.teachers}) < 24
     assert sum(len(teacher.steps) for teacher in found.teachers) == 70
     assert sums_exactly(found)
@@ -266,7 +266,7 @@ def test_a_single_document_has_the_share_of_its_gradient(tmp_path: Path) -> None
     """Its gradient is read from the moments, and is that of the engine; vectors do not decay."""
     replay = make_run(tmp_path, **(SPLIT | {"batch_size": 1, "model_type": "gpt2"}))
     batch, reference = text(replay, "mina"), ReferenceStep(replay, 4)
-    [entry] = run(ledger(replay, batch, 3, 4)).entries
+    [entry] = run(compute_ledger(replay, batch, 3, 4)).entries
     assert entry.shares
     [document] = entry.shares.documents
     wanted = reference.share(batch, reference.addend(reference.clipped(0)))
@@ -277,7 +277,7 @@ def test_a_single_document_has_the_share_of_its_gradient(tmp_path: Path) -> None
 
 def test_steps_of_muon_are_not_split(tmp_path: Path) -> None:
     replay = make_run(tmp_path, optimizer="muon", grad_clip=1.0)
-    found = run(ledger(replay, text(replay, "anna"), 1, 4))
+    found = run(compute_ledger(replay, text(replay, "anna"), 1, 4))
     assert "Muon" in found.unshared
     assert sums_exactly(replace(found, rest=found.total))
     assert found.teachers == ()
@@ -288,12 +288,12 @@ def test_steps_of_muon_are_not_split(tmp_path: Path) -> None:
 def test_steps_with_dropout_are_not_split(tmp_path: Path) -> None:
     replay = make_run(tmp_path, engine="torch", dropout=0.25, steps=4)
     batch = text(replay, "anna")
-    found = run(ledger(replay, batch, 0, 4))
+    found = run(compute_ledger(replay, batch, 0, 4))
     assert "dropout" in found.unshared
     assert found.total == state(replay, 4).loss(batch) - state(replay, 0).loss(batch)
     with pytest.raises(AnexaError, match="has dropout, which would drop other activations"):
-        run(without(replay, 2, batch, 4))
-    same = run(edited(replay, [], 0, 4, batch))
+        run(replay_without_step(replay, 2, batch, 4))
+    same = run(replay_with_edits(replay, [], 0, 4, batch))
     assert same.losses == same.other
 
 
@@ -304,7 +304,7 @@ def test_without_a_step_is_a_training_that_skips_it(
 ) -> None:
     replay = make_run(tmp_path, engine=engine, steps=4, n_embd=4, batch_size=2)
     batch = text(replay, "anna")
-    found = run(without(replay, skipped, batch, 4))
+    found = run(replay_without_step(replay, skipped, batch, 4))
     other = state(replay, 0)
     losses = [other.loss(batch)]
     for step in range(1, 5):
@@ -323,7 +323,7 @@ def test_no_edits_are_the_run_itself(engine: str, tmp_path: Path) -> None:
     replay = make_run(tmp_path, engine=engine, steps=4, n_embd=4)
     batch = text(replay, "anna")
     for first in (0, 2):
-        found = run(edited(replay, [], first, 4, batch))
+        found = run(replay_with_edits(replay, [], first, 4, batch))
         assert found.other == found.losses
         assert list(found.losses) == [state(replay, s).loss(batch) for s in range(first, 5)]
         assert found.difference == 0
@@ -332,7 +332,7 @@ def test_no_edits_are_the_run_itself(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", [0, 3])
 def test_a_head_that_is_off_stays_off(replay: Replay, first: int) -> None:
     batch = text(replay, "anna", "lena")
-    found = run(edited(replay, [parse_edit("head:0.1")], first, STEPS, batch))
+    found = run(replay_with_edits(replay, [parse_edit("head:0.1")], first, STEPS, batch))
     engine = state(replay, first)
     assert isinstance(engine, NumpyEngine)
     losses = []
@@ -354,7 +354,7 @@ def test_a_weight_that_is_set_stays_so(single: Replay) -> None:
         engine.arrays["wte.weight"][2, 3] = 0.5
         engine.train_step(single.batch(step), single.record(step).learning_rate)
     engine.arrays["wte.weight"][2, 3] = 0.5
-    assert run(edited(single, [edit], 2, 4, batch)).other[-1] == engine.loss(batch)
+    assert run(replay_with_edits(single, [edit], 2, 4, batch)).other[-1] == engine.loss(batch)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,10 @@ def test_steps_that_do_not_exist_are_refused(
     first: int, last: int, message: str, single: Replay
 ) -> None:
     batch = text(single, "anna")
-    for job in (ledger(single, batch, first, last), edited(single, [], first, last, batch)):
+    for job in (
+        compute_ledger(single, batch, first, last),
+        replay_with_edits(single, [], first, last, batch),
+    ):
         with pytest.raises(AnexaError, match=message):
             run(job)
 
@@ -380,20 +383,20 @@ def test_a_step_that_does_not_exist_cannot_be_skipped(
     skipped: int, last: int, single: Replay
 ) -> None:
     with pytest.raises(AnexaError, match=r"there is no step \S+ to|must be after step 2"):
-        run(without(single, skipped, text(single, "anna"), last))
+        run(replay_without_step(single, skipped, text(single, "anna"), last))
 
 
 def test_switches_that_a_model_does_not_have_are_refused(single: Replay, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"head:0\.2: this model has the heads 0 to 1"):
-        run(edited(single, [parse_edit("head:0.2")], 0, 2, text(single, "anna")))
+        run(replay_with_edits(single, [parse_edit("head:0.2")], 0, 2, text(single, "anna")))
     sizes = {"n_layer": 1, "optimizer": "adamw", "n_inner": 8, "model_type": "llama"}
     rotary = make_run(tmp_path, **sizes)
     with pytest.raises(UsageError, match="position:0: a llama model has no table of positions"):
-        run(edited(rotary, [parse_edit("position:0")], 0, 2, text(rotary, "anna")))
+        run(replay_with_edits(rotary, [parse_edit("position:0")], 0, 2, text(rotary, "anna")))
 
 
 def test_a_job_can_be_canceled(single: Replay) -> None:
-    job = ledger(single, text(single, "anna"), 0, STEPS)
+    job = compute_ledger(single, text(single, "anna"), 0, STEPS)
     next(job)
     job.close()
-    assert sums_exactly(run(ledger(single, text(single, "anna"), 0, STEPS)))
+    assert sums_exactly(run(compute_ledger(single, text(single, "anna"), 0, STEPS)))

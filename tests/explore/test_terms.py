@@ -17,7 +17,7 @@ from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.scalar import ScalarEngine
 from anexa.errors import AnexaError
 from anexa.explore import attention_rules, rules
-from anexa.explore.rule import Array, Index, Rule, pick
+from anexa.explore.rule import Array, Index, Rule, gather
 from anexa.explore.terms import Term, explain, explain_gradient
 from anexa.explore.trace import Trace, trace_batch
 from anexa.model.architectures import ARCHITECTURES
@@ -258,18 +258,22 @@ def test_slopes_are_the_elements_that_they_name(
 ) -> None:
     trace, rng, checked = traces[architecture], random.Random(0), set[type[Rule]]()
     for node in trace.nodes.values():
-        scale = node.rule.scale if isinstance(node.rule, attention_rules.Scores) else 1
+        scale = node.rule.scale if isinstance(node.rule, attention_rules.AttentionScores) else 1
         for source, name in enumerate(node.inputs if node.name in trace.grads else ()):
             for index in elements(trace.values[name], rng):
                 named = node.rule.slope_elements(source, index)
                 if named is None:
                     continue
                 slopes = node.rule.slopes(source, index)[1]
-                found = pick(trace.values[node.sources[named.source]], named.indices)
+                found = gather(trace.values[node.sources[named.source]], named.indices)
                 assert len(found) == len(slopes)
                 assert found * scale == pytest.approx(slopes, rel=1e-12)
                 checked.add(type(node.rule))
-    assert checked == {rules.Linear, attention_rules.Scores, attention_rules.Mix}
+    assert checked == {
+        rules.Linear,
+        attention_rules.AttentionScores,
+        attention_rules.AttentionOutput,
+    }
 
 
 def test_terms_are_sorted_by_size(traces: dict[str, Trace]) -> None:

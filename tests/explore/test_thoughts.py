@@ -12,7 +12,7 @@ from anexa.engines import Batch, DeviceConfig, open_engine
 from anexa.errors import AnexaError, UsageError
 from anexa.explore.switches import apply_edits, parse_edit
 from anexa.explore.thought_view import ThoughtView
-from anexa.explore.thoughts import STRONGEST, read_thought
+from anexa.explore.thoughts import NUM_HEADS_PER_PART, read_thought
 from anexa.explore.trace import trace_batch
 from anexa.generation.language_model import BUNDLED_FOLDER, LanguageModel
 from anexa.model.loading import load_model
@@ -105,7 +105,9 @@ def test_masses_are_sums_of_the_attention_pattern(model: Model, view: ThoughtVie
 
 def test_losses_without_a_head_are_those_of_zeroed_weights(model: Model, view: ThoughtView) -> None:
     ids = [token.id for token in view.tokens]
-    strongest = {(one.layer, one.head) for part in view.parts for one in part.heads[:STRONGEST]}
+    strongest = {
+        (one.layer, one.head) for part in view.parts for one in part.heads[:NUM_HEADS_PER_PART]
+    }
     assert {(off.layer, off.head) for off in view.without} == strongest
     losses = [("", tuple(part.loss for part in view.parts))]
     losses += [(off.edit, off.losses) for off in view.without]

@@ -11,7 +11,7 @@ import pytest
 from anexa.engines import DeviceConfig, OptimizerConfig, open_engine
 from anexa.engines.optimizers.lists import orthogonalize
 from anexa.explore.rule import Array
-from anexa.explore.terms import Quantity
+from anexa.explore.terms import TermQuantity
 from anexa.explore.updates import WeightUpdate, explain_update, newton_schulz
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
@@ -19,7 +19,7 @@ from tests.engines.helpers import BATCHES, EVERY_ENGINE, random_weights
 
 CONFIG = ModelConfig("gpt2", 7, 8, 8, 2, 1)
 OPTIMIZER = OptimizerConfig(0.8, 0.97, 1e-7, weight_decay=0.5, max_grad_norm=2.25)
-QUANTITIES: tuple[Quantity, ...] = ("clipped", "m", "v", "update", "new")
+QUANTITIES: tuple[TermQuantity, ...] = ("clipped", "m", "v", "update", "new")
 
 
 def arrays(weights: Weights) -> dict[str, Array]:
@@ -60,7 +60,7 @@ def test_every_weight_after_a_step_is_rebuilt(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
-def test_terms_of_a_step_add_up(quantity: Quantity) -> None:
+def test_terms_of_a_step_add_up(quantity: TermQuantity) -> None:
     rng = np.random.default_rng(0)
     w, g, m, v = rng.normal(size=(4, 3, 5))
     step = WeightUpdate("w", OPTIMIZER, 7, 0.01, 4.0, w, g, m, v * v)

@@ -13,7 +13,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from anexa.errors import UsageError
 from anexa.explore.rule import Array
-from anexa.explore.windows import last_level, matrix, pyramid, thumbnail, window
+from anexa.explore.windows import (
+    coarsest_level,
+    compute_level,
+    cut_window,
+    make_thumbnail,
+    select_matrix,
+)
 
 NUMBERS = st.floats(width=32) | st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan])
 MATRICES = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=NUMBERS)
@@ -41,7 +47,7 @@ def check_block(block: Array, extreme: float, rms: float) -> None:
 
 @given(MATRICES, st.integers(0, 4))
 def test_each_block_has_its_extreme_and_its_root_mean_square(numbers: Array, level: int) -> None:
-    found, side = pyramid(numbers, level), 2**level
+    found, side = compute_level(numbers, level), 2**level
     rows, columns = (math.ceil(n / side) for n in numbers.shape)
     assert found["extreme"].shape == found["rms"].shape == (rows, columns)
     for i in range(rows):
@@ -56,12 +62,12 @@ def test_a_window_is_a_part_of_the_whole_level(tensor: Array, data: st.DataObjec
         return data.draw(st.integers(low, high))
 
     lead = tuple(draw(0, n - 1) for n in tensor.shape[:-2])
-    level = draw(0, last_level(tensor))
-    numbers = matrix(tensor, lead)
-    whole = pyramid(numbers, level) if level else {"values": numbers}
+    level = draw(0, coarsest_level(tensor))
+    numbers = select_matrix(tensor, lead)
+    whole = compute_level(numbers, level) if level else {"values": numbers}
     rows, columns = next(iter(whole.values())).shape
     top, left, height, width = draw(0, rows - 1), draw(0, columns - 1), draw(1, 9), draw(1, 9)
-    found = window(tensor, lead, level, top, left, height, width)
+    found = cut_window(tensor, lead, level, top, left, height, width)
     assert list(found) == list(whole)
     for name, part in found.items():
         assert part.dtype == tensor.dtype
@@ -72,16 +78,16 @@ def test_a_window_is_a_part_of_the_whole_level(tensor: Array, data: st.DataObjec
 @given(TENSORS)
 def test_the_last_level_is_one_block(tensor: Array) -> None:
     lead = (0,) * max(0, tensor.ndim - 2)
-    level = last_level(tensor)
-    assert pyramid(matrix(tensor, lead), level)["rms"].shape == (1, 1)
-    assert level == 0 or pyramid(matrix(tensor, lead), level - 1)["rms"].size > 1
+    level = coarsest_level(tensor)
+    assert compute_level(select_matrix(tensor, lead), level)["rms"].shape == (1, 1)
+    assert level == 0 or compute_level(select_matrix(tensor, lead), level - 1)["rms"].size > 1
 
 
 @given(TENSORS, st.integers(1, 6))
 def test_a_thumbnail_is_the_lowest_level_of_its_size(tensor: Array, size: int) -> None:
-    found = thumbnail(tensor, size)
-    first = matrix(tensor, (0,) * max(0, tensor.ndim - 2))
-    levels = [pyramid(first, level) for level in range(last_level(tensor) + 1)]
+    found = make_thumbnail(tensor, size)
+    first = select_matrix(tensor, (0,) * max(0, tensor.ndim - 2))
+    levels = [compute_level(first, level) for level in range(coarsest_level(tensor) + 1)]
     expected = next(level for level in levels if max(level["rms"].shape) <= size)
     assert list(found) == ["extreme", "rms"]
     for name, part in found.items():
@@ -90,14 +96,14 @@ def test_a_thumbnail_is_the_lowest_level_of_its_size(tensor: Array, size: int) -
 
 
 def test_matrices_of_few_axes_are_rows() -> None:
-    assert matrix(np.array(3.0), ()).shape == (1, 1)
-    assert matrix(np.arange(4.0), ()).shape == (1, 4)
-    assert matrix(np.arange(24.0).reshape(2, 3, 4), (1,))[0, 0] == 12
+    assert select_matrix(np.array(3.0), ()).shape == (1, 1)
+    assert select_matrix(np.arange(4.0), ()).shape == (1, 4)
+    assert select_matrix(np.arange(24.0).reshape(2, 3, 4), (1,))[0, 0] == 12
 
 
 @pytest.mark.parametrize("numbers", [1e300, -1e300, 1e-300, 5e-324])
 def test_squares_neither_overflow_nor_vanish(numbers: float) -> None:
-    found = pyramid(np.full((3, 3), numbers), 2)
+    found = compute_level(np.full((3, 3), numbers), 2)
     assert found["extreme"].item() == numbers
     assert found["rms"].item() == pytest.approx(abs(numbers), rel=1e-15)
 
@@ -120,4 +126,4 @@ TENSOR = np.zeros((2, 3, 4))
 )
 def test_what_a_tensor_does_not_have_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        window(TENSOR, *arguments)
+        cut_window(TENSOR, *arguments)

@@ -359,4 +359,4 @@ def test_examples_that_nearly_all_are_too_long_are_refused(max_tokens: int) -> N
     """Else drawing one that fits would not end."""
     with pytest.raises(UsageError, match=f"^max_tokens must be at least 64, not {max_tokens}$"):
         ExampleGenerator(max_tokens, 1)
-    assert max(one.size for one in ExampleGenerator(64, 1).sample(50)) <= 64
+    assert max(one.num_tokens for one in ExampleGenerator(64, 1).sample(50)) <= 64

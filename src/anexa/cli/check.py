@@ -51,7 +51,7 @@ def _check_file(chapter: int, file: Path, student: str) -> None:
         echo(escape_controls(f"✓ {question}"))
     if report.is_right:
         who = f", {escape_controls(student)}" if student else ""
-        echo(f"Chapter {chapter}: all {report.count} answers are right{who}.")
+        echo(f"Chapter {chapter}: all {report.num_questions} answers are right{who}.")
         return
     echo(escape_controls(f"✗ {report.problem}."))
     if report.why:

@@ -18,6 +18,6 @@ def explore(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8100,
 ) -> None:
     """Look into models: each number with its equation, and each step of a run."""
-    from anexa.explore.run import run
+    from anexa.explore.run import serve_glass_box
 
-    run(folders or [None], port, echo)
+    serve_glass_box(folders or [None], port, echo)

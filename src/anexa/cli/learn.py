@@ -47,7 +47,7 @@ def learn(
     For teachers: a chapter is a lesson of 45 minutes, and ends with notes on it. The key p makes
     the type of the page larger, for a projector.
     """
-    from anexa.course.chapters import chapter, chapters
+    from anexa.course.chapters import load_chapter, load_chapters
     from anexa.course.exercise import check_student
 
     given = {
@@ -62,7 +62,7 @@ def learn(
     _check_effects([name for name, is_given in given.items() if is_given])
     check_student(student)
     if show_list:
-        for one in chapters().values():
+        for one in load_chapters().values():
             echo(f"{one.number:2}  {one.title}")
     elif notebook is not None:
         from anexa.course.notebook import to_notebook
@@ -78,7 +78,7 @@ def learn(
                 "--list shows all"
             ) from None
         check_output(file, replace=force)
-        text = to_notebook(chapter(wanted), student)
+        text = to_notebook(load_chapter(wanted), student)
         write_atomic(file, text.encode("utf-8"), replace=force)
     elif number is not None:
         from rich.console import Console
@@ -87,17 +87,17 @@ def learn(
         from anexa.course.terminal import to_terminal
 
         console = Console(highlight=False)
-        document = Document(to_terminal(chapter(number), student), code_theme="ansi_dark")
+        document = Document(to_terminal(load_chapter(number), student), code_theme="ansi_dark")
         console.print(document, crop=False)
     else:
         from urllib.parse import urlencode
 
         from anexa.course.routes import add_course
-        from anexa.explore.run import run
+        from anexa.explore.run import serve_glass_box
 
         query = f"?{urlencode({'student': student})}" if student else ""
         folders = [*(model or ()), None]  # the last one is the bundled model, which thinks
-        run(folders, port, echo, f"/learn{query}", "the course", add_course)
+        serve_glass_box(folders, port, echo, f"/learn{query}", "the course", add_course)
 
 
 def _check_effects(given: list[str]) -> None:

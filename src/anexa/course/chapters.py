@@ -20,9 +20,10 @@ from anexa.errors import UsageError
 from anexa.names import shell_word
 
 # Code block; group 1 is its language, which may be empty, group 2 its content.
-BLOCK = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")  # end of a link to a chapter; group 1: its number
-TEACHERS = "\n## For teachers\n"  # heading of the notes at the end of a chapter
+CODE_BLOCK_PATTERN = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# End of a link to a chapter; group 1 is the number of the chapter.
+CHAPTER_LINK_PATTERN = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
+TEACHERS_HEADING = "\n## For teachers\n"  # heading of the notes at the end of a chapter
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Chapter:
             UsageError: if the name is too long or not printable.
         """
         check_student(student)
-        numbers = EXERCISES[self.number].numbers(self.number, student)
+        numbers = EXERCISES[self.number].by_hand_numbers(self.number, student)
         option = f" --student {shell_word(student)}" if student else ""
         check = f"anexa check {self.number} mine.py"
 
@@ -63,7 +64,7 @@ class Chapter:
                 return f"```yours\n{numbers}\n```"
             return block.replace(check, check + option) if kind == "sh" else block
 
-        return BLOCK.sub(lambda block: convert(block[1], block[0]), self.text)
+        return CODE_BLOCK_PATTERN.sub(lambda block: convert(block[1], block[0]), self.text)
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class LiveView:
     caption: str
 
 
-def live_view(block: str) -> LiveView:
+def parse_live_view(block: str) -> LiveView:
     """Parse the content of a `glass-box` block: an address, and a caption on the lines after it."""
     address, _, caption = block.partition("\n")
     return LiveView(address.strip(), " ".join(caption.split()))
 
 
 @cache
-def chapters() -> dict[int, Chapter]:
+def load_chapters() -> dict[int, Chapter]:
     """Return all chapters by number, in order; they are read once and shared by all callers."""
     folder = Path(str(importlib.resources.files("anexa.course") / "chapters"))
     found = {}
@@ -97,12 +98,12 @@ def chapters() -> dict[int, Chapter]:
     return found
 
 
-def chapter(number: int) -> Chapter:
+def load_chapter(number: int) -> Chapter:
     """Return a chapter by its number.
 
     Raises:
         UsageError: if there is no chapter with this number.
     """
-    if number not in chapters():
+    if number not in load_chapters():
         raise UsageError(f"there is no chapter {number}: anexa learn --list shows all")
-    return chapters()[number]
+    return load_chapters()[number]

@@ -22,18 +22,19 @@ from anexa.engines.device import available_cpus
 from anexa.errors import AnexaError, UsageError, one_line
 from anexa.names import quoted
 
-SECONDS = 10  # default time limit of a file
-MEMORY = 2 << 30  # limit of a file's address space in bytes, where the system has such limits
-PACKAGES = Path(__file__).resolve().parents[2]  # the folder in which the package `anexa` is
+TIME_LIMIT = 10  # default limit on the time that a file may take, in seconds
+# Limit on the address space of a file's process in bytes, where the system has such limits.
+MEMORY_LIMIT = 2 << 30
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]  # the folder in which the package `anexa` is
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckResult:
     """Result of a check.
 
     Attributes:
         passed: questions that were answered right, up to the first wrong answer.
-        count: number of all questions; 0 in `check_folder` for a file that cannot be read.
+        num_questions: number of all questions; 0 in `check_folder` for a file that cannot be read.
         failed: question with the first wrong answer; None if the file fails before the first
             question, or all answers are right.
         problem: clause on the first wrong answer, without a full stop; empty if all are right.
@@ -41,7 +42,7 @@ class Report:
     """
 
     passed: tuple[Question, ...]
-    count: int
+    num_questions: int
     failed: Question | None = None
     problem: str = ""
     why: str = ""
@@ -56,9 +57,9 @@ def check(
     chapter: int,
     file: Path,
     student: str = "",
-    seconds: int = SECONDS,
+    time_limit: int = TIME_LIMIT,
     show: Callable[[str], object] | None = None,
-) -> Report:
+) -> CheckResult:
     """Check the solution of a chapter's exercise, by running it in a process of its own.
 
     The file runs in the current folder, with all rights of the user. A file that fails, or takes
@@ -68,7 +69,8 @@ def check(
         chapter: number of the chapter.
         file: Python file with the functions that the exercise asks for.
         student: name that draws the numbers of the questions; empty: those without a name.
-        seconds: time limit of the whole file, both as wall-clock and as processor time.
+        time_limit: limit on the time of the whole file in seconds, both as wall-clock and as
+            processor time.
         show: function that shows what the file prints, its first and last lines; None: it is not
             shown.
 
@@ -85,24 +87,24 @@ def check(
     if not file.is_file():
         raise AnexaError(f"there is no file {file}: write your solution into it first")
     questions = EXERCISES[chapter].questions(chapter, student)
-    answers, end = _run(chapter, file.resolve(), questions, seconds, show)
+    answers, end = _run(chapter, file.resolve(), questions, time_limit, show)
     if not answers or "loaded" not in answers[0]:
         if not answers:
-            return Report((), len(questions), None, f"{file.name} {end}")
+            return CheckResult((), len(questions), None, f"{file.name} {end}")
         problem = _failure(answers[-1], "the file", file)
         why = advice(answers[-1]["raises"], answers[-1]["message"])
-        return Report((), len(questions), None, problem, why)
+        return CheckResult((), len(questions), None, problem, why)
     for i, question in enumerate(questions):
         found: dict[str, Any] = answers[i + 1] if i + 1 < len(answers) else {}
         problem, why = _judge(question, found, file, end)
         if problem:
-            return Report(tuple(questions[:i]), len(questions), question, problem, why)
-    return Report(tuple(questions), len(questions))
+            return CheckResult(tuple(questions[:i]), len(questions), question, problem, why)
+    return CheckResult(tuple(questions), len(questions))
 
 
 def check_folder(
-    chapter: int, folder: Path, student: str | None = None, seconds: int = SECONDS
-) -> Iterator[tuple[str, Report]]:
+    chapter: int, folder: Path, student: str | None = None, time_limit: int = TIME_LIMIT
+) -> Iterator[tuple[str, CheckResult]]:
     """Check the solutions of a class: all Python files in a folder, in parallel on all cores.
 
     A file that cannot be read is wrong, and the others are still checked. Nothing is run or raised
@@ -113,10 +115,10 @@ def check_folder(
         folder: folder with a file for each student.
         student: name that draws the numbers of all files; None: the name of each file, without
             `.py`, is that of its student.
-        seconds: time limit of each file.
+        time_limit: limit on the time of each file, in seconds.
 
     Yields:
-        The name of each file, without `.py`, and its report; in alphabetical order.
+        The name of each file, without `.py`, and its result; in alphabetical order.
 
     Raises:
         UsageError: if there is no such chapter, or the name of a student is too long or not
@@ -137,19 +139,19 @@ def check_folder(
     pool = ThreadPoolExecutor(min(available_cpus(), len(files)))
     try:
         reports = pool.map(
-            lambda file, name: _check_any(chapter, file, name, seconds), files, students
+            lambda file, name: _check_any(chapter, file, name, time_limit), files, students
         )
         yield from zip((path.stem for path in files), reports)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _check_any(chapter: int, file: Path, student: str, seconds: int) -> Report:
-    """Check a solution as `check` does; of a file that cannot be read, report that."""
+def _check_any(chapter: int, file: Path, student: str, time_limit: int) -> CheckResult:
+    """Check a solution as `check` does; a file that cannot be read is a wrong answer."""
     try:
-        return check(chapter, file, student, seconds)
+        return check(chapter, file, student, time_limit)
     except AnexaError as error:
-        return Report((), 0, None, str(error))
+        return CheckResult((), 0, None, str(error))
 
 
 def _check_chapter(chapter: int) -> None:
@@ -199,14 +201,14 @@ def _run(
         "folder": str(Path.cwd()),
         "questions": [[question.call, question.arguments] for question in questions],
         "seconds": seconds,
-        "bytes": MEMORY,
+        "bytes": MEMORY_LIMIT,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "anexa.course.solution"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if show else subprocess.DEVNULL,
-        cwd=PACKAGES,  # where no file of the reader hides a module
+        cwd=PACKAGE_ROOT,  # where no file of the reader hides a module
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )

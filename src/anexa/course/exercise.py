@@ -59,7 +59,7 @@ class Question:
         return f"{self.call}({', '.join(map(_brief, self.arguments))})"
 
     def difference(self, result: Any) -> str | None:
-        """Describe where a result first differs from `expected`, as `first_difference` does.
+        """Describe where a result first differs from `expected`, as `describe_difference` does.
 
         The right result for `BY_HAND` is not revealed: the student is to find it.
 
@@ -67,10 +67,10 @@ class Question:
             The clause; None if the result is `expected` or one of `also_right`.
         """
         for right in self.also_right:
-            if first_difference(result, right, self.tolerance) is None:
+            if describe_difference(result, right, self.tolerance) is None:
                 return None
         reveals = self.call != BY_HAND
-        return first_difference(result, self.expected, self.tolerance, reveals=reveals)
+        return describe_difference(result, self.expected, self.tolerance, reveals=reveals)
 
     def reason(self, result: Any = None, raises: str | None = None, message: str = "") -> str:
         """Return sentences on why a wrong outcome matters.
@@ -83,7 +83,7 @@ class Question:
         for mistake in self.mistakes:
             if mistake.raises != raises or mistake.message not in message:
                 continue
-            if raises or first_difference(result, mistake.result, self.tolerance) is None:
+            if raises or describe_difference(result, mistake.result, self.tolerance) is None:
                 return mistake.reason
         if raises is None and result is None and self.call != BY_HAND:
             return "The function returns nothing: does each way through it end with return?"
@@ -144,24 +144,25 @@ class Exercise:
     empty.
 
     Attributes:
-        by_hand: function of the generator that returns a pair: a text with the numbers to compute
-            with, and the question for `BY_HAND`.
-        draw: function of the generator, called after `by_hand`, that returns the other questions.
+        draw_by_hand: function of the generator that returns a pair: a text with the numbers to
+            compute with, and the question for `BY_HAND`.
+        draw_questions: function of the generator that returns the other questions; it is called
+            after `draw_by_hand`.
         ask: function that puts a question to the reader's file.
     """
 
-    by_hand: Callable[[Random], tuple[str, Question]]
-    draw: Callable[[Random], list[Question]]
+    draw_by_hand: Callable[[Random], tuple[str, Question]]
+    draw_questions: Callable[[Random], list[Question]]
     ask: Ask = ask
 
-    def numbers(self, chapter: int, student: str) -> str:
+    def by_hand_numbers(self, chapter: int, student: str) -> str:
         """Return a student's own numbers for `BY_HAND`, as a text."""
-        return self.by_hand(_rng(chapter, student))[0]
+        return self.draw_by_hand(_rng(chapter, student))[0]
 
     def questions(self, chapter: int, student: str) -> list[Question]:
         """Return the questions to a student's file, in the order in which they are checked."""
         rng = _rng(chapter, student)
-        return [self.by_hand(rng)[1], *self.draw(rng)]
+        return [self.draw_by_hand(rng)[1], *self.draw_questions(rng)]
 
 
 def _rng(chapter: int, student: str) -> Random:
@@ -182,7 +183,7 @@ def check_student(student: str, subject: str = "--student") -> None:
         raise UsageError(f"{subject} is a name of at most 60 printable characters")
 
 
-def first_difference(
+def describe_difference(
     found: Any,
     expected: Any,
     tolerance: float,
@@ -222,7 +223,9 @@ def first_difference(
         if not isinstance(found, dict):
             return differs("a dict", _brief(expected))
         for name, value in expected.items():
-            difference = first_difference(found.get(name), value, tolerance, name, reveals=reveals)
+            difference = describe_difference(
+                found.get(name), value, tolerance, name, reveals=reveals
+            )
             if difference:
                 return difference
         extra = next((name for name in found if name not in expected), None)
@@ -232,7 +235,7 @@ def first_difference(
     for i, (one, other) in enumerate(zip(found, expected), start=1):
         noun = "list" if isinstance(other, list) else "number"
         part = f"{noun} {i} of {subject}"
-        difference = first_difference(one, other, tolerance, part, reveals=reveals)
+        difference = describe_difference(one, other, tolerance, part, reveals=reveals)
         if difference:
             return difference
     if len(found) == len(expected):

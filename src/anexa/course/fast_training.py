@@ -14,8 +14,8 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weight, Weights
 
-# Optimizer of `microgpt.py`, but for its learning rate.
-ADAM = OptimizerConfig(microgpt.BETA1, microgpt.BETA2, microgpt.EPSILON)
+# Configuration of the optimizer of `microgpt.py`, but for its learning rate.
+ADAM_CONFIG = OptimizerConfig(microgpt.BETA1, microgpt.BETA2, microgpt.EPSILON)
 
 
 def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterator[float]:
@@ -33,7 +33,7 @@ def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterat
     Raises:
         ValueError: if a document has a letter that the model does not know.
     """
-    engine = open_model(model)
+    engine = open_numpy_engine(model)
     for step in range(steps):
         rate = microgpt.LEARNING_RATE * (1 - step / steps)
         copy_weights(model, engine)
@@ -42,7 +42,7 @@ def fast_train(model: microgpt.Model, docs: Sequence[str], steps: int) -> Iterat
         yield loss
 
 
-def open_model(model: microgpt.Model) -> NumpyEngine:
+def open_numpy_engine(model: microgpt.Model) -> NumpyEngine:
     """Open an engine with a copy of the weights of a model, in float64, as Python's numbers."""
     weights: Weights = {}
     for name, matrix in model.weights.items():
@@ -57,7 +57,7 @@ def open_model(model: microgpt.Model) -> NumpyEngine:
         microgpt.N_LAYER,
     )
     exact = DeviceConfig("cpu", "float64")
-    engine = open_engine("numpy", config, weights, device_config=exact, optimizer=ADAM)
+    engine = open_engine("numpy", config, weights, device_config=exact, optimizer=ADAM_CONFIG)
     return cast("NumpyEngine", engine)
 
 
@@ -94,12 +94,12 @@ def _engine_name(name: str) -> str:
 
 def fast_loss(model: microgpt.Model, doc: str) -> float:
     """Return the loss of a document in nats per token, as `microgpt.train` computes it."""
-    return open_model(model).loss(batch_of(model, doc))
+    return open_numpy_engine(model).loss(batch_of(model, doc))
 
 
 def fast_gradient(model: microgpt.Model, doc: str) -> list[float]:
     """Return the gradient of the loss of a document, one number for each of `model.parameters`."""
-    gradients = open_model(model).gradients(batch_of(model, doc))[1]
+    gradients = open_numpy_engine(model).gradients(batch_of(model, doc))[1]
     return [number for name in model.weights for number in gradients[_engine_name(name)].data]
 
 
@@ -118,7 +118,7 @@ def fast_shares(
         The share of each document, in nats: the sum over all steps and weights of the document's
         part of Adam's m times the change of the text's loss for each unit of m.
     """
-    beta1, beta2 = ADAM.beta1, ADAM.beta2
+    beta1, beta2 = ADAM_CONFIG.beta1, ADAM_CONFIG.beta2
     shares = dict.fromkeys(docs, 0.0)
     v = [0.0] * len(model.parameters)
     pots = {doc: list(v) for doc in docs}  # together they are m
@@ -131,8 +131,8 @@ def fast_shares(
             pots[other] = [beta1 * pot for pot in pots[other]]
         pots[doc] = [pot + (1 - beta1) * g for pot, g in zip(pots[doc], gradient)]
         rate = microgpt.LEARNING_RATE * (1 - (t - 1) / steps)
-        m_bias, v_bias = ADAM.bias_corrections(t)
-        speed = [-rate / m_bias / ((vi / v_bias) ** 0.5 + ADAM.eps) for vi in v]
+        m_bias, v_bias = ADAM_CONFIG.bias_corrections(t)
+        speed = [-rate / m_bias / ((vi / v_bias) ** 0.5 + ADAM_CONFIG.eps) for vi in v]
         for weight, s, *parts in zip(model.parameters, speed, *pots.values()):
             weight.data += s * sum(parts)
         after = fast_gradient(model, text)

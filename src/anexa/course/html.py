@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from anexa.course.chapters import LINK, TEACHERS, Chapter, live_view
+from anexa.course.chapters import CHAPTER_LINK_PATTERN, TEACHERS_HEADING, Chapter, parse_live_view
 
 # A line of a Python session, escaped for HTML: the prompt, and the code after it.
 _PROMPT = re.compile(r"^(&gt;&gt;&gt; |\.\.\. ?)(.*)$", re.MULTILINE)
@@ -30,8 +30,10 @@ def to_html(chapter: Chapter, student: str) -> str:
     """
     markdown = _markdown().enable("table")
     markdown.add_render_rule("fence", _render_block)
-    text = LINK.sub(lambda link: f"](#/{int(link[1])})", chapter.for_student(student))
-    lesson, _, notes = text.partition(TEACHERS)
+    text = CHAPTER_LINK_PATTERN.sub(
+        lambda link: f"](#/{int(link[1])})", chapter.for_student(student)
+    )
+    lesson, _, notes = text.partition(TEACHERS_HEADING)
     html: str = markdown.render(lesson)
     if notes:
         html += f"<details><summary>For teachers</summary>{markdown.render(notes)}</details>"
@@ -45,7 +47,7 @@ def _markdown() -> MarkdownIt:
 def _render_block(_renderer: Any, tokens: Sequence[Token], i: int, *_rest: Any) -> str:
     kind, content = tokens[i].info.strip(), tokens[i].content
     if kind == "glass-box":
-        view = live_view(content)
+        view = parse_live_view(content)
         return (
             f'<aside class="live" data-address="{escapeHtml(view.address)}">'
             f"<p>{_markdown().renderInline(view.caption)}</p></aside>"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from anexa.course.chapters import BLOCK, TEACHERS, Chapter
+from anexa.course.chapters import CODE_BLOCK_PATTERN, TEACHERS_HEADING, Chapter
 from anexa.course.terminal import to_terminal
 
 _RAISES = {"tags": ["raises-exception"]}  # running all cells goes on after the exception
@@ -32,8 +32,8 @@ def to_notebook(chapter: Chapter, student: str) -> str:
     Raises:
         UsageError: if the name is too long or not printable.
     """
-    text, cells, end = to_terminal(chapter, student).partition(TEACHERS)[0], [], 0
-    for block in BLOCK.finditer(text):
+    text, cells, end = to_terminal(chapter, student).partition(TEACHERS_HEADING)[0], [], 0
+    for block in CODE_BLOCK_PATTERN.finditer(text):
         if block[1] == "python":
             cells += [_text(text[end : block.start()]), *_code(block[2])]
             end = block.end()

@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import IO
 
-FIRST, LAST = 100, 10  # lines that are shown from the beginning and from the end
-WIDTH = 100  # bytes of a line, on average: lines that are longer count as several
+# Maximum number of lines that are shown from the beginning, and from the end.
+MAX_FIRST_LINES, MAX_LAST_LINES = 100, 10
+MAX_LINE_BYTES = 100  # mean length of the shown lines: a longer line counts as several
 _CHUNK = 1 << 16  # bytes that are read at once
 
 
@@ -23,7 +24,8 @@ class Excerpt:
     def __init__(self, show: Callable[[str], object]) -> None:
         self._show = show
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lines, self._bytes = FIRST, FIRST * WIDTH  # that may still be shown at once
+        # Lines and bytes that may still be shown as first lines.
+        self._lines, self._bytes = MAX_FIRST_LINES, MAX_FIRST_LINES * MAX_LINE_BYTES
         self._is_in_line = False  # whether what is shown ends within a line
         self._last = b""  # end of the text after the first lines
         self._last_lines = self._last_bytes = 0  # counts of all the text after the first lines
@@ -40,7 +42,7 @@ class Excerpt:
             chunk = chunk[end:]
         self._last_bytes += len(chunk)
         self._last_lines += chunk.count(b"\n")
-        self._last = (self._last + chunk)[-LAST * WIDTH :]
+        self._last = (self._last + chunk)[-MAX_LAST_LINES * MAX_LINE_BYTES :]
 
     def close(self) -> None:
         """Show the last lines, and how much of the text is left out before them.
@@ -50,7 +52,7 @@ class Excerpt:
         end = self._last
         if self._last_bytes > len(end):  # it may begin within a line or a character
             end = end.partition(b"\n")[2] or end.lstrip(bytes(range(0x80, 0xC0)))
-        end = b"".join(end.splitlines(keepends=True)[-LAST:])
+        end = b"".join(end.splitlines(keepends=True)[-MAX_LAST_LINES:])
         left_out = self._last_bytes - len(end)
         if left_out:
             lines = self._last_lines - end.count(b"\n")

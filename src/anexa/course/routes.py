@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from anexa.course.chapters import chapter, chapters
+from anexa.course.chapters import load_chapter, load_chapters
 from anexa.course.html import to_html
 from anexa.server.pages import page_files
 
@@ -21,11 +21,11 @@ def add_course(app: FastAPI) -> dict[str, Path]:
 
     @app.get("/api/course")
     def list_chapters() -> list[dict[str, Any]]:
-        return [{"number": one.number, "title": one.title} for one in chapters().values()]
+        return [{"number": one.number, "title": one.title} for one in load_chapters().values()]
 
     @app.get("/api/course/{number}")
     def show_chapter(number: int, student: str = "") -> dict[str, Any]:
-        found = chapter(number)
+        found = load_chapter(number)
         return {"number": number, "title": found.title, "html": to_html(found, student)}
 
     files = page_files("anexa.course", "/course/")

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-MAX_ANSWER = 1_000_000  # maximum length of one answer in JSON, in characters
+MAX_ANSWER_CHARS = 1_000_000  # maximum length of one answer in JSON, in characters
 
 
 def main() -> None:
@@ -51,9 +51,9 @@ def _answers(order: dict[str, Any]) -> Any:
         names = _run(Path(order["file"]))
         yield {"loaded": True}
         for call, arguments in order["questions"]:
-            answer = plain(ask(names, call, arguments))
+            answer = to_json_value(ask(names, call, arguments))
             size = len(json.dumps(answer))
-            if size > MAX_ANSWER:
+            if size > MAX_ANSWER_CHARS:
                 raise ValueError(f"the result is too long: {size:,} characters")
             yield {"answer": answer}
     except (Exception, SystemExit) as error:
@@ -82,7 +82,7 @@ def _line(error: BaseException, file: str) -> int | None:
     return lines[-1] if lines else None
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Convert an answer to JSON values: tuples, bytes and arrays of NumPy become lists.
 
     Keys of a dict become strings.
@@ -95,9 +95,9 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple, bytes, bytearray)):
-        return [plain(one) for one in value]
+        return [to_json_value(one) for one in value]
     if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): to_json_value(one) for key, one in value.items()}
     raise TypeError(f"the result is a {type(value).__name__}, and should be numbers, text or lists")
 
 

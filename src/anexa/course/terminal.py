@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from anexa.course.chapters import BLOCK, Chapter, live_view
+from anexa.course.chapters import CODE_BLOCK_PATTERN, Chapter, parse_live_view
 
 # Link to another chapter; group 1 is its text.
-TO_CHAPTER = re.compile(r"\[([^\]]*)\]\(\d\d-[\w-]+\.md\)")
+CHAPTER_LINK_PATTERN = re.compile(r"\[([^\]]*)\]\(\d\d-[\w-]+\.md\)")
 
 
 def to_terminal(chapter: Chapter, student: str) -> str:
@@ -23,9 +23,11 @@ def to_terminal(chapter: Chapter, student: str) -> str:
 
     def convert(kind: str, content: str) -> str:
         if kind == "glass-box":
-            view = live_view(content)
+            view = parse_live_view(content)
             return f"> **In the glass box** (`anexa learn`): {view.caption}"
         return f"```{'text' if kind == 'yours' else kind}\n{content}```"
 
-    text = BLOCK.sub(lambda block: convert(block[1], block[2]), chapter.for_student(student))
-    return TO_CHAPTER.sub(r"\1", text)
+    text = CODE_BLOCK_PATTERN.sub(
+        lambda block: convert(block[1], block[2]), chapter.for_student(student)
+    )
+    return CHAPTER_LINK_PATTERN.sub(r"\1", text)

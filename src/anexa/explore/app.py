@@ -18,20 +18,20 @@ from anexa.explore import jobs
 from anexa.explore.axes import tokens_of
 from anexa.explore.differences import compare_scenes, subtract_tensors
 from anexa.explore.number import explain_number
-from anexa.explore.overview import describe_folder, describe_map, thumbnails
+from anexa.explore.overview import describe_folder, describe_map, make_thumbnails
 from anexa.explore.quantities import QuantityName, read_tensor
 from anexa.explore.reading import read_sequence
 from anexa.explore.responses import JobResponse, json_response, run_job, tensors_response
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import ReplayNeeded, Session
-from anexa.explore.trial_run import COMMAND, STEPS
-from anexa.explore.windows import window
+from anexa.explore.trial_run import TRIAL_COMMAND, TRIAL_STEPS
+from anexa.explore.windows import cut_window
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.errors import APIError
 from anexa.server.pages import add_files, page_files
 from anexa.server.protection import ProtectionMiddleware
 
-MAX_WINDOW = 1024  # maximum number of rows, and of columns, of one window of a tensor
+MAX_WINDOW_SIZE = 1024  # maximum number of rows, and of columns, of one window of a tensor
 
 AddPages = Callable[[FastAPI], dict[str, Path]]
 """Function that adds the routes of further pages, and returns their files by URL path."""
@@ -150,7 +150,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
                 tensors = subtract_tensors(trace, session.trace(versus.scene(scene)))
             else:
                 tensors = trace.values if quantity == "value" else trace.grads
-            found = thumbnails(tensors)
+            found = make_thumbnails(tensors)
         return tensors_response(found)
 
     @app.get("/api/differences")
@@ -169,12 +169,12 @@ def _add_views(app: FastAPI, session: Session) -> None:
         level: int = 0,
         top: int = 0,
         left: int = 0,
-        height: Annotated[int, Query(le=MAX_WINDOW)] = MAX_WINDOW,
-        width: Annotated[int, Query(le=MAX_WINDOW)] = MAX_WINDOW,
+        height: Annotated[int, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
+        width: Annotated[int, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
     ) -> Response:
         with session.lock:
             values = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
-            found = window(values, parse_index(lead), level, top, left, height, width)
+            found = cut_window(values, parse_index(lead), level, top, left, height, width)
         return tensors_response(found)
 
     @app.get("/api/number")
@@ -207,17 +207,19 @@ def _add_views(app: FastAPI, session: Session) -> None:
     @app.get("/api/steps")
     def steps_view(folder: int = 0) -> Response:
         with session.lock:
-            run = session.folder(folder).run
+            run = session.folder(folder).require_replay()
             return json_response({"records": [vars(record) for record in run.records]})
 
     @app.get("/api/trial")
     def trial_view() -> Response:
-        return json_response({"command": COMMAND, "steps": STEPS})
+        return json_response({"command": TRIAL_COMMAND, "steps": TRIAL_STEPS})
 
     @app.get("/api/documents")
     def documents_view(step: int, folder: int = 0) -> Response:
         with session.lock:
-            return json_response({"documents": session.folder(folder).run.documents(step)})
+            return json_response(
+                {"documents": session.folder(folder).require_replay().documents(step)}
+            )
 
 
 def _add_jobs(app: FastAPI, session: Session) -> None:
@@ -229,35 +231,35 @@ def _add_jobs(app: FastAPI, session: Session) -> None:
         return JobResponse(lines)
 
     @app.post("/api/replay")
-    def replay(job: jobs.ReplaySteps) -> Response:
+    def replay(job: jobs.ReplayRequest) -> Response:
         return stream(job)
 
     @app.post("/api/life")
-    def life(job: jobs.Life) -> Response:
+    def life(job: jobs.LifeRequest) -> Response:
         return stream(job)
 
     @app.post("/api/teachers")
-    def teachers(job: jobs.Teachers) -> Response:
+    def teachers(job: jobs.TeachersRequest) -> Response:
         return stream(job)
 
     @app.post("/api/without")
-    def without(job: jobs.Without) -> Response:
+    def without(job: jobs.WithoutRequest) -> Response:
         return stream(job)
 
     @app.post("/api/edited")
-    def edited(job: jobs.Edited) -> Response:
+    def edited(job: jobs.EditedRequest) -> Response:
         return stream(job)
 
     @app.post("/api/write")
-    def write(job: jobs.Write) -> Response:
+    def write(job: jobs.WriteRequest) -> Response:
         return stream(job)
 
     @app.post("/api/thought")
-    def thought(job: jobs.Think) -> Response:
+    def thought(job: jobs.ThoughtRequest) -> Response:
         return stream(job)
 
     @app.post("/api/train")
-    def train(job: jobs.Train) -> Response:
+    def train(job: jobs.TrainRequest) -> Response:
         return stream(job)
 
 

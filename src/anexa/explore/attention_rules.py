@@ -16,9 +16,9 @@ from anexa.explore.rule import (
     Rule,
     Sum,
     Terms,
-    every,
-    pick,
-    rows,
+    all_indices,
+    gather,
+    stack_indices,
 )
 
 
@@ -47,7 +47,7 @@ class Rotary(Rule):
         half = "D/2" if 2 * self.half == head_dim else str(self.half)
         self.equation = self.equation.replace("R", half)
 
-    def turned(self, index: Index, direction: int) -> tuple[Indices, Array]:
+    def rotation_terms(self, index: Index, direction: int) -> tuple[Indices, Array]:
         """Write an element of the turned tensor as a sum of elements of the other one.
 
         Args:
@@ -61,21 +61,21 @@ class Rotary(Rule):
         b, t, c = index
         i = c % self.head_dim
         if i >= 2 * self.half:
-            return rows(*index), ONE
+            return stack_indices(*index), ONE
         first = i < self.half
         other = c + self.half if first else c - self.half
         sine = self.sin[t, i % self.half] * (-direction if first else direction)
-        return rows(b, t, [c, other]), np.array([self.cos[t, i % self.half], sine])
+        return stack_indices(b, t, [c, other]), np.array([self.cos[t, i % self.half], sine])
 
     def terms(self, index: Index) -> Sum:
-        indices, factors = self.turned(index, 1)
+        indices, factors = self.rotation_terms(index, 1)
         return Sum((Terms(Elements(0, indices), factors),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        return self.turned(index, -1)
+        return self.rotation_terms(index, -1)
 
 
-class Scores(Rule):
+class AttentionScores(Rule):
     """Attention scores: the similarity of a query and a key in one head; −∞ for a masked key.
 
     The inputs are the queries, (B, T, C), and the keys, (B, S, width of all heads of keys); the
@@ -116,9 +116,9 @@ class Scores(Rule):
         if not t - self.window < s <= t:
             return Sum((), offset=-np.inf)
         d = np.arange(self.head_dim)
-        key = Elements(1, rows(b, s, h // self.shared * self.head_dim + d))
-        query = Elements(0, rows(b, t, h * self.head_dim + d))
-        return Sum((Terms(query, pick(self.inputs[1], key.indices) * self.scale, key),))
+        key = Elements(1, stack_indices(b, s, h // self.shared * self.head_dim + d))
+        query = Elements(0, stack_indices(b, t, h * self.head_dim + d))
+        return Sum((Terms(query, gather(self.inputs[1], key.indices) * self.scale, key),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         b, position, c = index
@@ -126,19 +126,21 @@ class Scores(Rule):
         if source == 0:
             keys = np.arange(max(0, position + 1 - self.window), position + 1)
             column = head // self.shared * self.head_dim + d
-            return rows(b, head, position, keys), self.inputs[1][b, keys, column] * self.scale
+            slopes = self.inputs[1][b, keys, column] * self.scale
+            return stack_indices(b, head, position, keys), slopes
         length = min(self.output.shape[-2] - position, self.window)
-        h, t = every(self.shared, length)
+        h, t = all_indices(self.shared, length)
         h, t = h + head * self.shared, t + position
-        return rows(b, h, t, position), self.inputs[0][b, t, h * self.head_dim + d] * self.scale
+        slopes = self.inputs[0][b, t, h * self.head_dim + d] * self.scale
+        return stack_indices(b, h, t, position), slopes
 
     def slope_elements(self, source: int, index: Index) -> Elements:
         b, h, t, s = self.slopes(source, index)[0].T
         if source == 0:
             return Elements(
-                1, rows(b, s, h // self.shared * self.head_dim + index[2] % self.head_dim)
+                1, stack_indices(b, s, h // self.shared * self.head_dim + index[2] % self.head_dim)
             )
-        return Elements(0, rows(b, t, h * self.head_dim + index[2] % self.head_dim))
+        return Elements(0, stack_indices(b, t, h * self.head_dim + index[2] % self.head_dim))
 
 
 class LogSumExp(Rule):
@@ -148,7 +150,7 @@ class LogSumExp(Rule):
 
     def terms(self, index: Index) -> Sum:
         row = self.inputs[0][index]
-        elements = Elements(0, rows(*index, np.flatnonzero(row > -np.inf)))
+        elements = Elements(0, stack_indices(*index, np.flatnonzero(row > -np.inf)))
         ones = np.ones(len(elements.indices))
         return Sum((Terms(elements, ones),), inner="exp", outer="log", shift=float(row.max()))
 
@@ -165,18 +167,18 @@ class Softmax(Rule):
     def terms(self, index: Index) -> Sum:
         if self.inputs[0][index] == -np.inf:
             return Sum((), offset=-np.inf, outer="exp")
-        score = Terms(Elements(0, rows(*index)), ONE)
-        return Sum((score, Terms(Elements(1, rows(*index[:-1])), -ONE)), outer="exp")
+        score = Terms(Elements(0, stack_indices(*index)), ONE)
+        return Sum((score, Terms(Elements(1, stack_indices(*index[:-1])), -ONE)), outer="exp")
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         p_S = self.output[index[:-1]]
         slopes_S = -p_S * p_S[index[-1]]
         slopes_S[index[-1]] += p_S[index[-1]]
         seen = np.flatnonzero(p_S > 0)
-        return rows(*index[:-1], seen), slopes_S[seen]
+        return stack_indices(*index[:-1], seen), slopes_S[seen]
 
 
-class Mix(Rule):
+class AttentionOutput(Rule):
     """Output of attention in one head: the values of earlier tokens, weighted by the pattern.
 
     The inputs are the attention pattern P, (B, H, T, S), and the values v, (B, S, width of all
@@ -203,9 +205,9 @@ class Mix(Rule):
         b, t, c = index
         head, d = divmod(c, self.head_dim)
         keys = np.arange(max(0, t + 1 - self.window), t + 1)
-        values = Elements(1, rows(b, keys, head // self.shared * self.head_dim + d))
-        pattern = Elements(0, rows(b, head, t, keys))
-        return Sum((Terms(values, pick(self.inputs[0], pattern.indices), pattern),))
+        values = Elements(1, stack_indices(b, keys, head // self.shared * self.head_dim + d))
+        pattern = Elements(0, stack_indices(b, head, t, keys))
+        return Sum((Terms(values, gather(self.inputs[0], pattern.indices), pattern),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         p_BHTS, v_BSC = self.inputs
@@ -215,16 +217,17 @@ class Mix(Rule):
             if not t - self.window < s <= t:  # a key that is not seen
                 return np.empty((0, 3), np.intp), np.empty(0)
             first = head // self.shared * self.head_dim
-            return rows(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
+            return stack_indices(b, t, head * self.head_dim + d), v_BSC[b, s, first + d]
         b, s, c = index
         head, column = divmod(c, self.head_dim)
-        heads, positions = every(self.shared, min(p_BHTS.shape[-2] - s, self.window))
+        heads, positions = all_indices(self.shared, min(p_BHTS.shape[-2] - s, self.window))
         heads, positions = heads + head * self.shared, positions + s
-        return rows(b, positions, heads * self.head_dim + column), p_BHTS[b, heads, positions, s]
+        outputs = stack_indices(b, positions, heads * self.head_dim + column)
+        return outputs, p_BHTS[b, heads, positions, s]
 
     def slope_elements(self, source: int, index: Index) -> Elements:
         b, t, c = self.slopes(source, index)[0].T
         if source == 0:
             head = index[1] // self.shared
-            return Elements(1, rows(b, index[3], head * self.head_dim + c % self.head_dim))
-        return Elements(0, rows(b, c // self.head_dim, t, index[1]))
+            return Elements(1, stack_indices(b, index[3], head * self.head_dim + c % self.head_dim))
+        return Elements(0, stack_indices(b, c // self.head_dim, t, index[1]))

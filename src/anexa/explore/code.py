@@ -13,7 +13,7 @@ from anexa.engines.optimizers.numpy import NumpyOptimizer, orthogonalize
 from anexa.engines.tape import AnyOperation
 from anexa.explore import attention_rules, rules
 from anexa.explore.rule import Rule
-from anexa.explore.terms import Quantity
+from anexa.explore.terms import TermQuantity
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ OPERATIONS: dict[type[Rule], AnyOperation] = {
     rules.SwiGLU: operations.SwiGLU,
     rules.CrossEntropy: operations.CrossEntropy,
     attention_rules.Rotary: operations.Rotary,
-    attention_rules.Scores: operations.Attention,
-    attention_rules.Mix: operations.Attention,
+    attention_rules.AttentionScores: operations.Attention,
+    attention_rules.AttentionOutput: operations.Attention,
 }
 
 
@@ -63,7 +63,7 @@ def operation_of(rule: Rule) -> AnyOperation:
     return OPERATIONS[type(rule)]
 
 
-def source_of(
+def operation_code(
     source: Rule | AnyOperation, direction: Literal["forward", "backward"] = "forward"
 ) -> CodeLines:
     """Return the code that computes an operation, in the engine `numpy`.
@@ -76,7 +76,7 @@ def source_of(
     return _lines(getattr(operation, direction))
 
 
-def update_source(quantity: Quantity) -> CodeLines:
+def adamw_code(quantity: TermQuantity) -> CodeLines:
     """Return the code of AdamW that computes a number of an optimizer step.
 
     Args:
@@ -86,7 +86,7 @@ def update_source(quantity: Quantity) -> CodeLines:
     return _lines(part)
 
 
-def muon_source(quantity: Quantity) -> CodeLines:
+def muon_code(quantity: TermQuantity) -> CodeLines:
     """Return the code of Muon that computes a number of an optimizer step.
 
     Args:

@@ -18,7 +18,7 @@ from anexa.names import counted
 
 
 @dataclass(frozen=True)
-class Difference:
+class TensorDifference:
     """Size of the difference of a tensor between two scenes, here minus there.
 
     Attributes:
@@ -53,7 +53,7 @@ class SceneComparison:
     """
 
     notes: tuple[str, ...]
-    tensors: tuple[Difference, ...]
+    tensors: tuple[TensorDifference, ...]
 
 
 def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneComparison:
@@ -85,9 +85,9 @@ def compare_scenes(session: Session, scene: Scene, versus: Scene) -> SceneCompar
         if not obstacle and kind == "activation" and not same_tokens:
             obstacle = "It belongs to other tokens there."
         if obstacle:
-            found.append(Difference(name, kind, obstacle=obstacle))
+            found.append(TensorDifference(name, kind, obstacle=obstacle))
         else:
-            found.append(measure(name, kind, here.values[name], there.values[name]))
+            found.append(measure_difference(name, kind, here.values[name], there.values[name]))
     notes = _notes(folder, other, same_vocabulary, same_tokens)
     missing = len(there.values.keys() - here.values.keys())
     if missing:
@@ -120,7 +120,7 @@ def _find_obstacle(name: str, here: Array, there: Array | None) -> str:
     return ""
 
 
-def measure(name: str, kind: str, here: Array, there: Array) -> Difference:
+def measure_difference(name: str, kind: str, here: Array, there: Array) -> TensorDifference:
     """Measure the difference of two tensors of the same shape, with at least one element.
 
     Args:
@@ -134,10 +134,10 @@ def measure(name: str, kind: str, here: Array, there: Array) -> Difference:
     relative = norm / base if base else math.inf if norm else norm
     largest = np.unravel_index(int(np.argmax(np.abs(difference))), difference.shape)
     index = tuple(int(i) for i in largest)
-    return Difference(name, kind, norm, relative, float(difference[index]), index)
+    return TensorDifference(name, kind, norm, relative, float(difference[index]), index)
 
 
-def _order(difference: Difference) -> tuple[bool, bool, float]:
+def _order(difference: TensorDifference) -> tuple[bool, bool, float]:
     relative = difference.relative
     if relative is None:
         return True, False, 0.0

@@ -11,19 +11,20 @@ from pydantic import BaseModel, Field
 
 from anexa.engines import Batch
 from anexa.errors import UsageError
-from anexa.explore.replay import Replay, scaled
+from anexa.explore.replay import Replay, scale_progress
 from anexa.explore.scene import InputKind, Scene
 from anexa.explore.session import Session
 from anexa.explore.switches import parse_edit
-from anexa.explore.teachers import edited, ledger, without
+from anexa.explore.teachers import compute_ledger, replay_with_edits, replay_without_step
 from anexa.explore.thoughts import read_thought
 from anexa.explore.trial_run import train_trial_run
 from anexa.generation import LanguageModel
 
 MAX_TEXTS = 20  # maximum number of texts that one job generates
 MAX_TOKENS = 200  # maximum number of tokens of each of these texts
-MAX_ROWS = 50  # maximum length of each list of steps or documents in the result of `Teachers`
-PREPARED = 0.5  # progress of a job when the steps of the run up to `step` have been repeated
+MAX_LIST_LENGTH = 50  # of each list of steps or documents in the result of a `TeachersRequest`
+# Progress of a job, from 0 to 1, when the steps of the run up to `step` have been repeated.
+PREPARED_PROGRESS = 0.5
 
 # Yields its progress, from 0 to 1, and returns the result as a JSON object; closing it cancels the
 # job.
@@ -69,15 +70,16 @@ class JobRequest(BaseModel):
             The progress of the job.
 
         Returns:
-            The progress at which the work of the job itself begins: 0 or `PREPARED`.
+            The progress at which the work of the job itself begins: 0 or `PREPARED_PROGRESS`.
 
         Raises:
             AnexaError: if there is no such folder or step, or the steps cannot be repeated.
         """
         if self.step is None:
             return 0.0
-        yield from scaled(session.folder(self.folder).run.state(self.step), PREPARED)
-        return PREPARED
+        replay = session.folder(self.folder).require_replay()
+        yield from scale_progress(replay.state(self.step), PREPARED_PROGRESS)
+        return PREPARED_PROGRESS
 
     def model(self, session: Session, edits: list[str]) -> LanguageModel:
         """Create a model that generates text, with the weights after `step` and with switches.
@@ -93,7 +95,7 @@ class JobRequest(BaseModel):
         return session.folder(self.folder).language_model(session.weights(scene))
 
 
-class ReplaySteps(JobRequest):
+class ReplayRequest(JobRequest):
     """Request to repeat the steps of a run up to `step`, whose weights are then in the cache."""
 
     def run(self, session: Session) -> JobRun:
@@ -104,10 +106,10 @@ class ReplaySteps(JobRequest):
         """
         if self.step is None:
             raise UsageError("a replay needs the step to repeat")
-        yield from session.folder(self.folder).run.state(self.step)
+        yield from session.folder(self.folder).require_replay().state(self.step)
 
 
-class Life(JobRequest):
+class LifeRequest(JobRequest):
     """Request for the values of one element of a weight after each of several steps.
 
     Attributes:
@@ -128,13 +130,13 @@ class Life(JobRequest):
         Returns:
             The fields of a `LifePoint` for each step from `first` to `last`, under "points".
         """
-        run = session.folder(self.folder).run
+        run = session.folder(self.folder).require_replay()
         points = yield from run.life(self.tensor, tuple(self.index), self.first, self.last)
         return {"points": [asdict(point) for point in points]}
 
 
-class Write(JobRequest):
-    """Request for generated texts without the switches and with them, from the same random numbers.
+class WriteRequest(JobRequest):
+    """Request to generate texts without the switches and with them, with the same random numbers.
 
     Attributes:
         prompt: prompt that the texts continue.
@@ -169,7 +171,7 @@ class Write(JobRequest):
         return {"after": texts["before"]} | texts
 
 
-class Think(JobRequest):
+class ThoughtRequest(JobRequest):
     """Request for an analysis of the thought of a thinking model about a question.
 
     Attributes:
@@ -190,7 +192,7 @@ class Think(JobRequest):
         return asdict(view)
 
 
-class Taught(JobRequest):
+class TextLossRequest(JobRequest):
     """Request for a job that follows the loss of a text along the run: base class of such jobs.
 
     A request has either `text` or `chat`.
@@ -230,7 +232,7 @@ class Taught(JobRequest):
         return first, run.last_step if self.last is None else self.last
 
 
-class Teachers(Taught):
+class TeachersRequest(TextLossRequest):
     """Request for the changes of the loss of a text by each step and document of the run."""
 
     def run(self, session: Session) -> JobRun:
@@ -242,8 +244,8 @@ class Teachers(Taught):
             raised it most, "hurt"; and the documents that did, "teachers" and "misleading", out of
             "num_teachers".
         """
-        run = session.folder(self.folder).run
-        found = yield from ledger(run, self.batch(session), *self.step_range(run))
+        run = session.folder(self.folder).require_replay()
+        found = yield from compute_ledger(run, self.batch(session), *self.step_range(run))
         entries = sorted(found.entries, key=lambda entry: entry.change)
         kept = {"first", "last", "loss", "total", "earlier", "decay", "rest", "unshared"}
         return {
@@ -251,15 +253,17 @@ class Teachers(Taught):
             "steps": [entry.step for entry in found.entries],
             "losses": [entry.loss for entry in found.entries],
             "changes": [entry.change for entry in found.entries],
-            "helped": [asdict(e) for e in entries[:MAX_ROWS] if e.change < 0],
-            "hurt": [asdict(e) for e in entries[: -MAX_ROWS - 1 : -1] if e.change > 0],
+            "helped": [asdict(e) for e in entries[:MAX_LIST_LENGTH] if e.change < 0],
+            "hurt": [asdict(e) for e in entries[: -MAX_LIST_LENGTH - 1 : -1] if e.change > 0],
             "num_teachers": len(found.teachers),
-            "teachers": [asdict(t) for t in found.teachers[:MAX_ROWS] if t.change < 0],
-            "misleading": [asdict(t) for t in found.teachers[: -MAX_ROWS - 1 : -1] if t.change > 0],
+            "teachers": [asdict(t) for t in found.teachers[:MAX_LIST_LENGTH] if t.change < 0],
+            "misleading": [
+                asdict(t) for t in found.teachers[: -MAX_LIST_LENGTH - 1 : -1] if t.change > 0
+            ],
         }
 
 
-class Without(Taught):
+class WithoutRequest(TextLossRequest):
     """Request to train again without a step, and to compare the losses of a text.
 
     `first` is not used: the job begins before the skipped step.
@@ -276,12 +280,13 @@ class Without(Taught):
         Returns:
             The fields of the `Counterfactual`.
         """
-        run = session.folder(self.folder).run
+        run = session.folder(self.folder).require_replay()
         _, last = self.step_range(run)
-        return asdict((yield from without(run, self.skipped, self.batch(session), last)))
+        batch = self.batch(session)
+        return asdict((yield from replay_without_step(run, self.skipped, batch, last)))
 
 
-class Edited(Taught):
+class EditedRequest(TextLossRequest):
     """Request to train again from `first` on with switches, and compare the losses of a text."""
 
     def run(self, session: Session) -> JobRun:
@@ -296,12 +301,12 @@ class Edited(Taught):
         if not self.edit:
             raise UsageError("a training with switches needs a switch: set one")
         edits = [parse_edit(edit) for edit in self.edit]
-        run = session.folder(self.folder).run
+        run = session.folder(self.folder).require_replay()
         first, last = self.step_range(run)
-        return asdict((yield from edited(run, edits, first, last, self.batch(session))))
+        return asdict((yield from replay_with_edits(run, edits, first, last, self.batch(session))))
 
 
-class Train(JobRequest):
+class TrainRequest(JobRequest):
     """Request to train a small model on the bundled list of names, and to open it."""
 
     computes: ClassVar[bool] = False

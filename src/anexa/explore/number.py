@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from anexa.errors import UsageError
 from anexa.explore.axes import IndexNames
-from anexa.explore.code import CodeLines, source_of
+from anexa.explore.code import CodeLines, operation_code
 from anexa.explore.curves import SampledCurve, curve_of
-from anexa.explore.number_view import Link, LinkedTerm, Number
+from anexa.explore.number_view import Link, LinkedTerm, NumberView
 from anexa.explore.quantities import (
     MOMENTS,
     QuantityName,
@@ -25,9 +25,16 @@ from anexa.explore.quantities import (
 from anexa.explore.replay import as_array
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
-from anexa.explore.session import Session, hurry
-from anexa.explore.step_number import constants_of, explain_step, singular_values, step_source
-from anexa.explore.terms import Explanation, Reference, Term, add_up, explain, explain_gradient
+from anexa.explore.session import Session, run_with_timeout
+from anexa.explore.step_number import constants_of, explain_step, singular_values, step_code
+from anexa.explore.terms import (
+    Explanation,
+    NumberReference,
+    Term,
+    exact_sum,
+    explain,
+    explain_gradient,
+)
 from anexa.model.architectures import get_architecture
 
 # Maximum number of terms listed (of all further terms only the sum is given), and of uses listed.
@@ -36,7 +43,7 @@ MAX_TERMS = 200
 
 def explain_number(
     session: Session, scene: Scene, tensor: str, index: Index, quantity: QuantityName, versus: Scene
-) -> Number:
+) -> NumberView:
     """Explain a number of a scene: where it comes from, and which numbers are computed from it.
 
     Args:
@@ -53,7 +60,7 @@ def explain_number(
     Raises:
         AnexaError: if a scene cannot be computed, there is no such tensor or element, the element
             has no such quantity, or the tensor has another shape in `versus`.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
     explainer = _Explainer(session, scene, tensor, index)
     if quantity == "difference":
@@ -87,12 +94,12 @@ class _Explainer:
         self._is_weight = tensor not in self._trace.nodes
         self.comes_from_a_step = self._is_weight and scene.step is not None and not scene.edits
 
-    def value_of_scene(self) -> Number:
+    def value_of_scene(self) -> NumberView:
         """Explain an activation by its operation, or a weight by the step that led to it."""
         if not self._is_weight:
             rule = self._trace.nodes[self._tensor].rule
             curve = curve_of(rule, self._index)
-            return self._number("value", self._explained, source_of(rule), curve=curve)
+            return self._number("value", self._explained, operation_code(rule), curve=curve)
         if self._scene.edits:
             note = "A weight, with the switches that are set."
         elif self._folder.replay:
@@ -102,18 +109,18 @@ class _Explainer:
         dtype = as_array(self._folder.model.weights[self._tensor]).dtype.name
         return replace(self._plain("value", self._explained.value, note), dtype=dtype)
 
-    def gradient(self) -> Number:
+    def gradient(self) -> NumberView:
         """Explain a gradient by the chain rule: a sum over the numbers that use the element."""
         found = explain_gradient(self._trace, self._tensor, self._index)
         code, curve = None, None
         for node, position in self._trace.consumers[self._tensor][:1]:
-            code = source_of(node.rule, "backward")
+            code = operation_code(node.rule, "backward")
             curve = curve_of(node.rule, self._index) if position == 0 else None
         return self._number("gradient", found, code, curve=curve)
 
-    def of_step(self, quantity: QuantityName) -> Number:
+    def of_step(self, quantity: QuantityName) -> NumberView:
         """Explain a quantity of a weight of a run by the optimizer step that led to it."""
-        run, step = self._folder.run, self._scene.step
+        run, step = self._folder.require_replay(), self._scene.step
         assert step is not None
         if quantity == "change":
             return self._change(step)
@@ -122,7 +129,7 @@ class _Explainer:
         update = update_of(self._folder, step, self._tensor)
         fused = update.optimizer.muon_weights(self._folder.config).get(self._tensor, 0)
         found = explain_step(update, self._index, quantity, fused, run.incremental)
-        code, dtype = step_source(quantity, fused), update.weight.dtype.name
+        code, dtype = step_code(quantity, fused), update.weight.dtype.name
         if quantity in ("value", *MOMENTS):  # the run may have rounded it in another way
             kept = element_of_run(self._folder, step, self._tensor, self._index, quantity)
             found = replace(found, value=kept)
@@ -133,7 +140,7 @@ class _Explainer:
             singular_values=singular_values(update, self._index, fused),
         )
 
-    def difference(self, versus: Scene) -> Number:
+    def difference(self, versus: Scene) -> NumberView:
         """Explain the difference of a value between the scene and another one."""
         tensor, scene = self._tensor, self._scene
         other = self._session.trace(versus).values.get(tensor)
@@ -147,12 +154,12 @@ class _Explainer:
             step=None if versus.step == scene.step else -1 if versus.step is None else versus.step,
             unedited=versus.edits != scene.edits,
         )
-        here = replace(self._link(Reference(tensor, self._index)), label=f"{tensor} here")
+        here = replace(self._link(NumberReference(tensor, self._index)), label=f"{tensor} here")
         return self._minus(
             "difference", here, self._explained.value, there, float(other[self._index])
         )
 
-    def _change(self, step: int) -> Number:
+    def _change(self, step: int) -> NumberView:
         new, old = (
             Link(self._tensor, self._index, label=f"value after step {s}", step=s, unedited=True)
             for s in (step, step - 1)
@@ -164,7 +171,7 @@ class _Explainer:
 
     def _minus(
         self, quantity: QuantityName, here: Link, value: float, there: Link, other: float
-    ) -> Number:
+    ) -> NumberView:
         """Explain a difference of two numbers by these.
 
         Args:
@@ -183,9 +190,9 @@ class _Explainer:
         found = replace(self._plain(quantity, difference, ""), equation=equation, terms=terms)
         return replace(found, num_terms=2, rebuilt=difference)
 
-    def _kept(self, quantity: QuantityName, step: int) -> Number:
+    def _kept(self, quantity: QuantityName, step: int) -> NumberView:
         """Describe a weight or moment whose origin is not known, with a note that says why."""
-        run, config = self._folder.run, self._folder.config
+        run, config = self._folder.require_replay(), self._folder.config
         value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
         if step > run.first_step:
             note = "The run has dropout: the gradients that led to this number were not kept."
@@ -196,14 +203,14 @@ class _Explainer:
             mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
             source = f"drawn from N({mean:g}, {std:g}²) with seed {seed}"
             note = f"An initial weight, {source if std else 'a constant'}."
-        dtype = as_array(hurry(run.state(step)).weights[self._tensor]).dtype.name
+        dtype = as_array(run_with_timeout(run.state(step)).weights[self._tensor]).dtype.name
         return replace(self._plain(quantity, value, note), dtype=dtype)
 
-    def _plain(self, quantity: QuantityName, value: float, note: str) -> Number:
+    def _plain(self, quantity: QuantityName, value: float, note: str) -> NumberView:
         """Build the view of a number without an explanation."""
-        link = replace(self._link(Reference(self._tensor, self._index)), quantity=quantity)
+        link = replace(self._link(NumberReference(self._tensor, self._index)), quantity=quantity)
         uses, num_uses = self._uses()
-        return Number(
+        return NumberView(
             link,
             value,
             tuple(self._index_names.names(self._tensor, self._index)),
@@ -221,7 +228,7 @@ class _Explainer:
         code: CodeLines | None,
         step: int | None = None,
         curve: SampledCurve | None = None,
-    ) -> Number:
+    ) -> NumberView:
         """Build the view of a number from its explanation."""
         is_before = quantity != "update"  # an update is computed from the moments after the step
         terms = [
@@ -241,7 +248,7 @@ class _Explainer:
             equation=found.equation,
             terms=tuple(terms),
             num_terms=len(found.terms),
-            rest=add_up(term.contribution for term in found.terms[MAX_TERMS:]),
+            rest=exact_sum(term.contribution for term in found.terms[MAX_TERMS:]),
             offset=found.offset,
             inner=found.inner,
             outer=found.outer,
@@ -263,7 +270,9 @@ class _Explainer:
         is_own = step is None and tensors[reference.tensor][reference.index] == term.factor
         return link if is_own else replace(link, label=f"from {link.label}")
 
-    def _link(self, reference: Reference, step: int | None = None, is_before: bool = False) -> Link:
+    def _link(
+        self, reference: NumberReference, step: int | None = None, is_before: bool = False
+    ) -> Link:
         """Build the link to the view of a number.
 
         Args:
@@ -296,7 +305,7 @@ class _Explainer:
             indices, _ = node.rule.slopes(position, self._index)
             count += len(indices)
             listed = indices[: MAX_TERMS - len(found)].tolist()
-            found += [self._link(Reference(node.name, tuple(i))) for i in listed]
+            found += [self._link(NumberReference(node.name, tuple(i))) for i in listed]
         return tuple(found), count
 
     def _others(self) -> dict[str, float]:
@@ -304,7 +313,9 @@ class _Explainer:
         if self._tensor in self._trace.grads:
             others["gradient"] = float(self._trace.grads[self._tensor][self._index])
         if self._is_weight and self._scene.step is not None:
-            moments = hurry(self._folder.run.state(self._scene.step)).moments
+            moments = run_with_timeout(
+                self._folder.require_replay().state(self._scene.step)
+            ).moments
             kept = {name: moments.get(f"{name}.{self._tensor}") for name in MOMENTS}
             others |= {name: float(as_array(x)[self._index]) for name, x in kept.items() if x}
         return others

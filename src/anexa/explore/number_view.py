@@ -59,7 +59,7 @@ class LinkedTerm:
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberView:
     """View of a number: its value and its explanation.
 
     Attributes:

@@ -12,7 +12,7 @@ from anexa.explore.rule import Array
 from anexa.explore.scene import Scene
 from anexa.explore.session import OpenFolder, Session, token_ids
 from anexa.explore.trace import LOSS, Trace
-from anexa.explore.windows import thumbnail
+from anexa.explore.windows import make_thumbnail
 from anexa.generation import generate_batch
 from anexa.graph.model_graph import LAYER_PREFIX_PATTERN
 from anexa.model.weights import num_parameters
@@ -94,7 +94,7 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
 
     Raises:
         AnexaError: if the scene cannot be computed: see `Session.trace`.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     ids = token_ids(trace.batch)
@@ -131,7 +131,7 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
     }
 
 
-def thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
+def make_thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Reduce the first matrix of every tensor to a thumbnail of at most 48 x 48 blocks.
 
     Args:
@@ -144,5 +144,5 @@ def thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {
         f"{name}.{kind}": pixels
         for name, tensor in tensors.items()
-        for kind, pixels in thumbnail(tensor).items()
+        for kind, pixels in make_thumbnail(tensor).items()
     }

@@ -21,10 +21,10 @@ from anexa.thinking.sources import Operand
 from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining
 
 # A number, with or without the letters of the places of its digits.
-NUMBER = re.compile("(?:[A-Z][0-9])+|[0-9]+")
+NUMBER_PATTERN = re.compile("(?:[A-Z][0-9])+|[0-9]+")
 # An operand in the expression of a line: each digit follows the letter of its place.
-OPERAND = re.compile("(?:[A-Za-z][0-9])+")
-DIGIT = re.compile("[0-9]")
+OPERAND_PATTERN = re.compile("(?:[A-Za-z][0-9])+")
+DIGIT_PATTERN = re.compile("[0-9]")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class LineLocation:
     parts: tuple[PartLocation, ...]
 
 
-def locate(
+def locate_parts(
     question: Question, report: ThoughtReport, numbers: Sequence[Span], text: str, start: int
 ) -> list[LineLocation]:
     """Locate the parts of a checked thought and their sources.
@@ -114,7 +114,7 @@ def locate(
 
 
 class LocatedNumbers:
-    """Locations of the numbers that the next line can copy; `locate` updates them line by line.
+    """Locations of the numbers that the next line can copy, which `locate_parts` updates.
 
     Args:
         numbers: locations of the numbers of the question.
@@ -171,8 +171,8 @@ def locate_numbers(question: str, start: int) -> list[Span]:
     """
     return [
         (start + match.start(), start + match.end())
-        for match in NUMBER.finditer(question)
-        if len(DIGIT.findall(match[0])) <= MAX_QUESTION_DIGITS
+        for match in NUMBER_PATTERN.finditer(question)
+        if len(DIGIT_PATTERN.findall(match[0])) <= MAX_QUESTION_DIGITS
     ]
 
 
@@ -181,7 +181,7 @@ def _operands(
 ) -> tuple[OperandLocation, ...]:
     """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
-    for operand, match in zip(line.operands, OPERAND.finditer(line.text)):
+    for operand, match in zip(line.operands, OPERAND_PATTERN.finditer(line.text)):
         source = operand.source, operand.position
         span = start + match.start(), start + match.end()
         origin, copy = located.origins.get(source), located.copies.get(source)
@@ -244,7 +244,11 @@ def _remaining(
     """
     written, remaining = split_remaining(line.text)
     span = start + len(written) + len(REMAINING_SEPARATOR), start + len(line.text)
-    spans = [match.span() for match in NUMBER.finditer(located.text, *span)] if remaining else []
+    spans = (
+        [match.span() for match in NUMBER_PATTERN.finditer(located.text, *span)]
+        if remaining
+        else []
+    )
     is_known = len(spans) == len(sources)
     copies: dict[Source, Span] = {}
     found: list[DigitSource] = []
@@ -271,4 +275,4 @@ def _digits(text: str, span: Span) -> list[int]:
     """Return the offsets of a number's digits, ones first, without a remainder as in B2A6 R 30."""
     start, stop = span
     stop = text.find(" ", start, stop) if " " in text[start:stop] else stop
-    return [match.start() for match in DIGIT.finditer(text, start, stop)][::-1]
+    return [match.start() for match in DIGIT_PATTERN.finditer(text, start, stop)][::-1]

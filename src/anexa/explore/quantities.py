@@ -12,7 +12,7 @@ from anexa.errors import UsageError, one_line
 from anexa.explore.replay import as_array
 from anexa.explore.rule import Array, Index
 from anexa.explore.scene import Scene
-from anexa.explore.session import OpenFolder, Session, hurry
+from anexa.explore.session import OpenFolder, Session, run_with_timeout
 from anexa.explore.updates import WeightUpdate, muon_step
 
 # Quantity of a tensor; `read_tensor` says what each is.
@@ -35,7 +35,7 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
 
     Raises:
         AnexaError: if the scene cannot be computed: see `Session.trace`.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
     folder, trace = session.folder(scene.folder), session.trace(scene)
     found: list[QuantityName] = ["value"]
@@ -43,11 +43,11 @@ def quantities_of(session: Session, scene: Scene, name: str) -> tuple[QuantityNa
         found.append("gradient")
     if scene.step is None or name in trace.nodes:
         return tuple(found)
-    run = folder.run
+    run = folder.require_replay()
     is_explained = scene.step > run.first_step
     if is_explained:
         found.append("change")
-    moments = hurry(run.state(scene.step)).moments
+    moments = run_with_timeout(run.state(scene.step)).moments
     found += [moment for moment in MOMENTS if f"{moment}.{name}" in moments]
     if is_explained and not run.config.optimizer.dropout:
         found += ["clipped", "update"]
@@ -66,7 +66,7 @@ def check_quantity(session: Session, scene: Scene, name: str, quantity: Quantity
     Raises:
         UsageError: if the quantity is not known.
         AnexaError: if the scene cannot be computed: see `Session.trace`.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
     if quantity in quantities_of(session, scene, name):
         return
@@ -111,7 +111,7 @@ def read_tensor(
     Raises:
         AnexaError: if a scene cannot be computed or has no such tensor, the tensor has no such
             quantity, or it has another shape in `versus`.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
     trace = session.trace(scene)
     if name not in trace.values:
@@ -139,12 +139,12 @@ def _read_of_run(folder: OpenFolder, step: int, name: str, quantity: QuantityNam
         name: name of the weight.
         quantity: quantity, as in `read_tensor`.
     """
-    run = folder.run
+    run = folder.require_replay()
     if quantity == "change":
-        before = as_array(hurry(run.state(step - 1)).weights[name]).astype(np.float64)
-        return as_array(hurry(run.state(step)).weights[name]) - before
+        before = as_array(run_with_timeout(run.state(step - 1)).weights[name]).astype(np.float64)
+        return as_array(run_with_timeout(run.state(step)).weights[name]) - before
     if quantity in MOMENTS:
-        return as_array(hurry(run.state(step)).moments[f"{quantity}.{name}"])
+        return as_array(run_with_timeout(run.state(step)).moments[f"{quantity}.{name}"])
     update = update_of(folder, step, name)
     fused = update.optimizer.muon_weights(folder.config).get(name, 0)
     if fused:
@@ -161,9 +161,9 @@ def element_of_run(
 
     Raises:
         AnexaError: if the run has no such step, or its steps cannot be repeated.
-        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
     """
-    frame = hurry(folder.run.state(step))
+    frame = run_with_timeout(folder.require_replay().state(step))
     kept = frame.weights[name] if quantity == "value" else frame.moments[f"{quantity}.{name}"]
     return float(as_array(kept)[index])
 
@@ -174,9 +174,9 @@ def update_of(folder: OpenFolder, step: int, name: str) -> WeightUpdate:
     Raises:
         AnexaError: if there is no such weight or step, the run has dropout, or its steps cannot be
             repeated.
-        ReplayNeeded: if repeating the earlier steps takes longer than `MAX_WAIT`.
+        ReplayNeeded: if repeating the earlier steps takes longer than `MAX_WAIT_SECONDS`.
     """
-    return hurry(folder.run.update(step, name))
+    return run_with_timeout(folder.require_replay().update(step, name))
 
 
 def subtract_tensor(here: Array, there: Array) -> Array:

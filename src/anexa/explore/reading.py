@@ -112,7 +112,7 @@ def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: in
     losses_T = log_sum_T - came_logits_T
     ranks_T = 1 + (logits_TV > came_logits_T[:, None]).sum(axis=-1)
     best_TK = np.argsort(-logits_TV, axis=-1, kind="stable")[:, :top]
-    lens_LT = [_lens_candidates(z[sequence, :length], came_T, tokenizer) for z in lens(trace)]
+    lens_LT = [_lens_candidates(z[sequence, :length], came_T, tokenizer) for z in logit_lens(trace)]
 
     first = int(inputs_T[0])
     tokens = [ReadToken(first, token_text(tokenizer, first), is_special(tokenizer, first))]
@@ -132,7 +132,7 @@ def read_sequence(trace: Trace, tokenizer: Tokenizer, top: int = 5, sequence: in
     return Reading(tuple(tokens), float(trace.values[LOSS]))
 
 
-def lens(trace: Trace) -> Iterator[Array]:
+def logit_lens(trace: Trace) -> Iterator[Array]:
     """Compute the logits of the residual stream after the embeddings and after each layer.
 
     The residual stream goes through what follows the last layer, computed by the engine's own

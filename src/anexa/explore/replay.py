@@ -41,9 +41,10 @@ from anexa.training.history import (
 )
 from anexa.training.opening import reopen_corpus
 
-CACHE_SIZE = 256_000_000  # bytes of repeated steps that are kept in memory
-# Steps between two that are kept: a copy of a small model takes a fifth of a step's time.
-CACHE_INTERVAL = 8
+REPLAY_CACHE_BYTES = 256_000_000  # default limit on the repeated steps that are kept in memory
+# Number of steps from one that is kept to the next: a copy of a small model takes a fifth of a
+# step's time.
+CACHE_INTERVAL_STEPS = 8
 
 Result = TypeVar("Result")
 # A job: yields its progress, from 0 to 1, and returns its result as the generator's return value.
@@ -79,7 +80,7 @@ class Replay:
 
     Args:
         folder: model folder with a history; nothing is written to it.
-        cache_size: maximum size of the repeated steps that are kept in memory, in bytes.
+        cache_bytes: maximum size of the repeated steps that are kept in memory, in bytes.
 
     Attributes:
         folder: path of the model folder.
@@ -99,7 +100,7 @@ class Replay:
             is gone or has changed.
     """
 
-    def __init__(self, folder: Path, cache_size: int = CACHE_SIZE) -> None:
+    def __init__(self, folder: Path, cache_bytes: int = REPLAY_CACHE_BYTES) -> None:
         self.folder = folder
         self.records, self.first_step = read_history(folder)
         self.last_step = self.records[-1].step if self.records else self.first_step
@@ -119,7 +120,7 @@ class Replay:
             self.tokenizer, self.config.model.block_size, self.config.run.seed
         )
         self._cache: OrderedDict[int, KeyFrame] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache_bytes = cache_bytes
         self._cached = 0  # bytes in the cache
         self._lock = Lock()  # of the cache and of the dataset, which remembers its last epoch
 
@@ -151,7 +152,7 @@ class Replay:
     def state(self, step: int) -> JobGenerator[KeyFrame]:
         """Compute the weights and moments after a step; after step 0, the initial weights.
 
-        Some of the steps repeated on the way are kept in memory, up to `cache_size`.
+        Some of the steps repeated on the way are kept in memory, up to `cache_bytes`.
 
         Raises:
             AnexaError: if there is no such step in the history, a key frame is damaged, or this
@@ -163,7 +164,7 @@ class Replay:
         engine, start = self.open_engine(frame), frame.step
         for number in range(start + 1, step + 1):
             self.advance(engine, number)
-            if number == step or number % CACHE_INTERVAL == 0:
+            if number == step or number % CACHE_INTERVAL_STEPS == 0:
                 frame = self._remember(number, engine)
             yield (number - start) / (step - start)
         return frame
@@ -266,7 +267,7 @@ class Replay:
         self._check_name(name)
         self._check(first)
         self._check(last, first)
-        frame = yield from scaled(self.state(max(first - 1, self.first_step)), 0.1)
+        frame = yield from scale_progress(self.state(max(first - 1, self.first_step)), 0.1)
         _check_index(name, frame.weights[name].shape, index)
         points = [] if frame.step < first else [_life_point(frame, name, index, None)]
         engine, start = self.open_engine(frame), frame.step
@@ -352,7 +353,7 @@ class Replay:
                 self._cached += frame.size
             self._cache[frame.step] = frame
             self._cache.move_to_end(frame.step)
-            while self._cached > self._cache_size:
+            while self._cached > self._cache_bytes:
                 self._cached -= self._cache.popitem(last=False)[1].size
 
 
@@ -361,7 +362,7 @@ def as_array(weight: Weight) -> Array:
     return np.asarray(weight.data).reshape(weight.shape)
 
 
-def scaled(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
+def scale_progress(job: JobGenerator[Result], fraction: float) -> JobGenerator[Result]:
     """Run a job as the first part of a longer job: scale its progress to 0 … `fraction`.
 
     Returns:

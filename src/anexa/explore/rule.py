@@ -131,20 +131,20 @@ class Rule:
         return None
 
 
-def rows(*axes: Any) -> Indices:
+def stack_indices(*axes: Any) -> Indices:
     """Stack one index array for each axis, to shape (N, axes); a single number is repeated."""
     return np.stack(np.broadcast_arrays(*(np.atleast_1d(axis) for axis in axes)), axis=-1).astype(
         np.intp
     )
 
 
-def pick(tensor: Array, indices: Indices) -> Array:
+def gather(tensor: Array, indices: Indices) -> Array:
     """Return the elements of a tensor at N indices, shape (N,)."""
     found: Array = np.broadcast_to(tensor[tuple(indices.T)], len(indices))  # a scalar has no axes
     return found
 
 
-def every(*sizes: int) -> tuple[Indices, ...]:
+def all_indices(*sizes: int) -> tuple[Indices, ...]:
     """Return the indices of all elements of a tensor, a flat array for each axis."""
     return tuple(np.indices(sizes).reshape(len(sizes), -1))
 

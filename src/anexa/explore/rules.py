@@ -8,7 +8,18 @@ from math import pi, prod, sqrt
 import numpy as np
 
 from anexa.engines.operations.normal_distribution import normal_cdf
-from anexa.explore.rule import ONE, Array, Elements, Index, Indices, Rule, Sum, Terms, every, rows
+from anexa.explore.rule import (
+    ONE,
+    Array,
+    Elements,
+    Index,
+    Indices,
+    Rule,
+    Sum,
+    Terms,
+    all_indices,
+    stack_indices,
+)
 
 
 class Identity(Rule):
@@ -31,14 +42,14 @@ class Identity(Rule):
         source = index[::-1]
         if self.columns is not None:
             source = *index[:-1], int(self.columns[index[-1]])
-        return Sum((Terms(Elements(0, rows(*source)), ONE),))
+        return Sum((Terms(Elements(0, stack_indices(*source)), ONE),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         if self.columns is None:
-            return rows(*index[::-1]), ONE
+            return stack_indices(*index[::-1]), ONE
         found = np.flatnonzero(self.columns == index[-1])  # one, or none
         if len(found):
-            return rows(*index[:-1], int(found[0])), ONE
+            return stack_indices(*index[:-1], int(found[0])), ONE
         return np.empty((0, len(index)), np.intp), np.empty(0)
 
 
@@ -58,12 +69,12 @@ class Embedding(Rule):
 
     def terms(self, index: Index) -> Sum:
         b, t, c = index
-        return Sum((Terms(Elements(0, rows(self.tokens_BT[b, t], c)), ONE),))
+        return Sum((Terms(Elements(0, stack_indices(self.tokens_BT[b, t], c)), ONE),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         row, c = index
         b, t = np.nonzero(self.tokens_BT == row)
-        return rows(b, t, c), np.ones(len(b))
+        return stack_indices(b, t, c), np.ones(len(b))
 
 
 class Positions(Rule):
@@ -74,16 +85,17 @@ class Positions(Rule):
 
     def terms(self, index: Index) -> Sum:
         _, t, c = index
-        return Sum((Terms(Elements(0, rows(*index)), ONE), Terms(Elements(1, rows(t, c)), ONE)))
+        position = Terms(Elements(1, stack_indices(t, c)), ONE)
+        return Sum((Terms(Elements(0, stack_indices(*index)), ONE), position))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         if source == 0:
-            return rows(*index), ONE
+            return stack_indices(*index), ONE
         t, c = index
         if t >= self.output.shape[1]:  # no sequence is that long
             return np.empty((0, 3), np.intp), np.empty(0)
         sequences = np.arange(len(self.output))
-        return rows(sequences, t, c), np.ones(len(sequences))
+        return stack_indices(sequences, t, c), np.ones(len(sequences))
 
 
 class Add(Rule):
@@ -93,10 +105,10 @@ class Add(Rule):
     gradient = "dx = g,  dy = g"
 
     def terms(self, index: Index) -> Sum:
-        return Sum(tuple(Terms(Elements(source, rows(*index)), ONE) for source in (0, 1)))
+        return Sum(tuple(Terms(Elements(source, stack_indices(*index)), ONE) for source in (0, 1)))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        return rows(*index), ONE
+        return stack_indices(*index), ONE
 
 
 class Linear(Rule):
@@ -116,26 +128,28 @@ class Linear(Rule):
         b, t, o = index
         x_BTC, weight_OC, *bias = self.inputs
         columns = np.arange(x_BTC.shape[-1])
-        weight = Elements(1, rows(o, columns))
-        products = Terms(Elements(0, rows(b, t, columns)), weight_OC[o], weight)
-        return Sum((products, *(Terms(Elements(2, rows(o)), ONE) for _ in bias)))
+        weight = Elements(1, stack_indices(o, columns))
+        products = Terms(Elements(0, stack_indices(b, t, columns)), weight_OC[o], weight)
+        return Sum((products, *(Terms(Elements(2, stack_indices(o)), ONE) for _ in bias)))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         x_BTC, weight_OC = self.inputs[:2]
         if source == 0:
             b, t, c = index
-            return rows(b, t, np.arange(len(weight_OC))), weight_OC[:, c]
-        sequences, positions = every(*x_BTC.shape[:2])
+            return stack_indices(b, t, np.arange(len(weight_OC))), weight_OC[:, c]
+        sequences, positions = all_indices(*x_BTC.shape[:2])
         if source == 1:
             o, c = index
-            return rows(sequences, positions, o), x_BTC[sequences, positions, c]
-        return rows(sequences, positions, *index), np.ones(len(positions))
+            return stack_indices(sequences, positions, o), x_BTC[sequences, positions, c]
+        return stack_indices(sequences, positions, *index), np.ones(len(positions))
 
     def slope_elements(self, source: int, index: Index) -> Elements | None:
         x_BTC, weight_OC = self.inputs[:2]
         if source == 0:
-            return Elements(1, rows(np.arange(len(weight_OC)), index[-1]))
-        return Elements(0, rows(*every(*x_BTC.shape[:2]), index[1])) if source == 1 else None
+            return Elements(1, stack_indices(np.arange(len(weight_OC)), index[-1]))
+        if source == 1:
+            return Elements(0, stack_indices(*all_indices(*x_BTC.shape[:2]), index[1]))
+        return None
 
 
 class Mean(Rule):
@@ -145,7 +159,8 @@ class Mean(Rule):
 
     def terms(self, index: Index) -> Sum:
         width = self.inputs[0].shape[-1]
-        return Sum((Terms(Elements(0, rows(*index, np.arange(width))), np.full(width, 1 / width)),))
+        row = Elements(0, stack_indices(*index, np.arange(width)))
+        return Sum((Terms(row, np.full(width, 1 / width)),))
 
 
 class Deviation(Rule):
@@ -175,7 +190,9 @@ class Deviation(Rule):
         b, t, *group = index
         columns = sum(group) * self.width + np.arange(self.width)
         center = float(self.auxiliaries[0][index]) if self.auxiliaries else 0.0
-        squares = Terms(Elements(0, rows(b, t, columns)), np.full(self.width, 1 / self.width))
+        squares = Terms(
+            Elements(0, stack_indices(b, t, columns)), np.full(self.width, 1 / self.width)
+        )
         return Sum((squares,), self.eps, inner="square", outer="sqrt", center=center)
 
 
@@ -224,11 +241,11 @@ class Norm(Rule):
         at, gain = self.deviation_index(index), self.gain_C[[c % self.width]]
         factor = gain / self.auxiliaries[0][at]
         first = len(self.inputs)  # position of the deviation
-        deviation = Elements(first, rows(*at))
-        found = [Terms(Elements(0, rows(*index)), factor, deviation)]
+        deviation = Elements(first, stack_indices(*at))
+        found = [Terms(Elements(0, stack_indices(*index)), factor, deviation)]
         if self.centered:
-            found.append(Terms(Elements(first + 1, rows(b, t)), -factor, deviation))
-            found.append(Terms(Elements(2, rows(c)), ONE))
+            found.append(Terms(Elements(first + 1, stack_indices(b, t)), -factor, deviation))
+            found.append(Terms(Elements(2, stack_indices(c)), ONE))
         return Sum(tuple(found))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
@@ -241,15 +258,16 @@ class Norm(Rule):
             slopes_C = slopes_C / self.width
             slopes_C[i] += 1
             slopes_C *= self.gain_C
-            return rows(b, t, columns), slopes_C / self.auxiliaries[0][self.deviation_index(index)]
+            deviation = self.auxiliaries[0][self.deviation_index(index)]
+            return stack_indices(b, t, columns), slopes_C / deviation
         (c,) = index
         *batch, row = self.n_BTC.shape
-        sequences, positions, groups = every(*batch, row // self.width)
+        sequences, positions, groups = all_indices(*batch, row // self.width)
         columns = groups * self.width + c
         slopes = (
             self.n_BTC[sequences, positions, columns] if source == 1 else np.ones(len(positions))
         )
-        return rows(sequences, positions, columns), slopes
+        return stack_indices(sequences, positions, columns), slopes
 
 
 class Curve(Rule):
@@ -268,10 +286,10 @@ class Curve(Rule):
 
     def terms(self, index: Index) -> Sum:
         x = self.inputs[0][index].reshape(1)
-        return Sum((Terms(Elements(0, rows(*index)), self.factor(x)),))
+        return Sum((Terms(Elements(0, stack_indices(*index)), self.factor(x)),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
-        return rows(*index), self.slope(self.inputs[0][index].reshape(1))
+        return stack_indices(*index), self.slope(self.inputs[0][index].reshape(1))
 
 
 class GELU(Curve):
@@ -324,14 +342,14 @@ class SwiGLU(Rule):
 
     def terms(self, index: Index) -> Sum:
         gate = self.inputs[0][index].reshape(1)
-        own = rows(*index)
+        own = stack_indices(*index)
         return Sum((Terms(Elements(1, own), gate * sigmoid(gate), Elements(0, own)),))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         gate, up = (x[index].reshape(1) for x in self.inputs)
         sigma = sigmoid(gate)
         slope = up * sigma * (1 + gate * (1 - sigma)) if source == 0 else gate * sigma
-        return rows(*index), slope
+        return stack_indices(*index), slope
 
 
 def sigmoid(x: Array) -> Array:
@@ -372,8 +390,8 @@ class CrossEntropy(Rule):
     def terms(self, index: Index) -> Sum:
         b, t = np.nonzero(self.targets_BT >= 0)
         shares = 1 / self.denominator_BT[b, t]
-        target = Elements(0, rows(b, t, self.targets_BT[b, t]))
-        return Sum((Terms(Elements(1, rows(b, t)), shares), Terms(target, -shares)))
+        target = Elements(0, stack_indices(b, t, self.targets_BT[b, t]))
+        return Sum((Terms(Elements(1, stack_indices(b, t)), shares), Terms(target, -shares)))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         b, t, v = index

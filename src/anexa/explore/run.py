@@ -18,10 +18,10 @@ from anexa.ranges import Range
 from anexa.server.http_server import Server, address_of, bind_socket
 
 HOST = "127.0.0.1"  # address to listen on, which only this computer reaches
-HOSTS = (HOST, "localhost")  # hosts that a request may name
+ALLOWED_HOSTS = (HOST, "localhost")  # hosts that a request may name
 
 
-def run(
+def serve_glass_box(
     paths: Sequence[Path | None],
     port: int,
     show: Callable[[str], None] = print,
@@ -54,7 +54,9 @@ def run(
     ):
         session = Session(paths, Path(scratch))
         server = Server(
-            create_app(session, token, HOSTS, add_pages), get_workers=lambda: (session,), show=show
+            create_app(session, token, ALLOWED_HOSTS, add_pages),
+            get_workers=lambda: (session,),
+            show=show,
         )
         listener.listen()  # a browser that is faster than the server waits
         show(f"{name} is at {address_of(HOST, listener)}{page}#token={token}")

@@ -25,10 +25,11 @@ from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.loading import load_model, model_name
 from anexa.model.weights import Weights
 
-CACHE_BYTES = 300_000_000  # limit on kept traces; one of 512 tokens of the bundled model has 200 MB
+# Limit on the kept traces, in bytes; one of 512 tokens of the bundled model has 200 MB.
+TRACE_CACHE_BYTES = 300_000_000
 # `OpenFolder.no_steps_reason` of the bundled model.
-NOT_KEPT = "the steps of the bundled model were not kept: train a model to see its steps"
-MAX_WAIT = 0.5  # seconds of replay that a request waits for
+NO_BUNDLED_STEPS = "the steps of the bundled model were not kept: train a model to see its steps"
+MAX_WAIT_SECONDS = 0.5  # that a request waits for the replay of steps
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
@@ -97,11 +98,10 @@ class OpenFolder:
         try:
             self.replay = Replay(self.path)
         except AnexaError as error:
-            self.no_steps_reason = NOT_KEPT if path is None else str(error)
+            self.no_steps_reason = NO_BUNDLED_STEPS if path is None else str(error)
 
-    @property
-    def run(self) -> Replay:
-        """The replay of the folder's training run: `replay`, if there is one.
+    def require_replay(self) -> Replay:
+        """Return `replay`, the replay of the folder's training run.
 
         Raises:
             AnexaError: if the steps of the run cannot be repeated.
@@ -118,9 +118,11 @@ class OpenFolder:
 
         Raises:
             AnexaError: if the run has no such step, or its steps cannot be repeated.
-            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
         """
-        return self.model.weights if step is None else hurry(self.run.state(step)).weights
+        if step is None:
+            return self.model.weights
+        return run_with_timeout(self.require_replay().state(step)).weights
 
     def language_model(self, weights: Weights) -> LanguageModel:
         """Create a model that generates text with these weights, with a new engine `numpy`."""
@@ -140,7 +142,7 @@ class OpenFolder:
         if scene.kind == "batch":
             if scene.step is None:
                 raise UsageError("a training batch belongs to a step: choose one on the loss curve")
-            return self.run.batch(scene.step + 1)
+            return self.require_replay().batch(scene.step + 1)
         if scene.kind == "chat":
             return chat_batch(self.language_model(weights), scene.text)
         return text_batch(self.tokenizer, scene.text, self.config.block_size)
@@ -168,7 +170,7 @@ class Session:
         self.closing = threading.Event()
         self._scratch = scratch
         self._numbers = itertools.count(1)  # of the models that are trained on the page
-        self._traces: LRUCache[Trace] = LRUCache(CACHE_BYTES, trace_bytes)
+        self._traces: LRUCache[Trace] = LRUCache(TRACE_CACHE_BYTES, trace_bytes)
 
     @property
     def idle(self) -> bool:
@@ -210,7 +212,7 @@ class Session:
 
         Raises:
             AnexaError: if there is no such folder, step or switch.
-            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
         """
         folder = self.folder(scene.folder)
         edits = [parse_edit(edit) for edit in scene.edits]
@@ -222,7 +224,7 @@ class Session:
         Raises:
             AnexaError: if the weights or the input of the scene cannot be made: see `weights`, and
                 `OpenFolder.batch`.
-            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT`.
+            ReplayNeeded: if repeating the step takes longer than `MAX_WAIT_SECONDS`.
         """
 
         def compute() -> Trace:
@@ -238,8 +240,8 @@ def trace_bytes(trace: Trace) -> int:
     return sum(array.nbytes for array in arrays)
 
 
-def hurry(job: Generator[Any, None, Result]) -> Result:
-    """Run a job and return its result, if it finishes within `MAX_WAIT`; otherwise cancel it.
+def run_with_timeout(job: Generator[Any, None, Result]) -> Result:
+    """Run a job and return its result; cancel it if it takes longer than `MAX_WAIT_SECONDS`.
 
     Args:
         job: generator that returns the result; the time is checked after each value that it yields.
@@ -247,7 +249,7 @@ def hurry(job: Generator[Any, None, Result]) -> Result:
     Raises:
         ReplayNeeded: if the job takes longer.
     """
-    deadline = time.monotonic() + MAX_WAIT
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
     try:
         while True:
             next(job)

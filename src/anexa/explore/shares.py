@@ -42,9 +42,9 @@ Vector = npt.NDArray[np.float64]  # (P,), or (D, P) for D documents
 # All numbers of a ledger are multiples of this number of nats, as amounts of money are of a cent.
 # So below 1,024 nats, their sums and differences are exact, in any order. Losses in float32
 # above 1e-6 are such multiples.
-UNIT = 2.0**-43
+SHARE_UNIT = 2.0**-43
 MIN_MOMENTUM = 1e-4  # factor in m below which the gradient of a document counts as forgotten
-MAX_BYTES = 200_000_000  # maximum size of the gradients of documents that are still in m
+MAX_GRADIENT_BYTES = 200_000_000  # for all gradients of documents that are still in m
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Snapshot:
     v: Vector
 
 
-class ShareAccount:
+class ShareSplitter:
     """Splitter of the loss change of each of several consecutive AdamW steps into shares.
 
     The caller takes the steps with the engine: for each, `prepare`, the step, then `split`.
@@ -120,7 +120,7 @@ class ShareAccount:
         """Split the loss change of the step that the engine has taken since `prepare`.
 
         Args:
-            change: change of the loss of the text by the step, a multiple of `UNIT`.
+            change: change of the loss of the text by the step, a multiple of `SHARE_UNIT`.
             documents: texts of the D documents of the step.
             record: record of the step.
 
@@ -140,14 +140,14 @@ class ShareAccount:
         m_bias, v_bias = config.bias_corrections(record.step)
         # How much the loss changes for each unit of m'.
         slope = -rate * gradient / (m_bias * (np.sqrt(after.v / v_bias) + config.eps))
-        own = tuple(map(to_units, self._distribute(slope)))
-        momentum = to_units(config.beta1 * float(before.m @ slope))
-        decay = to_units(float(gradient @ (self._decay(rate) * before.weights)))
+        own = tuple(map(round_to_unit, self._distribute(slope)))
+        momentum = round_to_unit(config.beta1 * float(before.m @ slope))
+        decay = round_to_unit(float(gradient @ (self._decay(rate) * before.weights)))
         return Shares(own, momentum, decay, change - sum(own) - momentum - decay)
 
     def _remember(self, documents: Sequence[str], added: Vector) -> None:
         self._recent.appendleft((documents, added))
-        max_steps = max(1, MAX_BYTES // added.nbytes)
+        max_steps = max(1, MAX_GRADIENT_BYTES // added.nbytes)
         while len(self._recent) > max_steps or self._is_forgotten(len(self._recent) - 1):
             self._recent.pop()
 
@@ -170,9 +170,9 @@ class ShareAccount:
         return np.repeat(factors, [math.prod(shape) for shape in self._shapes])
 
 
-def to_units(number: float) -> float:
-    """Round a number of nats to a multiple of `UNIT`, unless it is infinite or NaN."""
-    return round(number / UNIT) * UNIT if math.isfinite(number) else number
+def round_to_unit(number: float) -> float:
+    """Round a number of nats to a multiple of `SHARE_UNIT`, unless it is infinite or NaN."""
+    return round(number / SHARE_UNIT) * SHARE_UNIT if math.isfinite(number) else number
 
 
 def document_gradients(engine: Engine, batch: Batch) -> Vector:

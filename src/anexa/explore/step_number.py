@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from anexa.explore.code import CodeLines, muon_source, update_source
+from anexa.explore.code import CodeLines, adamw_code, muon_code
 from anexa.explore.quantities import QuantityName
 from anexa.explore.rule import Index
-from anexa.explore.terms import Explanation, Quantity
+from anexa.explore.terms import Explanation, TermQuantity
 from anexa.explore.updates import WeightUpdate, explain_muon, explain_update, muon_step
 
-# Name in an `Explanation` of each quantity that an optimizer step computes.
-NAMES: dict[QuantityName, Quantity] = {
+# Name in an `Explanation` of each quantity of an optimizer step, by its name on the page.
+QUANTITY_NAMES: dict[QuantityName, TermQuantity] = {
     "value": "new",
     "m": "m",
     "v": "v",
@@ -34,18 +34,20 @@ def explain_step(
         The number as a function of a sum of terms.
     """
     if num_fused:
-        return explain_muon(update, index, NAMES[quantity], num_fused)
-    return explain_update(update, index, NAMES[quantity], incremental)
+        return explain_muon(update, index, QUANTITY_NAMES[quantity], num_fused)
+    return explain_update(update, index, QUANTITY_NAMES[quantity], incremental)
 
 
-def step_source(quantity: QuantityName, num_fused: int) -> CodeLines:
+def step_code(quantity: QuantityName, num_fused: int) -> CodeLines:
     """Return the code that computes a number of an optimizer step.
 
     Args:
         quantity: "value" (after the step), "m", "v", "clipped" or "update".
         num_fused: number of matrices that Muon finds in the weight; 0 for AdamW.
     """
-    return muon_source(NAMES[quantity]) if num_fused else update_source(NAMES[quantity])
+    return (
+        muon_code(QUANTITY_NAMES[quantity]) if num_fused else adamw_code(QUANTITY_NAMES[quantity])
+    )
 
 
 def constants_of(

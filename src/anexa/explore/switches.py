@@ -18,12 +18,12 @@ from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 from anexa.ranges import parse_float
 
-NUMBER = "[0-9]{1,9}"  # an index
-FORMS = {  # by kind of edit: the text after "KIND:"
-    "head": re.compile(rf"({NUMBER})\.({NUMBER})"),
-    "neuron": re.compile(rf"({NUMBER})\.({NUMBER})"),
-    "position": re.compile(rf"({NUMBER})"),
-    "set": re.compile(rf"([\w.]+)\[({NUMBER}(?:,{NUMBER})*)\]=([-+.\w]+)"),
+INDEX_PATTERN = "[0-9]{1,9}"  # regular expression of an index
+EDIT_PATTERNS = {  # regular expression of the text after "KIND:", by kind of edit
+    "head": re.compile(rf"({INDEX_PATTERN})\.({INDEX_PATTERN})"),
+    "neuron": re.compile(rf"({INDEX_PATTERN})\.({INDEX_PATTERN})"),
+    "position": re.compile(rf"({INDEX_PATTERN})"),
+    "set": re.compile(rf"([\w.]+)\[({INDEX_PATTERN}(?:,{INDEX_PATTERN})*)\]=([-+.\w]+)"),
 }
 EditKind: TypeAlias = Literal["head", "neuron", "position", "set"]  # see `Edit.kind`
 FLOAT32_MAX = float(np.finfo(np.float32).max)  # largest number that a weight can have
@@ -57,7 +57,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Target:
+class EditTarget:
     """The elements of a weight that an edit sets.
 
     Attributes:
@@ -81,7 +81,7 @@ def parse_edit(text: str) -> Edit:
             finite in float32.
     """
     kind, _, rest = text.partition(":")
-    match = FORMS[kind].fullmatch(rest) if kind in FORMS else None
+    match = EDIT_PATTERNS[kind].fullmatch(rest) if kind in EDIT_PATTERNS else None
     if match is None:
         raise UsageError(
             f"{short_repr(text)} is no switch: write head:LAYER.HEAD, neuron:LAYER.NEURON, "
@@ -93,7 +93,7 @@ def parse_edit(text: str) -> Edit:
     return Edit(cast("EditKind", kind), tuple(map(int, match.groups())))
 
 
-def find_target(config: ModelConfig, edit: Edit) -> Target:
+def find_target(config: ModelConfig, edit: Edit) -> EditTarget:
     """Find the elements that an edit sets.
 
     Raises:
@@ -110,7 +110,7 @@ def find_target(config: ModelConfig, edit: Edit) -> Target:
     name, transposed = _readers(config, edit.kind)[layer]
     width = config.head_dim if edit.kind == "head" else 1
     columns = slice(part * width, (part + 1) * width)
-    return Target(name, (columns, slice(None)) if transposed else (slice(None), columns))
+    return EditTarget(name, (columns, slice(None)) if transposed else (slice(None), columns))
 
 
 def apply_edits(config: ModelConfig, weights: Weights, edits: Iterable[Edit]) -> Weights:
@@ -158,7 +158,7 @@ def _readers(config: ModelConfig, kind: str) -> list[tuple[str, bool]]:
     ]
 
 
-def _position(config: ModelConfig, edit: Edit) -> Target:
+def _position(config: ModelConfig, edit: Edit) -> EditTarget:
     table = get_architecture(config).positions
     if table is None:
         raise UsageError(
@@ -166,10 +166,10 @@ def _position(config: ModelConfig, edit: Edit) -> Target:
             "rotates queries and keys by their position instead"
         )
     _check(edit, "position", edit.index[0], config.block_size)
-    return Target(table, (edit.index[0], slice(None)))
+    return EditTarget(table, (edit.index[0], slice(None)))
 
 
-def _weight(config: ModelConfig, edit: Edit) -> Target:
+def _weight(config: ModelConfig, edit: Edit) -> EditTarget:
     parameters = get_architecture(config).parameters(config)
     label = one_line(str(edit))
     if edit.tensor not in parameters:
@@ -179,7 +179,7 @@ def _weight(config: ModelConfig, edit: Edit) -> Target:
         raise UsageError(
             f"{label}: {edit.tensor} has the shape {list(shape)}, and indices count from 0"
         )
-    return Target(edit.tensor, edit.index, edit.number)
+    return EditTarget(edit.tensor, edit.index, edit.number)
 
 
 def _check(edit: Edit, noun: str, number: int, count: int) -> None:

@@ -3,10 +3,10 @@
 Everything is computed by the engine of the run, in the precision of the run.
 
 A ledger says what changed the loss of a text in the run as it was, not what the loss would be
-without a document: `without` computes that. The two agree for some steps and then diverge, because
-later steps make up for a missing one. In a run of 1,000 steps on names, for 25 steps after step
-200, the correlation of the two is 0.97 over 3 further steps, 0.86 over 10, 0.40 over 50 and 0 over
-150.
+without a document: `replay_without_step` computes that. The two agree for some steps and then
+diverge, because later steps make up for a missing one. In a run of 1,000 steps on names, for 25
+steps after step 200, the correlation of the two is 0.97 over 3 further steps, 0.86 over 10, 0.40
+over 50 and 0 over 150.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 
 from anexa.engines import Batch, Engine
 from anexa.errors import AnexaError
-from anexa.explore.replay import JobGenerator, Replay, scaled
-from anexa.explore.shares import ShareAccount, Shares, to_units
+from anexa.explore.replay import JobGenerator, Replay, scale_progress
+from anexa.explore.shares import Shares, ShareSplitter, round_to_unit
 from anexa.explore.switches import Edit, apply_edits, find_target
 from anexa.training.history import KeyFrame
 
-START = 0.1  # progress, from 0 to 1, at which the first step begins
+START_PROGRESS = 0.1  # progress of a job, from 0 to 1, at which its first step begins
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """Change of the loss of a text by one step, in nats per token.
 
     Even with one document a step, the change is not due to this document alone: most of the step
@@ -87,7 +87,7 @@ class Ledger:
     last: int
     loss: float
     total: float
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     teachers: tuple[Teacher, ...]
     earlier: float
     decay: float
@@ -112,7 +112,7 @@ class Counterfactual:
     difference: float
 
 
-def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[Ledger]:
+def compute_ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[Ledger]:
     """Compute the change of the loss of a text by each step of a run, and the documents' shares.
 
     Args:
@@ -130,21 +130,21 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[
     """
     _check(replay, first, last)
     unshared = _obstacle(replay)
-    engine = yield from scaled(replay.engine(first), START)
-    account = None if unshared else ShareAccount(replay.config.optimizer, engine, batch)
-    losses = [to_units(engine.loss(batch))]
-    entries: list[Entry] = []
+    engine = yield from scale_progress(replay.engine(first), START_PROGRESS)
+    splitter = None if unshared else ShareSplitter(replay.config.optimizer, engine, batch)
+    losses = [round_to_unit(engine.loss(batch))]
+    entries: list[LedgerEntry] = []
     for step in range(first + 1, last + 1):
         record, documents = replay.record(step), tuple(replay.documents(step))
-        if account:
-            account.prepare(replay.batch(step))
+        if splitter:
+            splitter.prepare(replay.batch(step))
         replay.advance(engine, step)
-        losses.append(to_units(engine.loss(batch)))
+        losses.append(round_to_unit(engine.loss(batch)))
         change = losses[-1] - losses[-2]
-        shares = account.split(change, documents, record) if account else None
-        entries.append(Entry(step, losses[-1], change, documents, shares))
+        shares = splitter.split(change, documents, record) if splitter else None
+        entries.append(LedgerEntry(step, losses[-1], change, documents, shares))
         yield _progress(step, first, last)
-    teachers = _teachers(entries, account.taught) if account else ()
+    teachers = _teachers(entries, splitter.taught) if splitter else ()
     split = [entry.shares for entry in entries if entry.shares]
     decay, rest = sum(shares.decay for shares in split), sum(shares.rest for shares in split)
     earlier = sum(shares.momentum + sum(shares.documents) for shares in split)
@@ -155,7 +155,9 @@ def ledger(replay: Replay, batch: Batch, first: int, last: int) -> JobGenerator[
     )
 
 
-def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerator[Counterfactual]:
+def replay_without_step(
+    replay: Replay, skipped: int, batch: Batch, last: int
+) -> JobGenerator[Counterfactual]:
     """Repeat a run without one of its steps, and compare the losses of a text with the run's.
 
     The step is skipped: weights and moments stay the same, and the optimizer does not count it.
@@ -181,7 +183,7 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerat
             f"the run in {replay.folder} has dropout, which would drop other activations in all "
             f"later steps: the effect of step {skipped} alone cannot be shown"
         )
-    engine = yield from scaled(replay.engine(skipped - 1), START)
+    engine = yield from scale_progress(replay.engine(skipped - 1), START_PROGRESS)
     other = _copy(replay, engine, skipped - 1)
     losses = [engine.loss(batch)]
     others = [other.loss(batch)]
@@ -195,7 +197,7 @@ def without(replay: Replay, skipped: int, batch: Batch, last: int) -> JobGenerat
     return _compare(skipped - 1, losses, others)
 
 
-def edited(
+def replay_with_edits(
     replay: Replay, edits: Iterable[Edit], first: int, last: int, batch: Batch
 ) -> JobGenerator[Counterfactual]:
     """Repeat a run with edited weights, and compare the losses of a text with the run's.
@@ -222,7 +224,7 @@ def edited(
     switches = list(edits)
     for edit in switches:
         find_target(replay.model_config, edit)
-    engine = yield from scaled(replay.engine(first), START)
+    engine = yield from scale_progress(replay.engine(first), START_PROGRESS)
     other = _copy(replay, engine, first, switches)
     losses, others = [engine.loss(batch)], [other.loss(batch)]
     for step in range(first + 1, last + 1):
@@ -256,12 +258,12 @@ def _obstacle(replay: Replay) -> str:
     return ""
 
 
-def _teachers(entries: Iterable[Entry], taught: Mapping[str, float]) -> tuple[Teacher, ...]:
+def _teachers(entries: Iterable[LedgerEntry], taught: Mapping[str, float]) -> tuple[Teacher, ...]:
     steps: defaultdict[str, list[int]] = defaultdict(list)
     for entry in entries:
         for document in dict.fromkeys(entry.documents):
             steps[document].append(entry.step)
-    found = [Teacher(key, tuple(steps[key]), to_units(share)) for key, share in taught.items()]
+    found = [Teacher(key, tuple(steps[key]), round_to_unit(share)) for key, share in taught.items()]
     return tuple(sorted(found, key=lambda teacher: teacher.change))
 
 
@@ -299,4 +301,4 @@ def _check(replay: Replay, first: int, last: int) -> None:
 
 
 def _progress(step: int, first: int, last: int) -> float:
-    return START + (1 - START) * ((step - first) / (last - first))
+    return START_PROGRESS + (1 - START_PROGRESS) * ((step - first) / (last - first))

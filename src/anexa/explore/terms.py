@@ -10,15 +10,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from anexa.errors import AnexaError, short_repr
-from anexa.explore.rule import Array, Elements, Index, Sum, pick
+from anexa.explore.rule import Array, Elements, Index, Sum, gather
 from anexa.explore.trace import Trace, TraceNode
 
-# Quantity of an element; `Reference` says what each is.
-Quantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
+# Quantity of an element; `NumberReference` says what each is.
+TermQuantity: TypeAlias = Literal["value", "gradient", "clipped", "m", "v", "update", "new"]
 
 
 @dataclass(frozen=True)
-class Reference:
+class NumberReference:
     """Reference to a number: to an element of a tensor, or to a quantity of that element.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reference:
 
     tensor: str
     index: Index
-    quantity: Quantity = "value"
+    quantity: TermQuantity = "value"
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Term:
             if the factor is a constant.
     """
 
-    source: Reference
+    source: NumberReference
     value: float
     factor: float
     contribution: float
-    factor_source: Reference | None = None
+    factor_source: NumberReference | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Explanation:
         center: the mean that "square" subtracts.
     """
 
-    target: Reference
+    target: NumberReference
     value: float
     equation: str
     terms: tuple[Term, ...]
@@ -86,7 +86,7 @@ class Explanation:
     @property
     def rebuilt(self) -> float:
         """The number, recomputed from its terms; may be infinite or NaN."""
-        total = add_up((self.offset, *(term.contribution for term in self.terms)))
+        total = exact_sum((self.offset, *(term.contribution for term in self.terms)))
         with np.errstate(all="ignore"):
             return float(self.shift + OUTER[self.outer](total))
 
@@ -100,7 +100,7 @@ OUTER: dict[str, Callable[[float], float]] = {
 }
 
 
-def add_up(numbers: Iterable[float]) -> float:
+def exact_sum(numbers: Iterable[float]) -> float:
     """Return the sum of numbers, rounded only once; the sum of ∞ and −∞ is NaN."""
     listed = list(numbers)
     return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
@@ -123,7 +123,7 @@ def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
         AnexaError: if there is no such tensor or element.
     """
     _check(trace.values, tensor, index)
-    target, value = Reference(tensor, index), float(trace.values[tensor][index])
+    target, value = NumberReference(tensor, index), float(trace.values[tensor][index])
     node = trace.nodes.get(tensor)
     if node is None:
         return Explanation(target, value, "", ())
@@ -159,15 +159,15 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
         AnexaError: if there is no such tensor or element, or the tensor has no gradient.
     """
     _check(trace.grads, tensor, index)
-    target = Reference(tensor, index, "gradient")
+    target = NumberReference(tensor, index, "gradient")
     equations, terms = dict[str, None](), list[Term]()
     for node, position in trace.consumers[tensor]:
         equations[node.rule.gradient] = None
         indices, slopes = node.rule.slopes(position, index)
-        grads = pick(trace.grads[node.name], indices)
+        grads = gather(trace.grads[node.name], indices)
         factors = _references(node.sources, node.rule.slope_elements(position, index), len(slopes))
         terms += [
-            Term(Reference(node.name, tuple(j), "gradient"), g, slope, g * slope, factor)
+            Term(NumberReference(node.name, tuple(j), "gradient"), g, slope, g * slope, factor)
             for j, g, slope, factor in zip(
                 indices.tolist(), grads.tolist(), slopes.tolist(), factors
             )
@@ -182,11 +182,11 @@ def _forward_terms(trace: Trace, node: TraceNode, found: Sum) -> Iterator[Term]:
     names = node.sources
     for terms in found.terms:
         tensor = names[terms.elements.source]
-        values = pick(trace.values[tensor], terms.elements.indices)
+        values = gather(trace.values[tensor], terms.elements.indices)
         contributions = terms.factors * _inner(found, values)
         factor_sources = list(_references(names, terms.factor_elements, len(values)))
         yield from (
-            Term(Reference(tensor, tuple(i)), value, factor, contribution, source)
+            Term(NumberReference(tensor, tuple(i)), value, factor, contribution, source)
             for i, value, factor, contribution, source in zip(
                 terms.elements.indices.tolist(),
                 values.tolist(),
@@ -206,11 +206,13 @@ def _inner(found: Sum, values: Array) -> Array:
 
 def _references(
     names: tuple[str, ...], elements: Elements | None, count: int
-) -> Iterator[Reference | None]:
+) -> Iterator[NumberReference | None]:
     if elements is None:
         yield from [None] * count
     else:
-        yield from (Reference(names[elements.source], tuple(i)) for i in elements.indices.tolist())
+        yield from (
+            NumberReference(names[elements.source], tuple(i)) for i in elements.indices.tolist()
+        )
 
 
 def _sorted(terms: Iterable[Term]) -> tuple[Term, ...]:

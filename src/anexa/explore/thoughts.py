@@ -19,7 +19,7 @@ from anexa.engines.numpy import NumpyEngine
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import Batch
 from anexa.explore.digit_sources import Span
-from anexa.explore.part_locations import LineLocation, PartLocation, locate, locate_numbers
+from anexa.explore.part_locations import LineLocation, PartLocation, locate_numbers, locate_parts
 from anexa.explore.reading import is_special, token_text
 from anexa.explore.rule import Array
 from anexa.explore.switches import Edit, apply_edits
@@ -45,8 +45,8 @@ from anexa.model.weights import Weights
 from anexa.thinking.checker import CheckedLine, ThoughtReport, check
 from anexa.thinking.questions import parse_question
 
-STRONGEST = 3  # attention heads per part that are switched off, those with the largest mass
-ANSWERS = 6  # strongest heads for which the answer is also generated again, without the head
+NUM_HEADS_PER_PART = 3  # heads that are switched off for each part: those with the largest mass
+NUM_ANSWERS_WITHOUT_HEAD = 6  # strongest heads without which the answer is also generated again
 
 
 def read_thought(
@@ -82,7 +82,7 @@ def read_thought(
     yield 0.1
     report = check(question, written.thought, written.answer)
     numbers = written.locate_numbers(question)
-    lines = locate(parse_question(question), report, numbers, written.text, written.start)
+    lines = locate_parts(parse_question(question), report, numbers, written.text, written.start)
     located = [part for line in lines for part in line.parts]
     trace = trace_batch(config, weights, Batch.from_sequences([written.sequence], [len(prompt)]))
     yield 0.2
@@ -96,7 +96,7 @@ def read_thought(
         engine = NumpyEngine(config, edited, OptimizerConfig(), "float64")
         logits_TV = np.array(engine.logits(written.sequence[:-1]))
         edited_texts = None
-        if len(without) < ANSWERS:
+        if len(without) < NUM_ANSWERS_WITHOUT_HEAD:
             other = _Written(tokenizer, prompt, _write(config, edited, tokenizer, prompt))
             edited_texts = (_decode(other.thought), _decode(other.answer))
         part_losses = tuple(_losses(logits_TV, written, located))
@@ -274,7 +274,7 @@ def _strongest_heads(parts: list[PartView]) -> list[tuple[int, int]]:
     """List the strongest heads of all parts, the one with the largest mass in any part first."""
     masses: dict[tuple[int, int], float] = {}
     for part in parts:
-        for one in part.heads[:STRONGEST]:
+        for one in part.heads[:NUM_HEADS_PER_PART]:
             key = one.layer, one.head
             masses[key] = max(one.mass, masses.get(key, 0.0))
     return sorted(masses, key=lambda key: -masses[key])

@@ -156,7 +156,7 @@ class _Builder:
                 pattern = self._add_pattern(name, sources, x, grad, operation)
                 add(
                     name,
-                    attention_rules.Mix([pattern, x[2]], output, operation.window),
+                    attention_rules.AttentionOutput([pattern, x[2]], output, operation.window),
                     [f"{name}.pattern", sources[2]],
                     grad=grad,
                 )
@@ -185,7 +185,7 @@ class _Builder:
         scores += mask_TS
         d_pattern = np.where(mask_TS == 0, g_BHTD @ v_BHSD.swapaxes(-1, -2), 0)
         d_scores = p_BHTS * (d_pattern - (p_BHTS * d_pattern).sum(axis=-1, keepdims=True))
-        rule = attention_rules.Scores(
+        rule = attention_rules.AttentionScores(
             x[:2], scores, q_BHTD.shape[1], operation.scale, operation.window
         )
         self.found.add(f"{name}.scores", rule, sources[:2], grad=d_scores)

@@ -15,13 +15,22 @@ from anexa.training.history import read_records
 from anexa.training.metrics import METRICS_PATH, read_metrics
 from anexa.training.presets import PRESETS
 
-PRESET = "microgpt"  # preset of the run, in `PRESETS`
-STEPS = int(PRESETS[PRESET]["steps"])  # number of training steps
+TRIAL_PRESET = "microgpt"  # preset of the run, in `PRESETS`
+TRIAL_STEPS = int(PRESETS[TRIAL_PRESET]["steps"])  # number of training steps
 # Command line of the training, without `--out`.
 # NumPy's engine starts at once, and one that a user has installed may take seconds to load.
-ARGUMENTS = ("train", "firstnames", "--preset", PRESET, "--engine", "numpy", "--no-chat")
-COMMAND = " ".join(("anexa", *ARGUMENTS, "--out names"))  # trains the same model, and keeps it
-INTERVAL = 0.1  # seconds between two looks at the run
+TRIAL_ARGUMENTS = (
+    "train",
+    "firstnames",
+    "--preset",
+    TRIAL_PRESET,
+    "--engine",
+    "numpy",
+    "--no-chat",
+)
+# Command that trains the same model, into a folder that stays.
+TRIAL_COMMAND = " ".join(("anexa", *TRIAL_ARGUMENTS, "--out names"))
+POLL_SECONDS = 0.1  # time between two reads of the run's records
 
 
 def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
@@ -31,7 +40,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
         folder: model folder to write; must not exist.
 
     Yields:
-        Every `INTERVAL` seconds what is new: `records`, the fields of each `StepRecord`, and
+        Every `POLL_SECONDS` seconds what is new: `records`, the fields of each `StepRecord`, and
         `samples`, the fields of each `Sample`; both may be empty.
 
     Returns:
@@ -40,7 +49,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
     Raises:
         AnexaError: if the training fails.
     """
-    command = [sys.executable, "-m", "anexa", *ARGUMENTS, "--out", str(folder)]
+    command = [sys.executable, "-m", "anexa", *TRIAL_ARGUMENTS, "--out", str(folder)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
@@ -49,7 +58,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
             running = True
             while running:
                 running = process.poll() is None
-                time.sleep(INTERVAL * running)
+                time.sleep(POLL_SECONDS * running)
                 records = read_records(folder)
                 samples = read_metrics(folder)[1] if (folder / METRICS_PATH).exists() else []
                 yield {

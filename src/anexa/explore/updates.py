@@ -19,7 +19,7 @@ from anexa.engines.optimizers import (
     muon_scale,
 )
 from anexa.explore.rule import Array, Index
-from anexa.explore.terms import Explanation, Quantity, Reference, Term
+from anexa.explore.terms import Explanation, NumberReference, Term, TermQuantity
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class WeightUpdate:
     m: Array | None = None
     v: Array | None = None
 
-    def numbers(self, index: Index, incremental: bool) -> dict[Quantity, Any]:
+    def numbers(self, index: Index, incremental: bool) -> dict[TermQuantity, Any]:
         """Compute all numbers of a step of AdamW for one element, in the precision of the weight.
 
         Args:
@@ -70,7 +70,7 @@ class WeightUpdate:
         found = replace(self, weight=w, grad=g, m=m, v=v).tensors(incremental)
         return {key: x.reshape(-1)[0] for key, x in found.items()}
 
-    def tensors(self, incremental: bool) -> dict[Quantity, Array]:
+    def tensors(self, incremental: bool) -> dict[TermQuantity, Array]:
         """Compute all numbers of a step of AdamW, as tensors in the precision of the weight.
 
         Args:
@@ -79,8 +79,8 @@ class WeightUpdate:
                 differently.
 
         Returns:
-            The tensors "clipped", "m", "v", "update" and "new", as in `terms.Reference`, each in
-            the shape of the weight.
+            The tensors "clipped", "m", "v", "update" and "new", as in `terms.NumberReference`, each
+            in the shape of the weight.
         """
         config, w = self.optimizer, self.weight
         m = np.zeros_like(w) if self.m is None else self.m
@@ -99,7 +99,7 @@ class WeightUpdate:
 
 
 def explain_update(
-    step: WeightUpdate, index: Index, quantity: Quantity, incremental: bool = True
+    step: WeightUpdate, index: Index, quantity: TermQuantity, incremental: bool = True
 ) -> Explanation:
     """Explain a number of a step of AdamW.
 
@@ -118,10 +118,12 @@ def explain_update(
     config, numbers = step.optimizer, step.numbers(index, incremental)
     m_bias, v_bias = config.bias_corrections(step.step)
 
-    def term(part: Quantity, value: Any, factor: float, other: Quantity | None = None) -> Term:
-        source = None if other is None else Reference(step.name, index, other)
+    def term(
+        part: TermQuantity, value: Any, factor: float, other: TermQuantity | None = None
+    ) -> Term:
+        source = None if other is None else NumberReference(step.name, index, other)
         product = float(value) * factor
-        return Term(Reference(step.name, index, part), float(value), factor, product, source)
+        return Term(NumberReference(step.name, index, part), float(value), factor, product, source)
 
     def before(moment: Array | None) -> float:
         return 0.0 if moment is None else float(moment[index])
@@ -150,7 +152,7 @@ def explain_update(
         ]
     else:
         raise ValueError(f"{quantity} is no number of a step")
-    target = Reference(step.name, index, quantity)
+    target = NumberReference(step.name, index, quantity)
     ordered = tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
     return Explanation(target, float(numbers[quantity]), equation, ordered)
 
@@ -252,7 +254,7 @@ def muon_step(step: WeightUpdate, num_fused: int) -> MuonStep:
 
 
 def explain_muon(
-    step: WeightUpdate, index: Index, quantity: Quantity, num_fused: int
+    step: WeightUpdate, index: Index, quantity: TermQuantity, num_fused: int
 ) -> Explanation:
     """Explain a number of a step of Muon.
 
@@ -274,8 +276,10 @@ def explain_muon(
     config, found = step.optimizer, muon_step(step, num_fused)
     i, j = index
 
-    def term(part: Quantity, value: Any, factor: float) -> Term:
-        return Term(Reference(step.name, index, part), float(value), factor, float(value) * factor)
+    def term(part: TermQuantity, value: Any, factor: float) -> Term:
+        return Term(
+            NumberReference(step.name, index, part), float(value), factor, float(value) * factor
+        )
 
     if quantity == "clipped":
         value, equation = found.clipped[index], _clipping(config)
@@ -297,7 +301,7 @@ def explain_muon(
         factors = (b * gram + c * gram @ gram)[i]
         factors[i] += a
         terms = [
-            Term(Reference(f"{step.name}.X", (k, j)), float(x), float(f), float(x) * float(f))
+            Term(NumberReference(f"{step.name}.X", (k, j)), float(x), float(f), float(x) * float(f))
             for k, (x, f) in enumerate(zip(last[:, j % width], factors))
         ]
     elif quantity == "new":
@@ -310,4 +314,4 @@ def explain_muon(
     else:
         raise ValueError(f"{quantity} is no number of a step of Muon")
     ordered = tuple(sorted(terms, key=lambda term: -abs(term.contribution)))
-    return Explanation(Reference(step.name, index, quantity), float(value), equation, ordered)
+    return Explanation(NumberReference(step.name, index, quantity), float(value), equation, ordered)

@@ -13,7 +13,7 @@ from anexa.errors import UsageError, short_repr
 from anexa.explore.rule import Array, Index
 
 
-def matrix(tensor: Array, lead: Index) -> Array:
+def select_matrix(tensor: Array, lead: Index) -> Array:
     """Return the matrix of the last two axes, as a view; a vector is one row, a scalar 1 x 1.
 
     Args:
@@ -32,12 +32,12 @@ def matrix(tensor: Array, lead: Index) -> Array:
     return np.atleast_2d(tensor[lead])
 
 
-def last_level(tensor: Array) -> int:
+def coarsest_level(tensor: Array) -> int:
     """Return the level of the pyramid at which the last two axes are a single block."""
     return (max(tensor.shape[-2:], default=1) - 1).bit_length()
 
 
-def window(
+def cut_window(
     tensor: Array, lead: Index, level: int, top: int, left: int, height: int, width: int
 ) -> dict[str, Array]:
     """Cut a window out of a level of a matrix's pyramid; what lies outside of the matrix is cut.
@@ -52,15 +52,15 @@ def window(
         width: number of columns, in blocks.
 
     Returns:
-        At level 0 the `values`, above it `extreme` and `rms` as in `pyramid`, each of shape
+        At level 0 the `values`, above it `extreme` and `rms` as in `compute_level`, each of shape
         (height, width) or smaller, in the precision of the tensor.
 
     Raises:
         UsageError: if there is no such matrix or level, or the window lies outside of the matrix.
     """
-    numbers = matrix(tensor, lead)
-    if not 0 <= level <= last_level(tensor):
-        raise UsageError(f"this tensor has the levels 0 to {last_level(tensor)}, not {level}")
+    numbers = select_matrix(tensor, lead)
+    if not 0 <= level <= coarsest_level(tensor):
+        raise UsageError(f"this tensor has the levels 0 to {coarsest_level(tensor)}, not {level}")
     rows, columns = (-(-n // 2**level) for n in numbers.shape)
     if not (0 <= top < rows and 0 <= left < columns and height > 0 and width > 0):
         raise UsageError(
@@ -71,10 +71,10 @@ def window(
         top << level : min(top + height, rows) << level,
         left << level : min(left + width, columns) << level,
     ]
-    return pyramid(part, level) if level else {"values": part}
+    return compute_level(part, level) if level else {"values": part}
 
 
-def thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
+def make_thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
     """Reduce the first matrix of a tensor to at most `size` x `size` blocks.
 
     Args:
@@ -82,13 +82,13 @@ def thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
         size: maximum number of rows and columns; default: 48.
 
     Returns:
-        `extreme` and `rms` as in `pyramid`, of the lowest level that is small enough.
+        `extreme` and `rms` as in `compute_level`, of the lowest level that is small enough.
     """
     level = (-(-max(tensor.shape[-2:], default=1) // size) - 1).bit_length()
-    return pyramid(matrix(tensor, (0,) * max(0, tensor.ndim - 2)), level)
+    return compute_level(select_matrix(tensor, (0,) * max(0, tensor.ndim - 2)), level)
 
 
-def pyramid(numbers: Array, level: int) -> dict[str, Array]:
+def compute_level(numbers: Array, level: int) -> dict[str, Array]:
     """Compute a level of a matrix's pyramid.
 
     Args:

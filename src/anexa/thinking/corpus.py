@@ -20,7 +20,13 @@ from anexa.model.chat_format import (
 from anexa.model.operations import IGNORE_INDEX
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
-from anexa.thinking.examples import ALPHABET, CURRICULUM_STEPS, MIN_TOKENS, Example, ExampleGenerator
+from anexa.thinking.examples import (
+    ALPHABET,
+    CURRICULUM_STEPS,
+    MIN_TOKENS,
+    Example,
+    ExampleGenerator,
+)
 from anexa.thinking.splits import Split
 
 MAX_PREDICTED_TOKENS = 2047  # of the longest example; its first token is not predicted

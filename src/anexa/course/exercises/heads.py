@@ -9,7 +9,7 @@ from typing import Any
 
 import microgpt
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
-from anexa.course.fast_training import batch_of, copy_weights, fast_train, open_model
+from anexa.course.fast_training import batch_of, copy_weights, fast_train, open_numpy_engine
 from anexa.engines.numpy import NumpyEngine
 
 TOLERANCE = 1e-9  # Question.tolerance of most questions
@@ -201,7 +201,7 @@ def _is_telling(language: int, text: str) -> bool:
 def _open(language: int) -> tuple[microgpt.Model, NumpyEngine]:
     """Return a trained model, and an engine with its weights, which the caller must leave so."""
     model = _model(_letters(language), _train(language))
-    return model, open_model(model)
+    return model, open_numpy_engine(model)
 
 
 def _letters(language: int) -> str:
@@ -299,7 +299,7 @@ def _retrain(
         after: whether it is switched off again after each step.
     """
     model = microgpt.Model(list(words), Random(seed))
-    engine, losses = open_model(model), []
+    engine, losses = open_numpy_engine(model), []
     if before:
         _switch_off(engine, head, kind)
     for step in range(RETRAINING):

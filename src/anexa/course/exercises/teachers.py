@@ -13,8 +13,14 @@ import numpy as np
 import microgpt
 from anexa.course import first_names
 from anexa.course.exercise import BY_HAND, Exercise, Mistake, Question, ask
-from anexa.course.fast_training import ADAM, batch_of, fast_loss, fast_train, open_model
-from anexa.explore.shares import ShareAccount, read_snapshot
+from anexa.course.fast_training import (
+    ADAM_CONFIG,
+    batch_of,
+    fast_loss,
+    fast_train,
+    open_numpy_engine,
+)
+from anexa.explore.shares import ShareSplitter, read_snapshot
 from anexa.training.history import StepRecord
 
 TOLERANCE = 1e-9  # Question.tolerance of most questions
@@ -142,23 +148,23 @@ def train(docs: tuple[str, ...], seed: int, text: str) -> Run:
         The record; calls with the same arguments share it.
     """
     model = _new_model(docs, seed, text)
-    engine, batch = open_model(model), batch_of(model, text)
-    account = ShareAccount(ADAM, engine, batch)
+    engine, batch = open_numpy_engine(model), batch_of(model, text)
+    splitter = ShareSplitter(ADAM_CONFIG, engine, batch)
     before = read_snapshot(engine, batch)
-    run = Run([], [], [], account.taught)
+    run = Run([], [], [], splitter.taught)
     steps = ROUNDS * len(docs)
     for t in range(1, steps + 1):
         name = docs[(t - 1) % len(docs)]
         rate = microgpt.LEARNING_RATE * (1 - (t - 1) / steps)
         step_batch, loss = batch_of(model, name), engine.loss(batch)
         gradient = read_snapshot(engine, step_batch).gradient
-        account.prepare(step_batch)
+        splitter.prepare(step_batch)
         output = engine.train_step(step_batch, rate)
         record = StepRecord(t, rate, output.loss, output.gradient_norm, "")
-        account.split(engine.loss(batch) - loss, [name], record)
+        splitter.split(engine.loss(batch) - loss, [name], record)
         after = read_snapshot(engine, batch)
-        m_bias, v_bias = ADAM.bias_corrections(t)
-        speed = -rate / m_bias / (np.sqrt(after.v / v_bias) + ADAM.eps)
+        m_bias, v_bias = ADAM_CONFIG.bias_corrections(t)
+        speed = -rate / m_bias / (np.sqrt(after.v / v_bias) + ADAM_CONFIG.eps)
         run.names.append(name)
         run.gradients.append(gradient.tolist())
         run.slopes.append((speed * (before.gradient + after.gradient) / 2).tolist())

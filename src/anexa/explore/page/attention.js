@@ -29,7 +29,7 @@ export async function makeAttention(map, sequence, state, signal) {
   const heads = await Promise.all(
     range(numHeads).map((h) => readHead(name, sequence, h, tokens.length, state, signal)),
   );
-  const place = { name, sequence, tokens };
+  const pattern = { name, sequence, tokens };
   return [
     make("h2", {}, "Where each token looks"),
     make(
@@ -46,9 +46,9 @@ export async function makeAttention(map, sequence, state, signal) {
       makeSelect("head", numHeads, head),
     ),
     make("h3", {}, `Layer ${layer}: the key that each head looks at most`),
-    makeOverview(heads, head, place),
+    makeOverview(heads, head, pattern),
     make("h3", {}, `Layer ${layer}, head ${head}: ${isWide(tokens) ? "the strongest keys" : "all keys"}`),
-    isWide(tokens) ? makeStrongest(heads[head], head, place) : makeMatrix(heads[head], head, place),
+    isWide(tokens) ? makeStrongest(heads[head], head, pattern) : makeMatrix(heads[head], head, pattern),
   ];
 }
 
@@ -107,8 +107,8 @@ const rowHead = (tokens, i) => make("th", { scope: "row" }, `${i} `, pieceOf(tok
 /** The keys of a query by their P, the largest first. */
 const sorted = (row) => range(row.length).sort((a, b) => row[b] - row[a]);
 
-function makeOverview(heads, chosen, place) {
-  const { tokens } = place;
+function makeOverview(heads, chosen, pattern) {
+  const { tokens } = pattern;
   const columns = heads.map((_, h) =>
     make(
       "th",
@@ -124,22 +124,22 @@ function makeOverview(heads, chosen, place) {
       ...heads.map((rows_, h) => {
         const [key] = sorted(rows_[t]);
         const text = [pieceOf(tokens, key), make("span", { className: "key-place" }, `${key}`), " "];
-        return make("td", {}, makeShare(rows_[t][key], h, t, key, place, ...text));
+        return make("td", {}, makeShare(rows_[t][key], h, t, key, pattern, ...text));
       }),
     ),
   );
   return makeWideTable("The strongest key of each head", ["token", ...columns], rows);
 }
 
-function makeMatrix(shares, head, place) {
-  const { tokens } = place;
+function makeMatrix(shares, head, pattern) {
+  const { tokens } = pattern;
   const columns = tokens.map((_, s) =>
     make("th", { scope: "col" }, `${s} `, pieceOf(tokens, s)),
   );
   const rows = shares.map((row, t) => {
     const strongest = sorted(row)[0];
     const cells = row.map((p, s) =>
-      make("td", { className: s === strongest ? "strongest" : "" }, makeShare(p, head, t, s, place)),
+      make("td", { className: s === strongest ? "strongest" : "" }, makeShare(p, head, t, s, pattern)),
     );
     const later = tokens.slice(row.length).map(() => make("td", { className: "unseen" }));
     return make("tr", {}, rowHead(tokens, t), ...cells, ...later);
@@ -147,14 +147,14 @@ function makeMatrix(shares, head, place) {
   return makeWideTable(`Attention of head ${head}`, ["looks at", ...columns], rows);
 }
 
-function makeStrongest(shares, head, place) {
-  const { tokens } = place;
+function makeStrongest(shares, head, pattern) {
+  const { tokens } = pattern;
   const rows = shares.map((row, t) => {
     const cells = sorted(row)
       .slice(0, STRONGEST)
       .map((s) => {
         const text = [pieceOf(tokens, s), make("span", { className: "key-place" }, `${s}`), " "];
-        return make("td", {}, makeShare(row[s], head, t, s, place, ...text));
+        return make("td", {}, makeShare(row[s], head, t, s, pattern, ...text));
       });
     return make("tr", {}, rowHead(tokens, t), ...cells);
   });

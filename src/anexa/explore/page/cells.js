@@ -83,10 +83,10 @@ function drawPictures(context, view, area, ratio) {
   for (let i = Math.floor(area.top / TILE); i * TILE < area.bottom; i += 1) {
     for (let j = Math.floor(area.left / TILE); j * TILE < area.right; j += 1) {
       const tile = tiles.get(level, i, j);
-      const place = [snap(placeX(view, j * TILE)), snap(placeY(view, i * TILE))];
+      const corner = [snap(placeX(view, j * TILE)), snap(placeY(view, i * TILE))];
       if (tile) {
         const size = [snap(tile.width * cell), snap(tile.height * cell)];
-        context.drawImage(picture(tile, mode, scale), ...place, ...size);
+        context.drawImage(picture(tile, mode, scale), ...corner, ...size);
       }
     }
   }

@@ -21,7 +21,7 @@ const MARGIN = 0.05; // of the height, above and below the numbers
  * @property {HTMLElement} element
  * @property {HTMLElement} plot - the part with the curves; its children are placed in percent
  * @property {(step: number) => number} percent - where a step is, from the left of the plot
- * @property {(percent: number) => number} stepAt - the step at a place
+ * @property {(percent: number) => number} stepAt - the step at a position on the axis
  */
 
 /**
@@ -36,7 +36,7 @@ const MARGIN = 0.05; // of the height, above and below the numbers
 export function makeChart({ label, series, steps = extent(series.flatMap(({ x }) => x)), table = true }) {
   const [first, last] = steps;
   const percent = (step) => (last > first ? (100 * (step - first)) / (last - first) : 50);
-  const stepAt = (place) => Math.round(first + ((last - first) * Math.min(100, Math.max(0, place))) / 100);
+  const stepAt = (percent) => Math.round(first + ((last - first) * Math.min(100, Math.max(0, percent))) / 100);
   const { low, high, top, bottom } = scaleOf(series);
   const x = (step) => (percent(step) * SIZE) / 100;
   const y = (number) => (SIZE * (top - number)) / (top - bottom);

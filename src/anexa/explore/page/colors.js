@@ -185,8 +185,8 @@ export function drawKey(canvas, scale, isSigned = true, write = keyText) {
   const ticks = keyTicks(scale, isSigned);
   let end = -Infinity; // of the text before
   for (const x of ticks) {
-    const place = strength(scale, x);
-    const at = margin + span * (isSigned ? (place + 1) / 2 : place);
+    const value = strength(scale, x);
+    const at = margin + span * (isSigned ? (value + 1) / 2 : value);
     const text = write(x);
     const half = context.measureText(text).width / 2;
     if (at - half < end + 4) continue;
@@ -248,9 +248,9 @@ function fromLab([lightness, a, b]) {
   ].map((c) => Math.round(255 * Math.max(0, Math.min(1, encoded(c)))));
 }
 
-function between(stops, place) {
-  const i = Math.min(stops.length - 2, Math.floor(place * (stops.length - 1)));
-  const fraction = place * (stops.length - 1) - i;
+function between(stops, position) {
+  const i = Math.min(stops.length - 2, Math.floor(position * (stops.length - 1)));
+  const fraction = position * (stops.length - 1) - i;
   const [from, to] = [toLab(stops[i]), toLab(stops[i + 1])];
   return fromLab(from.map((c, axis) => c + fraction * (to[axis] - c)));
 }

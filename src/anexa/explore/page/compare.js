@@ -140,7 +140,7 @@ function makeTensors(tensors) {
 }
 
 function makeRow({ name, kind, norm, relative, largest, index, obstacle }, maximum) {
-  const place = { tensor: name, lead: undefined };
+  const target = { tensor: name, lead: undefined };
   if (obstacle) {
     return make(
       "tr",
@@ -150,8 +150,8 @@ function makeRow({ name, kind, norm, relative, largest, index, obstacle }, maxim
       make("td", { colSpan: 4, className: "obstacle" }, obstacle),
     );
   }
-  const tensor = link({ ...place, view: "tensor", quantity: "difference", index: index.join(",") });
-  const number = link({ ...place, view: "number", quantity: "difference", index: index.join(",") });
+  const tensor = link({ ...target, view: "tensor", quantity: "difference", index: index.join(",") });
+  const number = link({ ...target, view: "number", quantity: "difference", index: index.join(",") });
   const ratio = Number(relative);
   const bar = make("span", { className: "bar", "aria-hidden": "true" });
   bar.style.width = `${maximum && ratio > 0 ? 4 * Math.min(1, ratio / maximum) : 0}rem`;

@@ -273,20 +273,20 @@ export class Grid {
   }
 
   #click(event) {
-    const place = this.#under(event);
-    if (!place) return;
-    this.#cursor = /** @type {[number, number]} */ (place);
+    const indices = this.#under(event);
+    if (!indices) return;
+    this.#cursor = /** @type {[number, number]} */ (indices);
     this.#enter();
   }
 
   #point(event) {
-    const place = event.pointerType === "mouse" ? this.#under(event) : null;
-    if (!place) {
+    const indices = event.pointerType === "mouse" ? this.#under(event) : null;
+    if (!indices) {
       this.#hide();
       return;
     }
     const { level } = this.#zoom;
-    const [row, column] = place;
+    const [row, column] = indices;
     const x = this.#tiles.at(level, row >> level, column >> level, this.#shown);
     const box = this.element.getBoundingClientRect();
     this.hover.textContent = `${this.#where(row, column)}: ${x === undefined ? "…" : exact(x)}`;

@@ -47,13 +47,13 @@ export function moveFocus(rows, key) {
   const focused = /** @type {HTMLElement} */ (document.activeElement);
   const at = rows.findIndex((row) => row.contains(focused));
   const links = [...(rows[at]?.querySelectorAll("a") ?? [])];
-  const place = links.indexOf(/** @type {any} */ (focused));
+  const column = links.indexOf(/** @type {any} */ (focused));
   if (key === "ArrowLeft" || key === "ArrowRight") {
-    links[place + (key === "ArrowRight" ? 1 : -1)]?.focus();
+    links[column + (key === "ArrowRight" ? 1 : -1)]?.focus();
     return true;
   }
   const next = [...(rows[at < 0 ? 0 : at + (key === "ArrowDown" ? 1 : -1)]?.querySelectorAll("a") ?? [])];
-  next[Math.max(0, Math.min(place, next.length - 1))]?.focus();
+  next[Math.max(0, Math.min(column, next.length - 1))]?.focus();
   return true;
 }
 

@@ -6,7 +6,7 @@ import { link } from "./state.js";
 /**
  * Make the breadcrumb line of a view. It begins with a link to the map, which is the next one up if
  * no part has data-focus="up".
- * @param {(Node | string)[]} parts - links, or texts; a text at the end is the place that is shown
+ * @param {(Node | string)[]} parts - links, or texts; a text at the end is the view that is shown
  * @returns {HTMLElement}
  */
 export function makePath(parts) {

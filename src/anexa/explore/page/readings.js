@@ -90,11 +90,11 @@ export function countSame(first, second) {
   return differs < 0 ? first.length : differs;
 }
 
-/** The places that are predicted in at least one of the readings. */
+/** The positions whose tokens are predicted in at least one of the readings. */
 function pairs(first, second) {
   const [a, b] = [first.reading.tokens, second.reading.tokens];
-  const places = Array.from({ length: Math.max(a.length, b.length) }, (_, t) => t);
-  return places
+  const positions = Array.from({ length: Math.max(a.length, b.length) }, (_, t) => t);
+  return positions
     .map((t) => [t, withNumbers(a[t]), withNumbers(b[t])])
     .filter(([, one, other]) => isPredicted(one) || isPredicted(other));
 }
@@ -137,9 +137,9 @@ function guessCell(token, t, side, other) {
   return make("td", { className: isChanged ? "changed" : "" }, anchor, ...(isChanged ? [" ≠"] : []));
 }
 
-/** A link to the probability of a token at a place, whose −log is its loss. */
+/** A link to the probability of a token at a position, whose −log is its loss. */
 function probabilityLink(id, t, { name, patch }, text, live, title) {
-  const place = { tensor: "loss.probabilities", index: `0,${t - 1},${id}` };
-  const href = link({ ...NO_PLACE, ...patch, view: "number", ...place });
+  const target = { tensor: "loss.probabilities", index: `0,${t - 1},${id}` };
+  const href = link({ ...NO_PLACE, ...patch, view: "number", ...target });
   return make("a", { href, title, "data-live": live, "data-focus": `p ${name} ${t} ${id}` }, text);
 }

@@ -19,7 +19,7 @@ export function makeRetraining(state, info) {
   const { first, last } = info.steps;
   const start = field("from step", Math.min(Number(state.step ?? first), last - 1), first, last - 1);
   const end = field("to step", last, first + 1, last);
-  const place = make("div");
+  const slot = make("div");
   const ask = () => {
     const body = {
       folder: info.id,
@@ -28,7 +28,7 @@ export function makeRetraining(state, info) {
       first: Number(start.input.value),
       last: Number(end.input.value),
     };
-    place.replaceChildren(makePanel(taskOf("edited", body), "Train again with the switches", drawResult));
+    slot.replaceChildren(makePanel(taskOf("edited", body), "Train again with the switches", drawResult));
   };
   for (const { input } of [start, end]) input.addEventListener("change", ask);
   ask();
@@ -41,7 +41,7 @@ export function makeRetraining(state, info) {
       "The switches are set at a step and again after each later one, and the training goes on with the same documents. Both trainings are real.",
     ),
     make("div", { className: "heads" }, start.label, end.label),
-    place,
+    slot,
   );
 }
 

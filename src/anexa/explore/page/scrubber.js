@@ -70,10 +70,10 @@ export class Scrubber {
 
   #show(step) {
     this.step = step;
-    const place = step ?? this.last;
-    this.handle.style.left = `${this.chart.percent(Math.min(this.last, Math.max(this.first, place)))}%`;
+    const shownStep = step ?? this.last;
+    this.handle.style.left = `${this.chart.percent(Math.min(this.last, Math.max(this.first, shownStep)))}%`;
     this.handle.classList.toggle("absent-step", step === undefined);
-    this.handle.setAttribute("aria-valuenow", `${place}`);
+    this.handle.setAttribute("aria-valuenow", `${shownStep}`);
     const record = step === undefined ? undefined : this.records.get(step);
     const words = { initial: "before the first step", folder: "The model in the folder" };
     const loss = record ? `, loss ${compact(Number(record.loss))}` : "";

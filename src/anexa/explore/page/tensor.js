@@ -24,20 +24,20 @@ export async function show(root, state, info, signal) {
   if (!entry) throw new Error(`This model has no tensor ${state.tensor}.`);
   const quantities = quantitiesOf(entry, state);
   const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
-  const place = placeOf(entry, state);
+  const selection = selectionOf(entry, state);
   const { tokens } = entry.axes.includes("vocabulary")
     ? await get("vocabulary", { folder: state.folder }, signal)
     : { tokens: [] };
-  const labels = new Labels(entry, map.tokens, tokens, place.lead);
-  const grid = makeGrid({ entry, state, quantity, quantities, place, labels, signal });
+  const labels = new Labels(entry, map.tokens, tokens, selection.lead);
+  const grid = makeGrid({ entry, state, quantity, quantities, selection, labels, signal });
   root.append(
-    whereAmI(entry, labels, place),
+    whereAmI(entry, labels, selection),
     makeTitle(entry, quantity),
     make(
       "div",
       { className: "controls" },
       makeTabs(quantities, quantity),
-      ...place.lead.map((_, axis) => makeSelector(entry, axis, place, labels)),
+      ...selection.lead.map((_, axis) => makeSelector(entry, axis, selection, labels)),
     ),
     makeAxes(entry),
     grid.element,
@@ -57,7 +57,7 @@ const numbers = (text) => (text ? `${text}`.split(",").map(Number) : []);
  * The matrix and the cell that an address means; what lies outside of the tensor is 0.
  * @returns {{lead: number[], cursor: [number, number], rows: number, columns: number}}
  */
-function placeOf({ shape }, state) {
+function selectionOf({ shape }, state) {
   const index = numbers(state.index);
   const leading = shape.slice(0, -2);
   const wanted = state.lead === undefined ? index : numbers(state.lead);
@@ -77,7 +77,7 @@ class Labels {
   /**
    * @param {import("./flow.js").Entry} entry
    * @param {any[][]} sequences the tokens of each sequence of the scene
-   * @param {any[]} vocabulary all tokens of the model, if an axis has a place for each
+   * @param {any[]} vocabulary all tokens of the model, if an axis has an index for each
    * @param {number[]} lead
    */
   constructor({ axes, shape }, sequences, vocabulary, lead) {
@@ -87,47 +87,47 @@ class Labels {
     this.vocabulary = vocabulary;
   }
 
-  /** The text of the token at a place of an axis; empty if the axis has none. */
+  /** The text of the token at an index of an axis; empty if the axis has none. */
   token(axis, i) {
     const name = this.axes.at(axis);
     const tokens = TOKEN_AXES.includes(name) ? this.tokens : name === "vocabulary" ? this.vocabulary : [];
     return tokens[i] ? tokenText(tokens[i]) : "";
   }
 
-  /** A place in words, such as token 3 "r". */
+  /** An index in words, such as token 3 "r". */
   words(axis, i) {
     const text = this.token(axis, i);
     return `${this.axes.at(axis)} ${i}${text && ` “${text}”`}`;
   }
 
-  /** A place at the edge of a grid. */
+  /** An index at the edge of a grid. */
   short(axis, i) {
     const text = this.token(axis, i);
     return text ? `${text.length > 4 ? `${text.slice(0, 3)}…` : text} ${i}` : `${i}`;
   }
 }
 
-function makeGrid({ entry, state, quantity, quantities, place, labels, signal }) {
+function makeGrid({ entry, state, quantity, quantities, selection, labels, signal }) {
   const fetchOf = (kind) => (level, top, left, height, width) =>
-    fetchWindow({ entry, state, kind, place }, { level, top, left, height, width }, signal);
+    fetchWindow({ entry, state, kind, selection }, { level, top, left, height, width }, signal);
   const other = quantity === "value" ? "gradient" : "value";
   const others = quantities.includes(other)
-    ? new Tiles(fetchOf(other), place.rows, place.columns)
+    ? new Tiles(fetchOf(other), selection.rows, selection.columns)
     : null;
   const isMatrix = entry.shape.length > 1;
   const indexOf = (row, column) => {
     const own = [[], [column], [row, column]][Math.min(2, entry.shape.length)];
-    return [...place.lead, ...own].join(",");
+    return [...selection.lead, ...own].join(",");
   };
   const where = (row, column) => {
     if (!entry.shape.length) return "number";
     return [isMatrix && labels.words(-2, row), labels.words(-1, column)].filter(Boolean).join(", ");
   };
   return new Grid({
-    rows: place.rows,
-    columns: place.columns,
+    rows: selection.rows,
+    columns: selection.columns,
     fetch: fetchOf(quantity),
-    name: [entry.name, ...place.lead.map((i, axis) => labels.words(axis, i)), NAMES[quantity]].join(
+    name: [entry.name, ...selection.lead.map((i, axis) => labels.words(axis, i)), NAMES[quantity]].join(
       ", ",
     ),
     rowLabel: (i) => (isMatrix ? labels.short(-2, i) : ""),
@@ -153,7 +153,7 @@ function makeGrid({ entry, state, quantity, quantities, place, labels, signal })
       if (!others) return;
       go({ quantity: other, index: indexOf(row, column), lead: undefined });
     },
-    cursor: place.cursor,
+    cursor: selection.cursor,
   });
 }
 
@@ -163,13 +163,13 @@ function keep(index) {
 }
 
 /** @returns {Promise<any>} a window as `tiles.js` describes it */
-async function fetchWindow({ entry, state, kind, place }, area, signal) {
+async function fetchWindow({ entry, state, kind, selection }, area, signal) {
   const parameters = {
     ...scene(state),
     ...(kind === "difference" ? versus(state) : {}),
     tensor: entry.name,
     quantity: kind,
-    lead: place.lead.length ? place.lead.join(",") : undefined,
+    lead: selection.lead.length ? selection.lead.join(",") : undefined,
     ...area,
   };
   const found = await getTensors("window", parameters, signal);
@@ -178,7 +178,7 @@ async function fetchWindow({ entry, state, kind, place }, area, signal) {
 
 // What stands around the grid
 
-/** Where am I: map, layer, tensor, place. */
+/** Where am I: map, layer, tensor, index. */
 function whereAmI({ name, layer }, labels, { lead }) {
   return makePath([...(layer ? [layer] : []), name, ...lead.map((i, axis) => labels.words(axis, i))]);
 }

@@ -55,28 +55,28 @@ function makeSequences(sequences, chosen) {
   return [make("label", { className: "text-choice" }, "Sequence of the batch ", select)];
 }
 
-/** The address of the probability of a token at a place, where `place` is that of the token. */
-const probabilityOf = (sequence, place, id) =>
+/** The address of the probability of a token at a position of a sequence. */
+const probabilityOf = (sequence, position, id) =>
   link({
     view: "number",
     tensor: "loss.probabilities",
-    index: [sequence, place - 1, id].join(","),
+    index: [sequence, position - 1, id].join(","),
     quantity: undefined,
     lead: undefined,
   });
 
-/** The tokens, tinted by their loss, and what the model would have said at each place. */
+/** The tokens, tinted by their loss, and what the model would have said at each position. */
 function makeReading({ tokens, loss }, sequence) {
   const largest = Math.max(0, ...tokens.map((token) => Number(token.loss ?? 0)).filter(Number.isFinite));
-  const rows = tokens.map((token, place) => makeRow(token, place, largest, sequence));
-  const pieces = tokens.map((token, place) => {
+  const rows = tokens.map((token, position) => makeRow(token, position, largest, sequence));
+  const pieces = tokens.map((token, position) => {
     const button = make(
       "button",
-      { type: "button", className: "piece tinted", title: `token ${place}${lossText(token)}` },
+      { type: "button", className: "piece tinted", title: `token ${position}${lossText(token)}` },
       tokenText(token),
     );
     tint(button, token.loss, largest);
-    button.addEventListener("click", () => (rows[place].querySelector("a") ?? rows[place]).focus());
+    button.addEventListener("click", () => (rows[position].querySelector("a") ?? rows[position]).focus());
     return button;
   });
   const mean = link({ view: "number", tensor: "loss", index: "", quantity: undefined, lead: undefined });
@@ -105,18 +105,18 @@ function makeReading({ tokens, loss }, sequence) {
 
 const lossText = ({ loss }) => (loss === null ? "" : `, loss ${exact(Number(loss))}`);
 
-function makeRow(token, place, largest, sequence) {
+function makeRow(token, position, largest, sequence) {
   const text = tokenText(token);
   const own = make("td", { className: "piece tinted" }, text);
   tint(own, token.loss, largest);
-  const number = make("th", { scope: "row" }, `${place}`);
+  const number = make("th", { scope: "row" }, `${position}`);
   if (token.probability === null) {
     return make("tr", { tabIndex: -1 }, number, own, make("td", { colSpan: 4 }, "where it begins"));
   }
   const p = Number(token.probability);
   const loss = token.loss === null ? "not counted" : rounded(Number(token.loss), DIGITS);
-  const live = `token ${place} ${text}${lossText(token)}, probability ${exact(p)}, rank ${token.rank}`;
-  const href = probabilityOf(sequence, place, token.id);
+  const live = `token ${position} ${text}${lossText(token)}, probability ${exact(p)}, rank ${token.rank}`;
+  const href = probabilityOf(sequence, position, token.id);
   const guesses = token.candidates.map((candidate) => {
     const likelihood = Number(candidate.probability);
     const words = `${tokenText(candidate)}, probability ${exact(likelihood)}`;
@@ -124,7 +124,7 @@ function makeRow(token, place, largest, sequence) {
       "a",
       {
         className: candidate.id === token.id ? "guess right" : "guess",
-        href: probabilityOf(sequence, place, candidate.id),
+        href: probabilityOf(sequence, position, candidate.id),
         title: exact(likelihood),
         "data-live": words,
       },
@@ -141,7 +141,7 @@ function makeRow(token, place, largest, sequence) {
     make(
       "td",
       {},
-      make("a", { href, title: exact(p), "data-live": live, "data-focus": `token ${place}` }, probability(p, DIGITS)),
+      make("a", { href, title: exact(p), "data-live": live, "data-focus": `token ${position}` }, probability(p, DIGITS)),
     ),
     make("td", {}, `${token.rank}`),
     make("td", { className: "guesses" }, ...guesses),
@@ -150,7 +150,7 @@ function makeRow(token, place, largest, sequence) {
 
 /** What each layer would have said: the logit lens. */
 function makeLens({ tokens }) {
-  const read = tokens.map((token, place) => ({ ...token, place })).filter(({ lens }) => lens.length);
+  const read = tokens.map((token, position) => ({ ...token, position })).filter(({ lens }) => lens.length);
   if (!read.length) return [];
   const layers = read[0].lens.map((_, i) => (i ? `layer ${i - 1}` : "embeddings"));
   const rows = read.map((token) => {
@@ -170,7 +170,7 @@ function makeLens({ tokens }) {
       return cell;
     });
     const came = make("span", { className: "piece" }, tokenText(token));
-    return make("tr", {}, make("th", { scope: "row" }, `${token.place} `, came), ...cells);
+    return make("tr", {}, make("th", { scope: "row" }, `${token.position} `, came), ...cells);
   });
   return [
     make("h2", {}, "What each layer would have said"),

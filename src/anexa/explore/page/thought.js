@@ -114,7 +114,7 @@ class ThoughtElement {
     return rows;
   }
 
-  /** Tokens from one place to another; those of a part are in its button. */
+  /** Tokens from one index to another; those of a part are in its button. */
   #run(start, end) {
     const found = [];
     for (let t = start; t < end; ) {

@@ -29,7 +29,7 @@ export async function showTime(footer, state, info, signal) {
   // The view Time says itself why there are no steps, and the view Train is about another model.
   footer.hidden = state.view === "train" || (isTime && !info.steps);
   footer.classList.toggle("large", isTime && info.steps !== null);
-  place(footer, isTime);
+  arrangeFooter(footer, isTime);
   if (!info.steps) {
     footer.replaceChildren(make("p", { className: "hint" }, info.no_steps_reason));
     return;
@@ -55,7 +55,7 @@ function scrubberOf(info) {
 }
 
 /** Put the curve before the view or after it; it stays where it is while its handle moves. */
-function place(footer, first) {
+function arrangeFooter(footer, first) {
   const view = document.getElementById("view");
   if (!view) return;
   const isFirst = Boolean(view.compareDocumentPosition(footer) & Node.DOCUMENT_POSITION_PRECEDING);
