@@ -10,26 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from anexa.engines import Engine, open_engine
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import UsageError
 from anexa.generation.chat import ChatAnswer
-from anexa.generation.chat_prompt import render_chat_prompt, supports_tools
 from anexa.generation.constraints import GrammarConstraint
+from anexa.generation.conversation_model import ConversationModel
 from anexa.generation.grammar_compiler import GrammarCompiler
 from anexa.generation.grammars import GRAMMAR_KINDS, Grammar, grammar_of
 from anexa.generation.sampling import Constraint, Sampler
-from anexa.generation.sampling_params import RANGES, SamplingParams
-from anexa.generation.text_stream import (
-    PromptTooLongError,
-    TextStream,
-    check_prompt_length,
-    stream_text,
-)
-from anexa.generation.truncation import TruncatedConversation, drop_oldest_turns
-from anexa.model.chat_format import Message, PromptEnd, Tool
+from anexa.generation.sampling_params import SamplingParams
+from anexa.generation.text_stream import TextStream, stream_text
+from anexa.model.chat_format import Message
 from anexa.model.loading import load_model, model_name
 from anexa.model.model import Model
-from anexa.model.question import QuestionTooLongError
-from anexa.model.rendered_prompt import RenderedPrompt
 from anexa.model.weights import num_parameters
 
 _SAMPLING_PARAMS = tuple(field.name for field in fields(SamplingParams))
@@ -38,8 +30,8 @@ _SAMPLING_PARAMS = tuple(field.name for field in fields(SamplingParams))
 BUNDLED_FOLDER = Path(str(importlib.resources.files("anexa") / "bundled"))
 
 
-class LanguageModel:
-    """A model with its tokenizer and engine, for text generation and chat.
+class LanguageModel(ConversationModel):
+    """A model with its tokenizer and engine, for text generation and chat; see `ConversationModel`.
 
     Methods that take `**sampling` accept the fields of `SamplingParams`: `temperature` (default:
     the model's own), `top_k`, `top_p`, `seed`, `repetition_penalty` and so on. They also accept
@@ -53,23 +45,13 @@ class LanguageModel:
         folder: folder or file that the model was loaded from; None means the bundled model.
 
     Attributes:
-        name: name of the model.
         folder: folder or file that the model was loaded from; None means the bundled model.
-        engine: engine with the model's weights.
-        tokenizer: tokenizer of the model.
-        chat_template: Jinja template of a chat model; None if the model only continues texts.
         temperature: default sampling temperature, recommended by the model.
-        max_new_tokens: number of tokens that a conversation must leave free for the answer: the
-            model's recommended limit on an answer, else a quarter of the context.
     """
 
     def __init__(self, name: str, model: Model, engine: Engine, folder: Path | None = None) -> None:
-        self.name, self.engine, self.folder = name, engine, folder
-        self.tokenizer = model.tokenizer
-        self.chat_template = model.chat_template
-        self.temperature = model.temperature
-        block_size = engine.config.block_size
-        self.max_new_tokens = min(model.max_new_tokens or max(1, block_size // 4), block_size)
+        super().__init__(name, model, engine)
+        self.folder, self.temperature = folder, model.temperature
 
     def __repr__(self) -> str:
         config = self.engine.config
@@ -92,11 +74,6 @@ class LanguageModel:
         model = load_model(BUNDLED_FOLDER if folder is None else folder)
         name = "anexa" if folder is None else model_name(folder)
         return cls(name, model, open_engine(engine, model.config, model.weights), folder)
-
-    @property
-    def supports_tools(self) -> bool:
-        """Whether the chat template shows tools to the model."""
-        return self.chat_template is not None and supports_tools(self.chat_template)
 
     def generate(self, prompt: str = "", *, max_tokens: int = 200, **sampling: Any) -> str:
         """Generate the text that continues a prompt.
@@ -220,137 +197,6 @@ class LanguageModel:
         prompt = self.render_prompt(messages, thinking=thinking)
         max_tokens = self.answer_token_limit(len(self.tokenizer.encode_prompt(prompt)), max_tokens)
         return ChatAnswer(self.complete(prompt, sampler, max_tokens=max_tokens, stop=stop))
-
-    def answer_token_limit(self, num_prompt_tokens: int, max_tokens: int | None) -> int:
-        """Return the maximum number of tokens of an answer, at least 1.
-
-        It is `max_tokens`, but at most the room that the conversation leaves in the context.
-
-        Args:
-            num_prompt_tokens: number of tokens of the conversation.
-            max_tokens: number of tokens that the user allows; None means no limit.
-
-        Raises:
-            UsageError: if `max_tokens` is out of range.
-        """
-        room = max(1, self.engine.config.block_size - num_prompt_tokens)
-        if max_tokens is None:
-            return room
-        RANGES["max_tokens"].check("max_tokens", max_tokens)
-        return min(max_tokens, room)
-
-    def num_prompt_tokens(
-        self,
-        messages: Sequence[Message],
-        *,
-        thinking: bool = True,
-        end: PromptEnd | None = None,
-        tools: Sequence[Tool] = (),
-    ) -> int:
-        """Count the tokens of a conversation, with the arguments of `render_prompt`.
-
-        Raises:
-            AnexaError: if the model has no chat template or cannot read the messages.
-            PromptTooLongError: if the number of characters shows that they exceed the context.
-        """
-        prompt = self.render_prompt(messages, thinking=thinking, end=end, tools=tools)
-        check_prompt_length(len(prompt), self.tokenizer, self.engine.config.block_size)
-        return len(self.tokenizer.encode_prompt(prompt))
-
-    def truncate(
-        self,
-        messages: Sequence[Message],
-        max_tokens: int | None = None,
-        *,
-        thinking: bool = True,
-        end: PromptEnd | None = None,
-        tools: Sequence[Tool] = (),
-    ) -> TruncatedConversation:
-        """Drop the oldest turns until the context has room for the conversation and an answer.
-
-        The system message and the last turn are always kept, even if they are too long. A turn with
-        a question that is too long for the model (`QuestionTooLongError`) is dropped if it is not
-        the last one.
-
-        Args:
-            messages: messages so far, each with a "role" and a "content".
-            max_tokens: number of tokens to leave free for the answer; None and numbers above
-                `max_new_tokens` mean `max_new_tokens`.
-            thinking: whether the model may reason.
-            end: end of the prompt: "answer", "message" or "nothing", as in `render_prompt`.
-            tools: functions that the model may call, in OpenAI's format.
-
-        Returns:
-            The messages that are kept, and the number of turns that were dropped.
-
-        Raises:
-            AnexaError: if the model has no chat template or cannot read the messages.
-            UsageError: if `max_tokens` is out of range.
-        """
-        room_for_answer = self.max_new_tokens
-        if max_tokens is not None:
-            RANGES["max_tokens"].check("max_tokens", max_tokens)
-            room_for_answer = min(max_tokens, room_for_answer)
-        room = self.engine.config.block_size - room_for_answer
-
-        def fits(some: Sequence[Message]) -> bool:
-            try:
-                count = self.num_prompt_tokens(some, thinking=thinking, end=end, tools=tools)
-            except (PromptTooLongError, QuestionTooLongError):
-                return False
-            return count <= room
-
-        return drop_oldest_turns(messages, fits)
-
-    def render_prompt(
-        self,
-        messages: Sequence[Message],
-        *,
-        thinking: bool = True,
-        end: PromptEnd | None = None,
-        tools: Sequence[Tool] = (),
-    ) -> RenderedPrompt:
-        """Render a conversation with the chat template, as the prompt of the next answer.
-
-        The messages to one of Anexa's own chat models are normalized (`normalize_question`).
-
-        Args:
-            messages: messages so far, each with a "role" and a "content".
-            thinking: whether the model may reason before it answers; if not, the prompt ends in
-                empty reasoning, `<think></think>`.
-            end: end of the prompt: "answer", the beginning of a new answer; "message", the
-                last message, for the model to continue; "nothing", the end of the last message.
-                None means "message" if the last message is the assistant's, else "answer".
-            tools: functions that the model may call, in OpenAI's format, for a template that
-                `supports_tools`.
-
-        Returns:
-            The text of the prompt, not tokenized.
-
-        Raises:
-            AnexaError: if the model has no chat template, a message is malformed, there is no
-                message, a tool or a message that is not the assistant's contains a special token of
-                the template, or a message is about a tool call and the template does not know
-                tools.
-            QuestionTooLongError: if a user's message to one of Anexa's own models is too long.
-            PromptTooLongError: if the messages have so many characters that their tokens cannot
-                fit into the context.
-            UsageError: if the last message is blank and not the assistant's.
-        """
-        if self.chat_template is None:
-            raise AnexaError(
-                f"{self.name} has no chat template, so it cannot answer: use generate instead"
-            )
-        return render_chat_prompt(
-            self.chat_template,
-            self.tokenizer,
-            self.engine.config.block_size,
-            messages,
-            name=self.name,
-            thinking=thinking,
-            end=end,
-            tools=tools,
-        )
 
     def sampling_params(self, temperature: float | None = None, **sampling: Any) -> SamplingParams:
         """Create sampling parameters; the default of `temperature` is the model's own.
