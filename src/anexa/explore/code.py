@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from anexa.engines.operations import numpy as operations
@@ -97,6 +98,7 @@ def muon_code(quantity: TermQuantity) -> CodeLines:
     return _lines(NumpyOptimizer._muon if quantity == "m" else NumpyOptimizer.step)
 
 
+@cache  # Python's tokenizer finds the end of the function, which takes milliseconds
 def _lines(function: Callable[..., Any]) -> CodeLines:
     lines, first_line = inspect.getsourcelines(function)
     file = f"src/{function.__module__.replace('.', '/')}.py"

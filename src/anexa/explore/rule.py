@@ -133,15 +133,17 @@ class Rule:
 
 def stack_indices(*axes: Any) -> Indices:
     """Stack one index array for each axis, to shape (N, axes); a single number is repeated."""
-    return np.stack(np.broadcast_arrays(*(np.atleast_1d(axis) for axis in axes)), axis=-1).astype(
-        np.intp
-    )
+    count = max((len(axis) for axis in axes if np.ndim(axis)), default=1)
+    found = np.empty((count, len(axes)), np.intp)
+    for column, axis in enumerate(axes):
+        found[:, column] = axis
+    return found
 
 
 def gather(tensor: Array, indices: Indices) -> Array:
     """Return the elements of a tensor at N indices, shape (N,)."""
-    found: Array = np.broadcast_to(tensor[tuple(indices.T)], len(indices))  # a scalar has no axes
-    return found
+    found: Array = tensor[tuple(indices.T)]
+    return found if found.ndim else np.broadcast_to(found, len(indices))  # a scalar has no axes
 
 
 def all_indices(*sizes: int) -> tuple[Indices, ...]:

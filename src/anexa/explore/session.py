@@ -47,12 +47,12 @@ class LRUCache(Generic[Value]):
 
     Args:
         max_bytes: maximum size of all values together; the latest value is kept at any size.
-        size: function that returns the size of a value in bytes.
+        size: function that returns the size of a value in bytes, called once per value.
     """
 
     def __init__(self, max_bytes: int, size: Callable[[Value], int]) -> None:
         self._max_bytes, self._size = max_bytes, size
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()  # with their sizes
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """Return the value of a key, computing it if it is not in the cache.
@@ -60,13 +60,15 @@ class LRUCache(Generic[Value]):
         Values that do not fit any longer are dropped, the least recently used first.
         """
         if key not in self._values:
-            self._values[key] = compute()
+            value = compute()
+            self._values[key] = value, self._size(value)
         self._values.move_to_end(key)
         while (
-            len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._max_bytes
+            len(self._values) > 1
+            and sum(size for _, size in self._values.values()) > self._max_bytes
         ):
             self._values.popitem(last=False)
-        return self._values[key]
+        return self._values[key][0]
 
 
 class OpenFolder:
