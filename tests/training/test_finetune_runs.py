@@ -18,12 +18,19 @@ TEXT = "The quick brown fox jumps over the lazy dog. The rat, which is under the
 BASE = "text.txt --preset=microgpt --engine=numpy --layout=text --steps=5 --out=base --no-chat"
 
 
+@pytest.fixture(scope="module")
+def text_and_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a text, and a model of 4,192 parameters and some more; tests copy it."""
+    place = tmp_path_factory.mktemp("finetune")
+    (place / "text.txt").write_text(TEXT * 20, encoding="utf-8")
+    assert anexa("train", *BASE.split(), cwd=place).returncode == 0
+    return place
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Folder with a text, and a model of 4,192 parameters and some more."""
-    (tmp_path / "text.txt").write_text(TEXT * 20, encoding="utf-8")
-    assert anexa("train", *BASE.split(), cwd=tmp_path).returncode == 0
-    return tmp_path
+def folder(text_and_base: Path, tmp_path: Path) -> Path:
+    """A copy of `text_and_base`, which a test may change."""
+    return shutil.copytree(text_and_base, tmp_path / "copy")
 
 
 def train(*arguments: str, cwd: Path) -> str:

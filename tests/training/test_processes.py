@@ -18,7 +18,7 @@ from anexa.model.loading import load_model
 from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.metrics import read_metrics
-from tests.cli.process import anexa, closed_port, environment, listing, start
+from tests.cli.process import anexa, closed_port, environment, listing, run, start
 from tests.engines.helpers import assert_close
 from tests.training.runs import settings, write_names
 
@@ -158,26 +158,31 @@ def test_indivisible_batch_size_is_refused(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "status", "sentence"),
-    [
-        (["--device=cuda"], 1, "2 processes need 2 GPUs, but PyTorch finds "),
-        (["--device=cuda:0"], 2, "several processes need --device cuda or cpu, not cuda:0"),
-        (["--device=mps"], 2, "several processes need --device cuda or cpu, not mps"),
-        (
-            ["--engine=numpy"],
-            2,
-            "several processes need --engine torch, not numpy: to train in one ",
-        ),
-    ],
-)
+# Options that cannot be used by two processes on a computer without GPUs: exit status and error.
+REFUSED = {
+    "--device=cuda": (1, "2 processes need 2 GPUs, but PyTorch finds "),
+    "--device=cuda:0": (2, "several processes need --device cuda or cpu, not cuda:0"),
+    "--device=mps": (2, "several processes need --device cuda or cpu, not mps"),
+    "--engine=numpy": (2, "several processes need --engine torch, not numpy: to train in one "),
+}
+# Runs the command once with each option, behind the other arguments, and prints the exit status.
+COMMANDS = """
+import sys
+from anexa.cli.main import main
+options, arguments = sys.argv[1].split(), sys.argv[2:]
+for option in options:
+    sys.argv[1:] = [*arguments, option]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+"""
+
+
 def test_fewer_gpus_than_processes_is_refused(
-    options: list[str],
-    status: int,
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One process runs all commands, as each would import PyTorch."""
     import torch
 
     if torch.cuda.is_available() and torch.cuda.device_count() > 1:
@@ -186,10 +191,16 @@ def test_fewer_gpus_than_processes_is_refused(
     # As torchrun would: it is refused before there is anyone to meet.
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
-    result = anexa("train", *RUN, *options, "--out=m", cwd=tmp_path)
-    assert result.returncode == status
-    assert result.stderr.startswith(f"anexa: {sentence}")
-    assert result.stderr.count("\n") == 1
+    result = run(
+        [sys.executable, "-c", COMMANDS, " ".join(REFUSED), "train", *RUN, "--out=m"], cwd=tmp_path
+    )
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2 * len(REFUSED), result.stderr
+    for sentence, status, (expected_status, start_of_sentence) in zip(
+        lines[::2], lines[1::2], REFUSED.values()
+    ):
+        assert status == str(expected_status)
+        assert sentence.startswith(f"anexa: {start_of_sentence}")
     assert not (tmp_path / "m").exists()
 
 
@@ -202,9 +213,9 @@ def test_the_run_of_another_launch_is_not_overwritten(
     quick = ["names.txt", "--preset=microgpt", "--engine=numpy", "--steps=3", "--no-chat"]
     launcher = [arg.replace("=2", "=1") for arg in TORCHRUN]
     command = [*launcher, "--max-restarts=1", "-m", "anexa", "train", *quick, "--out=m"]
-    run = build_trainer(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
-    run.stopping = True
-    assert list(run) == []
+    trainer = build_trainer(settings(tmp_path / "names.txt", steps=3), tmp_path / "m")
+    trainer.stopping = True
+    assert list(trainer) == []
     before = listing(tmp_path / "m")
     result = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False

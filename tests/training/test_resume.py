@@ -25,7 +25,7 @@ from tests.training.timer import Timer
 
 @each_engine
 def test_resumed_run_equals_uninterrupted_run(engine: str, names: Path, tmp_path: Path) -> None:
-    wanted = settings(names, engine=engine, steps=14, batch_size=2)
+    wanted = settings(names, engine=engine, steps=14, batch_size=2, n_embd=8)
     whole = finish(build_trainer(wanted, tmp_path / "whole"))
     stopped = build_trainer(wanted, tmp_path / "stopped")
     stop_after(stopped, 0)  # before the optimizer has any moments
