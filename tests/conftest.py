@@ -93,8 +93,15 @@ def sample(items: list[pytest.Item]) -> set[pytest.Item]:
     return kept
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector the modules and tests, which stay until the end."""
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while modules are imported: modules and tests stay until the end.
+
+    Then the garbage collector is spared them for the rest of the session.
+    """
+    gc.disable()
+    yield
+    gc.enable()
     gc.collect()
     gc.freeze()
 
