@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -70,6 +71,34 @@ def anexa(
     """Run `anexa` to its end; see `run`."""
     command = [*ANEXA, *map(str, arguments)]
     return run(command, cwd=cwd, text=text, timeout=timeout, errors=errors, kind=process_class())
+
+
+# Arguments of this program: lists of arguments of `anexa`, as JSON.
+REFUSED_ONE_BY_ONE = """
+import json, sys
+from anexa.cli.main import main
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+"""
+
+
+def refusals(*commands: Sequence[str], cwd: Path) -> list[tuple[int, str]]:
+    """Run `anexa` several times in one process, as each process would import PyTorch anew.
+
+    Args:
+        commands: arguments of each run, which must end with one line on standard error.
+        cwd: current folder.
+
+    Returns:
+        For each run, its exit status and that line.
+    """
+    result = run([sys.executable, "-c", REFUSED_ONE_BY_ONE, json.dumps(commands)], cwd=cwd)
+    lines = result.stderr.splitlines()
+    assert (result.returncode, len(lines)) == (0, 2 * len(commands)), result.stderr
+    return [(int(status), line) for line, status in zip(lines[::2], lines[1::2])]
 
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2 as httpx
@@ -15,7 +16,7 @@ from anexa.errors import UsageError
 from anexa.explore.app import parse_index
 from anexa.model.loading import load_model
 from anexa.server.http_server import Server
-from tests.cli.process import anexa
+from tests.cli.process import refusals
 from tests.explore.explorer import Explorer, exploring
 from tests.server.process import PLAIN
 
@@ -139,40 +140,40 @@ def test_page_loads_nothing_from_elsewhere(explorer: Explorer) -> None:
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-def test_damaged_record_is_said(names_model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "damaged"
-    shutil.copytree(names_model, folder)
-    records = folder / "training" / "history" / "steps.jsonl"
+@pytest.fixture(scope="module")
+def broken(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    """Two names runs: the record of a step of folder 0 is damaged, folder 1 is removed later."""
+    place = tmp_path_factory.mktemp("broken")
+    for name in ("damaged", "removed"):
+        shutil.copytree(names_model, place / name)
+    records = place / "damaged" / "training" / "history" / "steps.jsonl"
     lines = records.read_bytes().split(b"\n")
     records.write_bytes(b"\n".join([*lines[:5], b"{", *lines[6:]]))
-    with exploring(folder, cwd=tmp_path) as damaged:
-        [found] = damaged.get("folders")["folders"]
-        assert found["steps"] is None
-        assert "line 6" in found["no_steps_reason"]
-        assert damaged.get("map", text="anna")["loss"] > 0  # the model itself can be seen
+    with exploring("damaged", "removed", cwd=place) as running:
+        shutil.rmtree(place / "removed")
+        yield running
 
 
-def test_folder_removed_while_it_is_open_is_said(names_model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "removed"
-    shutil.copytree(names_model, folder)
-    with exploring(folder, cwd=tmp_path) as removed:
-        shutil.rmtree(folder)
-        assert "are gone" in removed.error("map", text="anna", step=5)
-        assert "are gone" in removed.job("replay", step=5)
-        assert removed.get("map", text="anna")["loss"] > 0  # the weights are in memory
+def test_damaged_record_is_said(broken: Explorer) -> None:
+    found, _ = broken.get("folders")["folders"]
+    assert found["steps"] is None
+    assert "line 6" in found["no_steps_reason"]
+    assert broken.get("map", text="anna")["loss"] > 0  # the model itself can be seen
+
+
+def test_folder_removed_while_it_is_open_is_said(broken: Explorer) -> None:
+    assert "are gone" in broken.error("map", folder=1, text="anna", step=5)
+    assert "are gone" in broken.job("replay", folder=1, step=5)
+    assert broken.get("map", folder=1, text="anna")["loss"] > 0  # the weights are in memory
 
 
 def test_command_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for arguments, words in (
-        ("empty", "empty"),
-        ("missing", "missing"),
-        ("--port=99999", "--port"),
-    ):
-        result = anexa("explore", arguments, cwd=tmp_path)
-        assert result.returncode
-        assert words in result.stderr
-        assert result.stderr.count("\n") == 1
+    arguments = ("empty", "missing", "--port=99999")
+    found = refusals(*(["explore", argument] for argument in arguments), cwd=tmp_path)
+    for (status, line), words in zip(found, ("empty", "missing", "--port")):
+        assert status
+        assert words in line
 
 
 def test_server_needs_no_stdout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from anexa.model.loading import load_model
 from anexa.training import build_trainer
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.metrics import read_metrics
-from tests.cli.process import anexa, closed_port, environment, listing, run, start
+from tests.cli.process import anexa, closed_port, environment, listing, refusals, start
 from tests.engines.helpers import assert_close
 from tests.training.runs import settings, write_names
 
@@ -165,24 +165,11 @@ REFUSED = {
     "--device=mps": (2, "several processes need --device cuda or cpu, not mps"),
     "--engine=numpy": (2, "several processes need --engine torch, not numpy: to train in one "),
 }
-# Runs the command once with each option, behind the other arguments, and prints the exit status.
-COMMANDS = """
-import sys
-from anexa.cli.main import main
-options, arguments = sys.argv[1].split(), sys.argv[2:]
-for option in options:
-    sys.argv[1:] = [*arguments, option]
-    try:
-        main()
-    except SystemExit as end:
-        print(end.code, file=sys.stderr)
-"""
 
 
 def test_fewer_gpus_than_processes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One process runs all commands, as each would import PyTorch."""
     import torch
 
     if torch.cuda.is_available() and torch.cuda.device_count() > 1:
@@ -191,16 +178,11 @@ def test_fewer_gpus_than_processes_is_refused(
     # As torchrun would: it is refused before there is anyone to meet.
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
-    result = run(
-        [sys.executable, "-c", COMMANDS, " ".join(REFUSED), "train", *RUN, "--out=m"], cwd=tmp_path
-    )
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2 * len(REFUSED), result.stderr
-    for sentence, status, (expected_status, start_of_sentence) in zip(
-        lines[::2], lines[1::2], REFUSED.values()
-    ):
-        assert status == str(expected_status)
-        assert sentence.startswith(f"anexa: {start_of_sentence}")
+    commands = [["train", *RUN, option, "--out=m"] for option in REFUSED]
+    found = refusals(*commands, cwd=tmp_path)
+    for (status, line), (expected_status, start_of_line) in zip(found, REFUSED.values()):
+        assert status == expected_status
+        assert line.startswith(f"anexa: {start_of_line}")
     assert not (tmp_path / "m").exists()
 
 
