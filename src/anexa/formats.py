@@ -14,7 +14,7 @@ from typing import Any
 
 from anexa.errors import one_line
 
-# Advice in several clauses.
+# End of several clauses below.
 PANDOC_ADVICE = "save it as a text file first, such as with pandoc -t plain"
 # Clauses by regular expressions of the first bytes of a file; the first one that matches counts.
 # "GGUF" alone is not enough: a text may begin with this word.
@@ -40,13 +40,14 @@ ANY_MAGIC_PATTERN = re.compile(b"|".join(MAGIC_PATTERNS), re.DOTALL)
 SAFETENSORS_PATTERN = re.compile(rb".{8}\{\s*\"", re.DOTALL)
 URL_PATTERN = re.compile("https?:/")  # the beginning of a web address
 REPO_ID_PATTERN = re.compile(r"\w[\w.-]*/[\w.-]*\w", re.ASCII)  # USER/NAME on the Hugging Face Hub
-NUM_CHECKED_LINES = 20  # lines from which tables and JSON lines are recognized
+NUM_CHECKED_LINES = 20  # lines from which a table is recognized; JSON lines by the first two
 
 
 def recognize(argument: str | Path, what: str = "") -> str | None:
-    """Return a clause about a path or name that cannot be opened; None if nothing is detected.
+    """Return a clause about a path or name that is not what is needed; None if nothing is found.
 
-    The clause, such as "it is a web address: download it first", ends the caller's message.
+    The clause, such as "it is a web address: download it first", ends the caller's message. An
+    existing file is recognized by its first bytes; one that cannot be read gives None.
 
     Args:
         argument: path of a file or folder, or another text that the user gave in place of one.
@@ -88,7 +89,7 @@ def recognize_markup(head: str, suffix: str = "") -> str | None:
 
     Args:
         head: the text, or its first lines.
-        suffix: ending of the file's name, such as ".csv".
+        suffix: ending of the file's name, such as ".csv", which decides alone if it is known.
 
     Returns:
         Name of the format for a message, "HTML or XML", "JSON" or "a table"; None for plain text.
@@ -103,7 +104,7 @@ def recognize_markup(head: str, suffix: str = "") -> str | None:
 
 
 def _is_json(head: str, lines: list[str]) -> bool:
-    """Return whether each line is a JSON object, or the text is one object or a list of them."""
+    """Return whether the first two lines are JSON objects, or the text is one or a list of them."""
     objects = [_json(line) for line in lines[:2]]
     if objects and all(isinstance(value, dict) for value in objects):
         return True

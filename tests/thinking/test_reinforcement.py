@@ -146,7 +146,7 @@ def with_noise(model: Model, scale: float) -> Model:
 
 
 def with_half_its_answers(model: Model, config: ReinforcementConfig) -> Model:
-    """Return the model with noise that leaves it 45 to 75 % of the held-out problems.
+    """Return the model with noise that leaves it 35 to 65 % of the held-out problems.
 
     How much that is differs between trainings of the model, so it is looked for.
     """
@@ -158,9 +158,9 @@ def with_half_its_answers(model: Model, config: ReinforcementConfig) -> Model:
         reinforcement.stopping = True
         (before,) = reinforcement
         assert before.accuracy is not None
-        if 0.45 <= before.accuracy <= 0.75:
+        if 0.35 <= before.accuracy <= 0.65:
             return noisy
-        if before.accuracy > 0.75:
+        if before.accuracy > 0.65:
             too_little = scale
         else:
             too_much = scale
@@ -173,23 +173,23 @@ def test_a_model_with_noisy_weights_improves(tmp_path: Path) -> None:
     shaken = with_half_its_answers(load_model(BUNDLED_FOLDER), ReinforcementConfig(validation=60))
     card = "---\nmetrics: [loss]\n---\n\n# shaken\n\n## Evaluation\n\nof other weights\n"
     create_folder(tmp_path / "shaken", shaken, card)
-    options = ["--steps=12", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
+    options = ["--steps=30", "--problems=8", "--samples=6", "--learning-rate=5e-4"]
     options += ["--evaluations=2", "--validation=60", "--engine=numpy"]
     result = anexa("reinforce", "shaken", *options, cwd=tmp_path, timeout=1800)
     assert result.returncode == 0, result.stderr
     shares = [float(share) for share in re.findall(r"accuracy ([\d.]+)%", result.stdout)]
     assert len(shares) == 3
-    assert 45 <= shares[0] <= 75
+    assert 35 <= shares[0] <= 65
     assert max(shares[1:]) > shares[0] + 5
     best = max(shares[1:])
-    step = (6, 12)[shares[1:].index(best)]
+    step = (15, 30)[shares[1:].index(best)]
     kept = (
         f"those of step {step}, with an accuracy of {best:.1f}% on 60 held-out problems, "
         f"{shares[0]:.1f}% before"
     )
     assert f"wrote shaken-reinforced: the weights are {kept}\n" in result.stdout
     written = (tmp_path / "shaken-reinforced" / "README.md").read_text(encoding="utf-8")
-    assert "Then reinforced: `anexa reinforce shaken --steps 12 --problems 8" in written
+    assert "Then reinforced: `anexa reinforce shaken --steps 30 --problems 8" in written
     assert f"The weights are {kept}. " in written
     assert "of other weights" not in written
     assert written.startswith("---\n---\n")

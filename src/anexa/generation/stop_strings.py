@@ -42,7 +42,8 @@ class StopStrings:
 
         Args:
             text: text that has not been released yet.
-            is_last: whether the generated text ends here.
+            is_last: whether the generated text ends here, so that no tag can be completed; it
+                matters to `AnswerStopStrings` alone.
 
         Returns:
             Its index; None if the text contains none.
@@ -54,7 +55,7 @@ class StopStrings:
         return stop_prefix_length(text, self.strings)
 
     def release(self, text: str) -> None:
-        """Record that a text is no longer held back, so that it is not searched again."""
+        """Note a text that is no longer held back; without thoughts nothing depends on it."""
 
 
 class AnswerStopStrings(StopStrings):
@@ -72,20 +73,26 @@ class AnswerStopStrings(StopStrings):
         self._in_thought = in_thought  # at the beginning of the text that is held back
 
     def find(self, text: str, *, is_last: bool) -> int | None:
-        """Return the index of the first stop string outside of thoughts and tags, or None."""
+        """Return the index of the first stop string outside of thoughts and tags, or None.
+
+        Unless `is_last`, what may be the beginning of a tag at the end is not searched.
+        """
         tag = 0 if is_last else stop_prefix_length(text, (THINK, END_THINK))
         searched = self._hide_thoughts(text[: len(text) - tag])
         return super().find(searched, is_last=is_last)
 
     def num_held(self, text: str) -> int:
-        """Return the length of the longest suffix that is a prefix of a stop string or of a tag."""
+        """Return the length of the longest suffix that begins a longer stop string or tag.
+
+        0 if there are no stop strings.
+        """
         if not self.strings:
             return 0
         tag = stop_prefix_length(text, (THINK, END_THINK))
         return max(tag, super().num_held(self._hide_thoughts(text)))
 
     def release(self, text: str) -> None:
-        """Record whether a text that is no longer held back ends within a thought."""
+        """Remember whether a text that is no longer held back ends within a thought."""
         tags = _TAG.findall(text)
         if tags:
             self._in_thought = tags[-1] == THINK

@@ -22,13 +22,13 @@ class SymbolicTensor:
         shape: sizes of its axes.
         step: index of the operation that computes it; None for a weight.
         weight: name of a weight; empty for the result of an operation.
-        remark: note on the weight, such as a transpose, shown behind its shape.
+        is_transposed: whether the weight is used transposed; its shape is shown as it is stored.
     """
 
     shape: Shape
     step: int | None = None
     weight: str = ""
-    remark: str = ""
+    is_transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class RecordedOperation:
 class Recorder:
     """Recorder of the operations of an architecture, which run on symbols and compute only shapes.
 
-    It implements `anexa.model.operations.Operations`.
+    It implements `anexa.model.operations.Operations`, where arguments and shapes are described.
+    `dropout` records nothing, and `transpose` only that of a result: a weight's is shown where the
+    weight is used.
 
     Attributes:
         steps: the recorded operations, in order.
@@ -81,19 +83,20 @@ class Recorder:
             title: the name of the operation.
             inputs: symbolic tensors that the operation reads, weights included.
             shape: the shape of the result; None if the result is no tensor.
-            labels: labels of the first inputs.
+            labels: labels of the first inputs; those of weights are not shown.
             notes: other lines to show.
 
         Returns:
-            Symbolic tensor of the result.
+            Symbolic tensor of the result, with shape () if `shape` is None.
         """
         names = [*labels, *[""] * len(inputs)]
         weights = []
         for symbol in inputs:
             if symbol.weight:
-                sizes = symbol.shape[::-1] if symbol.remark else symbol.shape  # as it is stored
+                sizes = symbol.shape[::-1] if symbol.is_transposed else symbol.shape
+                transposed = ", transposed" if symbol.is_transposed else ""
                 reuse = ", used again" if symbol.weight in self.used else ""
-                weights.append((symbol.weight, f"{shape_text(sizes)}{symbol.remark}{reuse}"))
+                weights.append((symbol.weight, f"{shape_text(sizes)}{transposed}{reuse}"))
                 self.used.add(symbol.weight)
         steps = [
             (symbol.step, name) for symbol, name in zip(inputs, names) if symbol.step is not None
@@ -116,9 +119,7 @@ class Recorder:
 
     def transpose(self, w: SymbolicTensor) -> SymbolicTensor:
         if w.weight:  # shown at the operation that uses the transposed weight
-            return SymbolicTensor(
-                w.shape[::-1], weight=w.weight, remark="" if w.remark else ", transposed"
-            )
+            return SymbolicTensor(w.shape[::-1], weight=w.weight, is_transposed=not w.is_transposed)
         return self.record("transpose", [w], w.shape[::-1])
 
     def linear(

@@ -98,7 +98,8 @@ class ReinforcedFolder:
     def weights_description(self) -> str:
         """Description of the weights that `write` writes: step and accuracy, for the card.
 
-        It exists only if `run.best_weights` is not None.
+        Raises:
+            AssertionError: if there are none, because `run.best_weights` is None.
         """
         best, initial = self.run.best_result, self.run.initial_accuracy
         assert best is not None
@@ -109,7 +110,7 @@ class ReinforcedFolder:
 
 
 def remove_metrics(card: str) -> str:
-    """Remove the losses in the metadata and the section with the evaluation from a card."""
+    """Remove the losses in the metadata, and all text from the heading Evaluation on."""
     card = card.partition("\n## Evaluation\n")[0].rstrip()
     header, end, text = card.partition("\n---\n")
     return CARD_METRICS_PATTERN.sub("", f"{header}\n") + end[1:] + text if end else card

@@ -38,7 +38,7 @@ class TrainConfig:
     """The configuration of a training run, which determines its results on a given corpus.
 
     Attributes:
-        preset: preset with the defaults of the model and of all other options.
+        preset: name of the preset that the values come from; here it sets none of them.
         model: architecture and sizes.
         data: corpus, layout and tokenizer.
         finetune: model that the run starts from, and its frozen weights.
@@ -88,8 +88,9 @@ class TrainConfig:
         """Create a configuration from options; the other options have the preset's values.
 
         Args:
-            overrides: values by option name (`OPTIONS`), and `preset`; `batch_tokens`, the
-                number of tokens in an optimizer step, may replace `batch_size`.
+            overrides: values by option name (`OPTIONS`), and `preset` (default: the one that
+                suits the corpus and `from_`); `batch_tokens`, the number of tokens in an optimizer
+                step, may replace `batch_size`.
 
         Raises:
             AnexaError: if the model to start from (`from_`) is missing or damaged.
@@ -132,9 +133,10 @@ class TrainConfig:
         """Return the configuration of the resumed run, with new values of `CHANGEABLE_OPTIONS`.
 
         Args:
-            overrides: options that the user has given again, by name; each may be "auto".
-            lengthen: whether the run is finished, so that `overrides` may have another length. The
-                caller must check that it is greater.
+            overrides: options that the user has given again, by name; "auto" for an option that
+                cannot change keeps the run's value.
+            lengthen: whether the run is finished, so that `overrides` may have another value of
+                its own `length_option`. The caller must check that it is greater.
 
         Raises:
             UsageError: if there is no such option, another option differs from the run's, or a new
@@ -171,7 +173,8 @@ class TrainConfig:
         """Return a copy with new values of some options.
 
         Raises:
-            UsageError: if there is no such option, or a value is out of range.
+            UsageError: if there is no such option (`preset` is none), a value is out of range, or
+                options contradict each other, as two lengths do.
         """
         changes: dict[str, dict[str, Any]] = {}
         for option, value in options.items():
@@ -213,7 +216,7 @@ class TrainConfig:
         return cls(value["preset"], **sections)
 
     def command_line(self) -> str:
-        """Return the command line that repeats the run; it leaves the choice of a device open."""
+        """Return the command line that repeats the run with its engine, on any device."""
         usual = preset_config(self.preset).options()
         always = [
             "preset",
@@ -272,7 +275,7 @@ def _encode_option_value(value: Any) -> Any:
 
 
 def decode_option_value(value: Any) -> Any:
-    """Convert the value of an option from JSON; `anexa.names.decode_name` decodes its texts."""
+    """Convert an option from JSON: `decode_name` decodes a text, or each text of a list."""
     if isinstance(value, list):
         return [decode_name(each) if isinstance(each, str) else each for each in value]
     return decode_name(value) if isinstance(value, str) else value

@@ -57,7 +57,9 @@ _NO_FACTS = "There may be no fact yet: then nothing is carried."
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw a sum with a wrong carry in its first fact, as a text, and the question for the sum."""
+    """Draw a sum and the beginning of its thought, with a wrong carry in the first fact, as a text,
+    and the question for the answer that follows from it.
+    """
     while True:
         a, b = _numbers(rng, 3)
         expression, [first, *_] = _start(a, b)
@@ -75,7 +77,7 @@ def by_hand(rng: Random) -> tuple[str, Question]:
 
 
 def questions(rng: Random) -> list[Question]:
-    """Draw the questions: thoughts with a wrong part, and beginnings of thoughts."""
+    """Draw the questions: thoughts to check, two of them right, and beginnings of thoughts."""
     return [*_draw_checks(rng), *_draw_beginnings(rng)]
 
 

@@ -12,6 +12,7 @@ class HeadlessOperations(Generic[Tensor]):
 
     That product is the last operation of every forward function, which so returns the head's input:
     the hidden states after the last norm, (T, C), like `hidden_states[-1]` in transformers.
+    All other operations are those of the engine.
 
     Args:
         ops: operations of the engine.
@@ -23,14 +24,14 @@ class HeadlessOperations(Generic[Tensor]):
 
     @property
     def ops(self) -> Operations[Tensor]:
-        """Return these operations, typed as `Operations` for an architecture's `forward`."""
+        """Return this object itself, typed as `Operations` for an architecture's `forward`."""
         return cast("Operations[Tensor]", self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ops, name)
 
     def linear(self, x_TC: Tensor, weight_OC: Tensor, bias_O: Tensor | None = None, /) -> Tensor:
-        """Compute x Wᵀ + b, (T, O); if the weight is that of the output head, return x instead."""
+        """Compute x Wᵀ + b, (T, O); if the weight is the object `head_VC`, return x instead."""
         if weight_OC is self._head_VC:
             return x_TC
         return self._ops.linear(x_TC, weight_OC, bias_O)

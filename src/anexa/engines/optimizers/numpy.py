@@ -41,7 +41,7 @@ class NumpyOptimizer:
         """Update the weights and moments in place; return the gradient norm before clipping.
 
         Args:
-            grads: gradient of each trainable weight by name.
+            grads: gradient of each trainable weight by name; not changed.
             learning_rate: learning rate of the step.
 
         Returns:
@@ -80,7 +80,8 @@ class NumpyOptimizer:
         """Restore the moments and the number of steps.
 
         Args:
-            state: moments that `state` returned; later steps may change these arrays.
+            state: moments that `state` returned after one or more steps; later steps may change
+                these arrays.
             step: number of steps that the optimizer had taken.
         """
         self._step = step
@@ -119,7 +120,8 @@ def muon_update(m: Array, g: Array, momentum: float, num_fused: int) -> Array:
         m: exponential moving average of the gradients, which is updated in place.
         g: gradient of the weight, clipped; the same shape as `m`.
         momentum: decay μ of the average.
-        num_fused: number of matrices side by side in the weight, which are updated separately.
+        num_fused: number of matrices side by side in the weight, along its columns, which are
+            updated separately.
 
     Returns:
         The update, in the shape of the weight; the weight changes by −learning rate times it.

@@ -54,8 +54,9 @@ def write_inference(config: ModelConfig, dtype: str, *, headless: bool = False) 
     Args:
         config: architecture and sizes of the model.
         dtype: precision of the numbers, "float32" or "float64".
-        headless: whether to leave out the output head; the result is then the last hidden states,
-            not the logits.
+        headless: whether to leave out the output head; the result is then the hidden states after
+            the last norm, not the logits. In both cases they are those of the rows that a call asks
+            for.
 
     Returns:
         The programs and their source.
@@ -84,7 +85,7 @@ def write_parts(
         program: program of a call.
         prepared: offset of each array that `preparation` computes, and their total size under the
             name "", in numbers, as `hoist` returns them.
-        plan_memory: function that plans the memory of a program.
+        plan_memory: function that plans the memory of each of the two programs.
 
     Returns:
         The programs and their source.
@@ -128,7 +129,7 @@ def write_batch_program(
 
 
 def all_sources(config: ModelConfig, dtype: str) -> Iterator[Source]:
-    """Yield the sources of the programs of inference, of the loss, and of a training step."""
+    """Yield four sources: preparation, inference with the head, loss, and training step."""
     written = write_inference(config, dtype)
     yield from (written.preparation.source, written.inference.source)
     for trace in (loss_program, training_program):

@@ -24,11 +24,11 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-INT32 = ir.IntType(32)  # LLVM's type of the numbers of lanes
+INT32 = ir.IntType(32)  # LLVM's type of indices of lanes; counts of lanes are int64
 
 
 class Vector(types.Type):
-    """Numba type of a vector of numbers, which lives in registers.
+    """Numba type of a vector of numbers, which lives in registers; two of one type have + - * /.
 
     Args:
         dtype: type of its numbers, float32 or float64.
@@ -65,7 +65,10 @@ def _lane_numbers(numbers: list[int | None]) -> ir.Constant:
 
 
 def call_llvm(builder: Any, name: str, vector: Vector, llvm_type: Any, args: list[Any]) -> Any:
-    """Generate the call of an intrinsic of LLVM that computes lane by lane, such as "sqrt"."""
+    """Generate the call of an intrinsic of LLVM that computes lane by lane, such as "sqrt".
+
+    The result and all arguments are of `llvm_type`, LLVM's type of `vector`.
+    """
     full_name = f"llvm.{name}.{_suffix(vector)}"
     function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
     function = cgutils.get_or_insert_function(builder.module, function_type, full_name)
@@ -171,7 +174,7 @@ def shuffle(builder: Any, low: Any, high: Any, lanes: list[int]) -> Any:
 
 
 def in_all_lanes(builder: Any, number: Any, llvm_type: Any) -> Any:
-    """Generate a vector of the same number in all lanes."""
+    """Generate a vector, of `llvm_type`, with the same number in all lanes."""
     undefined = ir.Constant(llvm_type, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(INT32, 0))
     return builder.shuffle_vector(first, undefined, _lane_numbers([0] * llvm_type.count))
@@ -300,8 +303,8 @@ def _reduce(join: Callable[[Any, Any, Any], Any]) -> Any:
     return reduce
 
 
-# total(a): sum of all lanes; largest(a): largest number of the lanes, undefined if one is NaN. The
-# number of lanes is a power of two.
+# total(a): sum of all lanes: the upper half is added to the lower, until one number is left.
+# largest(a): largest number of the lanes, undefined if one is NaN. Lanes are a power of two.
 total = _reduce(lambda builder, low, high: builder.fadd(low, high))
 largest = _reduce(
     lambda builder, low, high: builder.select(builder.fcmp_unordered(">", high, low), high, low)
@@ -320,7 +323,10 @@ def at(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def atomic_increment(_typing: Any, p: Any, offset: Any) -> Any:
-    """Add 1 to the int64 at p[offset], which threads share, atomically; return its old value."""
+    """Add 1 to the int64 at p[offset], which threads share, and return its old value.
+
+    Atomic and sequentially consistent.
+    """
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         address = builder.gep(args[0], [args[1]])
@@ -331,7 +337,7 @@ def atomic_increment(_typing: Any, p: Any, offset: Any) -> Any:
 
 @intrinsic
 def atomic_load(_typing: Any, p: Any, offset: Any) -> Any:
-    """Read the int64 at p[offset], which threads share, atomically."""
+    """Read the int64 at p[offset], which threads share; sequentially consistent."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.load_atomic(builder.gep(args[0], [args[1]]), "seq_cst", 8)
