@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from anexa.errors import AnexaError, short_repr
 from anexa.names import shown
 
-MAX_LINE_CHARS = 2**26  # maximum characters of a line, which bounds the memory of a row
+MAX_LINE_CHARS = 64_000_000  # maximum characters of a line, which bounds the memory of a row
 
 
 class Row(NamedTuple):
@@ -187,7 +187,7 @@ def _lines(chunks: Iterable[str], where: str) -> Iterator[str]:
             length += len(rest)
         if length > MAX_LINE_CHARS:
             raise AnexaError(
-                f"line {number + 1:,} of {where} has more than {MAX_LINE_CHARS // 2**20} million "
+                f"line {number + 1:,} of {where} has more than {MAX_LINE_CHARS:,} "
                 "characters: a row of JSON Lines must be on a line of its own"
             )
     if parts:
