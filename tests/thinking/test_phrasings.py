@@ -50,6 +50,12 @@ def test_all_phrasings_are_drawn(operation: str) -> None:
     assert {question[0].isupper() for question in questions} == {True, False}
 
 
+def test_a_product_of_zero_is_not_a_number_in_another_notation() -> None:
+    questions = phrased("0*36", 3000)
+    assert all(normalize_question(question) == question for question in questions)
+    assert any("0 x 36" in question for question in questions)
+
+
 def test_chains_keep_their_signs_and_brackets() -> None:
     words = {"plus": "+", "minus": "-", "multiplied by": "*", "times": "*", "x": "*"}
     for question in phrased("7+30-2*5") + phrased("12+3*(4-2)"):

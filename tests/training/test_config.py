@@ -26,6 +26,7 @@ GOOD = TrainConfig.from_options(corpus="firstnames", preset="microgpt", engine="
         ({"field": "body"}, "--field body has no effect: it chooses the texts in files with rows"),
         ({"include": ["*.log", "a/*"]}, r"--include \*\.log a/\* has no effect: it chooses files"),
         ({"skip_bad": True}, "--skip-bad has no effect: it is for rows and files that cannot"),
+        ({"corpus": ["names:3", "-:2"], "skip_bad": True}, "--skip-bad has no effect: it is for"),
         ({"momentum": 0.5}, "--momentum 0.5 has no effect: adamw has no momentum"),
         ({"dropout": 0.1}, "--dropout 0.1 has no effect: it needs the torch engine, not numpy"),
         ({"micro_batch": 3}, "--micro-batch 3 has no effect: the numpy engine does not split"),

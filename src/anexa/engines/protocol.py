@@ -24,7 +24,8 @@ class Batch:
     Attributes:
         inputs: B*T token ids, sequence by sequence; shorter sequences are padded with 0.
         targets: B*T token ids; `IGNORE_INDEX` where no token is to be predicted.
-        shape: (B, T).
+        shape: (B, T); in batches made by `from_sequences` and `from_labels`, T is the length of the
+            longest sequence − 1.
         sequence_weights: per-sequence loss weights, shape (B,), nonzero; a negative weight lowers
             the likelihood of the sequence (policy gradient). None: 1 for every sequence.
     """
@@ -151,8 +152,9 @@ class BatchKVCache:
 
     Attributes:
         layers: for each layer its buffers of keys and of values, shape (B, H, S, D), as arrays of
-            the engine; B is the maximum number of sequences. Instead, a `SequentialEngine` has one
-            `KVCache` per sequence, and the numba engine one `SequenceCache` per sequence.
+            the engine; B is the maximum number of sequences, H the number of heads of keys, and S
+            at least the context length. Instead, a `SequentialEngine` has one `KVCache` per
+            sequence, and the numba engine one `SequenceCache` per sequence.
         lengths: number of tokens of each sequence; sequence i is row i of the buffers, or entry i
             of `layers`.
     """
@@ -213,6 +215,9 @@ class Engine(Protocol):
     def loss(self, batch: Batch) -> float:
         """Compute the mean of −log p(target) over the targets of a batch, in nats per token.
 
+        Each is multiplied by the weight of its sequence. The batch has at least one target. There
+        is no dropout.
+
         Raises:
             MemoryError: if the memory is too small for the batch; in the torch engine, for one
                 sequence.
@@ -220,6 +225,8 @@ class Engine(Protocol):
 
     def gradients(self, batch: Batch) -> tuple[float, Weights]:
         """Compute the loss of a batch and its derivative with respect to every trainable weight.
+
+        There is no dropout, as in `loss`.
 
         Returns:
             The loss, in nats per token, and a copy of the gradients, by the name of the weight.
@@ -265,6 +272,8 @@ class Engine(Protocol):
     def append_block(self, cache: KVCache, block: KVBlock) -> None:
         """Append the keys and values of a block to a cache, as if its tokens were appended.
 
+        It must have been copied from the same position, after the same tokens.
+
         Raises:
             MemoryError: if the memory is too small; `KVCache.truncate` repairs the cache.
         """
@@ -275,8 +284,8 @@ class Engine(Protocol):
     def optimizer_state(self) -> Weights:
         """Return a copy of the optimizer's moments; empty before the first step.
 
-        Their names are "m." (mean of gradients) and "v." (mean of squared gradients), each with the
-        name of a trainable weight.
+        Their names are "m." (mean of gradients) and, for weights that AdamW updates, "v." (mean of
+        squared gradients), each with the name of a trainable weight.
         """
 
     def load_optimizer_state(self, state: Weights, step: int) -> None:
@@ -326,7 +335,9 @@ class BatchEngine(Protocol):
         """
 
     def add_sequence(self, batch_cache: BatchKVCache, cache: KVCache) -> None:
-        """Append a prefilled sequence to a batch cache that is not full; its cache is copied.
+        """Append a prefilled sequence to a batch cache that is not full.
+
+        Its cache is copied or taken over: do not use it any more.
 
         Raises:
             MemoryError: if the memory is too small.

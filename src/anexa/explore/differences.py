@@ -26,7 +26,7 @@ class TensorDifference:
         kind: "weight" or "activation".
         norm: Euclidean norm of the difference; None if the tensors cannot be compared.
         relative: `norm` divided by the norm of the finite elements there; infinite if only the
-            latter is 0. None if the tensors cannot be compared.
+            latter is 0, and 0 if both are. None if the tensors cannot be compared.
         largest: element of the difference with the largest magnitude; NaN counts as larger than any
             number. None if the tensors cannot be compared.
         index: index of `largest`.
@@ -44,12 +44,13 @@ class TensorDifference:
 
 @dataclass(frozen=True)
 class SceneComparison:
-    """Comparison of all tensors of two scenes.
+    """Comparison of the tensors of scene "here" with those of scene "there".
 
     Attributes:
         notes: sentences about other differences of the scenes, such as other tokens.
-        tensors: differences of the tensors, by decreasing relative difference; tensors that cannot
-            be compared are last.
+        tensors: differences of the tensors here, by decreasing relative difference, NaN first;
+            tensors that cannot be compared are last. Tensors that are only there are counted in a
+            note.
     """
 
     notes: tuple[str, ...]

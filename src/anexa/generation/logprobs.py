@@ -36,7 +36,8 @@ def token_logprob(
     """Compute the log probability of a token, and the most likely tokens at its position.
 
     Args:
-        logits: logits of the position that the token stands at, shape (V,).
+        logits: logits of the position that the token stands at, shape (V,); finite or −∞, which is
+            not checked.
         token: id of the token at the position.
         num_top: number of most likely tokens, 0 for none; of equally likely tokens, the ones with
             lower ids are chosen, and come first.
@@ -61,7 +62,8 @@ def prompt_logprobs(
 
     Args:
         logits_TV: logits of the next token after each of T tokens.
-        next_tokens: ids of the token after each of the T tokens; T − 1 ids at the end of a prompt.
+        next_tokens: ids of the token after each of the T tokens; T − 1 ids if the last of the T
+            tokens ends the prompt.
         num_top: number of most likely tokens at each position, 0 for none.
 
     Returns:

@@ -107,6 +107,9 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
     Some operations have no weights. A bottleneck is an operation that all paths pass through; in a
     transformer these are the additions to the residual stream. A layer begins after the last
     bottleneck before its first weight, and ends with the first bottleneck after its last weight.
+
+    Returns:
+        The layers in order; [] if the name of no weight has the prefix of a layer.
     """
     used: dict[str, list[int]] = {}
     for i, step in enumerate(steps):
@@ -132,7 +135,7 @@ def layers_of(steps: list[RecordedOperation]) -> list[Layer]:
 
 
 def are_identical(steps: list[RecordedOperation], layers: list[Layer]) -> bool:
-    """Return whether layers are adjacent and differ only in the names of their weights."""
+    """Return whether layers follow one another directly, and differ only in names of weights."""
 
     def form(layer: Layer) -> list[object]:
         return [
@@ -153,7 +156,7 @@ def detail_lines(step: RecordedOperation, prefix: str) -> list[str]:
 
     Args:
         step: operation.
-        prefix: prefix of the layer, which the names of its weights are shown without.
+        prefix: start of the names of weights that is not shown, such as "h.0." or "".
     """
     weights = [f"{name.removeprefix(prefix)}  {remark}" for name, remark in step.weights]
     shape = [] if step.shape is None else [f"→ {shape_text(step.shape)}"]

@@ -14,7 +14,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     """Draw a value and all values from which it was computed.
 
     Each node shows its number and its gradient, d(root)/d(node); each arrow shows the local
-    gradient, d(target)/d(source). The values are not changed.
+    gradient, d(target)/d(source). The values are not changed: gradients are computed anew.
 
     Args:
         root: result of the computation.
@@ -70,7 +70,8 @@ def operation_name(node: Value) -> str:
     neighbors (a `dot`), are the other factor.
 
     Returns:
-        "sum", "×", "dot", "number" for a value without children, or else "function".
+        "sum", "×", "dot", "number" for a value without children, or else "function", as for a value
+        with one child.
     """
     children, slopes = node.children, list(node.local_grads)
     if len(children) < 2:

@@ -150,7 +150,8 @@ def _respell(expression: str, rng: random.Random) -> str:
     if how < 0.65 or "(" in expression:
         return re.sub(r"[-+*/]", r" \g<0> ", expression)
     if how < 0.75 and "*" in expression:
-        return expression.replace("*", "x")
+        # 0x36 would be a number in another notation.
+        return re.sub(r"(?<!\d)0\*", "0 x ", expression).replace("*", "x")
     return re.sub(r"[-+*/]", lambda sign: f" {rng.choice(SIGN_WORDS[sign[0]])} ", expression)
 
 

@@ -33,14 +33,14 @@ _MENTAL = {
 def split_of(operation: str, a: int, b: int) -> Split:
     """Return the split of a problem on two numbers.
 
-    A hash of the operands assigns 2 % of all problems to "validation" and 2 % to "test" (20 % of
-    the products of two digits by two and of the divisions of up to two digits by one, which are
-    few). Problems on single digits are all for training: the facts of thoughts are such
-    problems. The order of the operands matters in a division only. Trailing zeros of a factor are
-    ignored: they change neither digits nor carries.
+    A hash of the operands assigns 2 % of all problems to "validation" and 2 % to "test"; of the
+    products of two digits by two and of the divisions of up to two digits by one, which are few, it
+    assigns 20 % to "test". `MENTAL_PRODUCTS` are always in "test". Problems on single digits are
+    all for training: the facts of thoughts are such problems. The order of the operands matters in
+    a division only. Trailing zeros of a factor are ignored: they change neither digits nor carries.
 
     Args:
-        operation: "+", "-", "*", "/" or "?".
+        operation: "+", "-", "*", "/", or "?" for a comparison.
         a: the first operand, not negative.
         b: the second operand, not negative.
     """
@@ -58,7 +58,10 @@ def split_of(operation: str, a: int, b: int) -> Split:
 
 
 def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:
-    """Return the split of a "chain" or a "story" by a hash of its numbers, in any order."""
+    """Return the split of a "chain" or a "story" by a hash of its numbers, in any order.
+
+    "validation" and "test" have 2 % each.
+    """
     return split_by_hash(f"{kind} {' '.join(map(str, sorted(numbers)))}", test_fraction=0.02)
 
 

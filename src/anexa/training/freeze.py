@@ -30,7 +30,7 @@ def frozen_weights(groups: str, config: ModelConfig) -> frozenset[str]:
         config: configuration of the model.
 
     Returns:
-        The names of the weights that keep their values.
+        The names of all weights of the groups, their adapters among them.
 
     Raises:
         UsageError: if there is no such group or layer, the model has no weights of a group, a group

@@ -9,6 +9,7 @@ from typing import Literal
 from anexa.data.registry import CORPORA
 from anexa.engines import DeviceConfig, OptimizerConfig, best_engine
 from anexa.model.config import ModelConfig
+from anexa.training.specs import parse_spec
 
 
 def as_tuple(texts: str | Sequence[str]) -> tuple[str, ...]:
@@ -26,8 +27,7 @@ class ModelSpec:
         n_head: number of attention heads; a divisor of --n-embd.
         n_embd: width of the residual stream.
         block_size: context length, in tokens.
-        n_inner: width inside the MLP of a llama, mistral, qwen2 or qwen3 model; 0: 4 times
-            --n-embd.
+        n_inner: width inside the MLP; 0, the only value for gpt2 and microgpt: 4 times --n-embd.
     """
 
     model_type: str = "gpt2"
@@ -55,8 +55,8 @@ class DataConfig:
     Attributes:
         corpus: name of a corpus (`anexa corpora` lists them); path of a text file, a folder, an
             archive, a table, or a .jsonl file of texts or of conversations; or - for standard
-            input. Several are mixed, each as often as its size or, after a colon, its weight says:
-            a.txt:3 b.txt:1.
+            input. Several are mixed in proportion to their sizes or, if each has one after a colon,
+            to weights instead: a.txt:3 b.txt:1.
         layout: layout of the corpus: lines (each line is a document) or text (running text); auto:
             guessed from the text.
         tokenizer: tokenizer to train or to use: char, a token for each character; bpe:SIZE,
@@ -88,7 +88,8 @@ class DataConfig:
     @property
     def reads_files(self) -> bool:
         """Whether a corpus is given by its path, not by a name or as standard input."""
-        return not all(spec == "-" or spec in CORPORA for spec in self.corpus)
+        sources = [parse_spec(text).source for text in self.corpus]
+        return not all(source == "-" or source in CORPORA for source in sources)
 
     @property
     def has_foreign_tokenizer(self) -> bool:
@@ -99,6 +100,8 @@ class DataConfig:
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Model that a run starts from, and the weights that keep their values.
+
+    `freeze` and `lora` need `from_`.
 
     Attributes:
         from_: model folder or JSON file to continue, with its weights, tokenizer, sizes and chat
@@ -134,7 +137,8 @@ class TrainOptimizerConfig(OptimizerConfig):
 class ScheduleConfig:
     """Length of a run, learning rate schedule, and evaluations.
 
-    In a `TrainConfig`, exactly one of `steps`, `epochs` and `minutes` is not None.
+    A `TrainConfig` needs exactly one of `steps`, `epochs` and `minutes`: with one of the latter,
+    `steps` must be None.
 
     Attributes:
         steps: end after this many optimizer steps.
@@ -143,7 +147,7 @@ class ScheduleConfig:
         until_loss: end early, at the first evaluation with at most this validation loss, in nats
             per token.
         shape: decay of the learning rate to 0 after the warmup: linear, cosine (half a wave), or
-            wsd (warmup, stable, decay: constant, then linear over the last part of the run).
+            wsd (warmup, stable, decay: constant, then linear over the last 40 % of the run).
         warmup: fraction of the run, from 0 to below 1, in which the learning rate rises from 0.
         evaluations: number of evaluations over the run; after each, a checkpoint is saved.
     """
@@ -165,7 +169,7 @@ class TrainDeviceConfig(DeviceConfig):
     engine "auto" is replaced by the chosen one when the configuration is created.
 
     Attributes:
-        engine: engine to train with; auto: the first of torch, numba and numpy that is installed.
+        engine: engine to train with; auto: torch or numba, the first that is installed, else numpy.
         compile: compile the model with torch.compile; by default on CUDA, if there is a C compiler.
     """
 

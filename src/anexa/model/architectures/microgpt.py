@@ -81,7 +81,7 @@ SETTINGS = {"tie_word_embeddings": False}
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
-    """Return the content of `config.json`: GPT-2's keys, with the model type microgpt."""
+    """Return the content of `config.json`: GPT-2's keys, and where transformers finds `MODULE`."""
     auto_map = {  # where transformers finds its code
         "AutoConfig": f"{MODULE}.MicroGPTConfig",
         "AutoModelForCausalLM": f"{MODULE}.MicroGPTForCausalLM",
@@ -94,7 +94,7 @@ def from_json(json: dict[str, Any]) -> ModelConfig:
     """Read the configuration in a `config.json`.
 
     Raises:
-        AnexaError: if a key is missing, or the head is tied.
+        AnexaError: if a key is missing, a value is not valid, or the head is tied.
     """
     return ModelConfig(model_type="microgpt", **read_config(json, KEYS, SETTINGS))
 
