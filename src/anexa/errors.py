@@ -1,7 +1,7 @@
 """Errors and warnings with a one-sentence message: what is wrong, where, and what to do."""
 
 # Maximum characters of a text from a file, a library or a server in a message.
-MAX_QUOTE_LENGTH = 200
+MAX_QUOTE_CHARS = 200
 OUT_OF_MEMORY = "not enough memory on this machine: use a smaller model or a smaller batch"
 
 
@@ -37,11 +37,11 @@ def short_repr(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text as one line of at most `MAX_QUOTE_LENGTH` printable characters, for a message.
+    """Return text as one line of at most `MAX_QUOTE_CHARS` printable characters, for a message.
 
     White space becomes single spaces, other unprintable characters are escaped, and text that is
     cut ends with "…".
     """
-    text = " ".join(text[: 2 * MAX_QUOTE_LENGTH].split())
+    text = " ".join(text[: 2 * MAX_QUOTE_CHARS].split())
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return text if len(text) <= MAX_QUOTE_LENGTH else text[: MAX_QUOTE_LENGTH - 1] + "…"
+    return text if len(text) <= MAX_QUOTE_CHARS else text[: MAX_QUOTE_CHARS - 1] + "…"

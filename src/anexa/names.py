@@ -17,9 +17,10 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 ENCODED_PREFIX = "file:"  # before the percent-encoded bytes of a stored name
-UNDECODED = re.compile("[\udc80-\udcff]+")  # surrogates for bytes that the locale cannot decode
+# Surrogates for bytes that the locale cannot decode.
+UNDECODED_PATTERN = re.compile("[\udc80-\udcff]+")
 # Characters that Markdown reads as markup; an underscore only at the edge of a word.
-MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
+MARKUP_PATTERN = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
 ESCAPE = "anexa.escape"  # name of `escape_unencodable` in `codecs`, where importing registers it
 
 
@@ -53,14 +54,14 @@ def decode_argument(argument: str) -> str:
 
     Bytes that are not UTF-8 stay lone surrogates.
     """
-    return UNDECODED.sub(lambda run: _bytes(run).decode(errors="surrogateescape"), argument)
+    return UNDECODED_PATTERN.sub(lambda run: _bytes(run).decode(errors="surrogateescape"), argument)
 
 
 def shown(text: str) -> str:
     r"""Return text as one printable line for display; other characters are escaped, as `\x1b`."""
     if text.isprintable():
         return text
-    text = UNDECODED.sub(lambda run: _bytes(run).decode(errors="backslashreplace"), text)
+    text = UNDECODED_PATTERN.sub(lambda run: _bytes(run).decode(errors="backslashreplace"), text)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -96,7 +97,7 @@ def shell_path(path: Path) -> str:
 
 def escape_markdown(text: str) -> str:
     """Return text as one printable line of Markdown, in which no character acts as markup."""
-    return MARKUP.sub(r"\\\g<0>", shown(text))
+    return MARKUP_PATTERN.sub(r"\\\g<0>", shown(text))
 
 
 def code_span(text: str) -> str:
@@ -136,7 +137,7 @@ def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = UNDECODED.sub(
+    text = UNDECODED_PATTERN.sub(
         lambda run: "".join(f"\\x{byte:02x}" for byte in _bytes(run)),
         error.object[error.start : error.end],
     )

@@ -17,7 +17,7 @@ from anexa.errors import AnexaError, UsageError
 
 TEMPORARY_PREFIX = ".anexa-"  # prefix of the names of temporary files and folders
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")  # names of the standard output
-DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]+)")  # an open file, such as /dev/fd/3
+DESCRIPTOR_PATTERN = re.compile("/(?:dev|proc/self)/fd/([0-9]+)")  # an open file, such as /dev/fd/3
 
 
 def check_output(
@@ -111,7 +111,7 @@ def file_descriptor(path: Path) -> int | None:
     /dev/stderr names descriptor 2. The descriptor may be closed.
     """
     name = "/dev/fd/2" if path.as_posix() == "/dev/stderr" else path.as_posix()
-    found = DESCRIPTOR.fullmatch(name)
+    found = DESCRIPTOR_PATTERN.fullmatch(name)
     return int(found[1]) if found else None
 
 

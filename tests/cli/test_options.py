@@ -12,7 +12,7 @@ from anexa.cli.options import attribute_docs
 from anexa.names import flag
 from anexa.training.config import TrainConfig, preset_config
 from anexa.training.option_table import OPTIONS, SECTIONS
-from anexa.training.presets import DEFAULT_PRESET, PRESETS, default_preset
+from anexa.training.presets import DEFAULT_PRESET, PRESETS, choose_preset
 from tests.cli.process import anexa
 
 
@@ -47,9 +47,9 @@ def test_defaults_are_those_of_the_presets(help_texts: dict[str, str]) -> None:
         if name in ("preset", "engine"):
             assert default
             presets = {
-                default_preset(["garden"]),
-                default_preset(["arithmetic"]),
-                default_preset([], "m"),
+                choose_preset(["garden"]),
+                choose_preset(["arithmetic"]),
+                choose_preset([], "m"),
             }
             assert name == "engine" or presets <= {*re.split(r"[ ;]+", default[1])}
         elif value in (None, "", ()):

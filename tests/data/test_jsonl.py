@@ -88,7 +88,7 @@ def test_pair_of_escapes_is_one_character() -> None:
 
 
 def test_line_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "MAX_LINE_CHARS", 20)
+    monkeypatch.setattr(jsonl, "MAX_ROW_CHARS", 20)
     endless = iter(lambda: "x", None)
     with pytest.raises(AnexaError, match="line 2 of x has more than 20 characters"):
         list(read_rows((chunk for part in (["{}\n"], endless) for chunk in part), BadRows("x")))

@@ -69,7 +69,7 @@ def cut_up(text: str, layout: Layout, cuts: list[int], piece: int) -> list[str]:
     ends = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
     chunks = [text[a:b] for a, b in pairwise(ends)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "MAX_PIECE_CHARS", piece)
+        patch.setattr(reading, "MAX_TEXT_PIECE_CHARS", piece)
         return [piece for group in split_documents(chunks, layout) for piece in group]
 
 

@@ -21,7 +21,13 @@ from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.model.weights import Weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
-from anexa.training.history import HISTORY_PATH, RECORDS_FILE, frame_path, frame_steps, hash_weights
+from anexa.training.history import (
+    HISTORY_FOLDER,
+    RECORDS_FILE,
+    frame_path,
+    frame_steps,
+    hash_weights,
+)
 from anexa.training.recording import MIN_FRAME_INTERVAL
 from tests.engines.helpers import needs_numba
 from tests.training.runs import each_engine, finish, settings, stop_after, write_names
@@ -244,7 +250,7 @@ def test_steps_and_weights_that_do_not_exist(run: RecordedRun) -> None:
 
 
 def test_other_bits_are_said_at_their_step(copy: Path) -> None:
-    path = copy / HISTORY_PATH / RECORDS_FILE
+    path = copy / HISTORY_FOLDER / RECORDS_FILE
     lines = path.read_text(encoding="utf-8").splitlines()
     record = json.loads(lines[9])
     lines[9] = json.dumps(record | {"weights_hash": "0" * 16})
@@ -259,7 +265,7 @@ def test_other_bits_are_said_at_their_step(copy: Path) -> None:
 
 
 def remove_history(folder: Path) -> None:
-    shutil.rmtree(folder / HISTORY_PATH)
+    shutil.rmtree(folder / HISTORY_FOLDER)
 
 
 def remove_training(folder: Path) -> None:
@@ -272,16 +278,16 @@ def remove_frames(folder: Path) -> None:
 
 
 def remove_records(folder: Path) -> None:
-    (folder / HISTORY_PATH / RECORDS_FILE).unlink()
+    (folder / HISTORY_FOLDER / RECORDS_FILE).unlink()
 
 
 def remove_first_records(folder: Path) -> None:
-    path = folder / HISTORY_PATH / RECORDS_FILE
+    path = folder / HISTORY_FOLDER / RECORDS_FILE
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[3:]))
 
 
 def damage_record(folder: Path) -> None:
-    path = folder / HISTORY_PATH / RECORDS_FILE
+    path = folder / HISTORY_FOLDER / RECORDS_FILE
     path.write_bytes(path.read_bytes().replace(b'"step": 9,', b'"step": "9",'))
 
 

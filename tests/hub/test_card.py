@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anexa.cli.publish import MAX_SAMPLE_TOKENS, _sample
+from anexa.cli.publish import MAX_CARD_SAMPLE_TOKENS, _sample
 from anexa.engines import open_engine
 from anexa.errors import AnexaError
 from anexa.generation import LanguageModel
@@ -78,7 +78,8 @@ def test_card_sets_trust_remote_code_only_where_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own_limit", "expected"), [(None, MAX_SAMPLE_TOKENS), (7, 7), (900, MAX_SAMPLE_TOKENS)]
+    ("own_limit", "expected"),
+    [(None, MAX_CARD_SAMPLE_TOKENS), (7, 7), (900, MAX_CARD_SAMPLE_TOKENS)],
 )
 def test_the_sample_of_a_chat_model_has_an_end(
     own_limit: int | None, expected: int, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anexa.model.chat_template import MAX_TEMPLATE_LENGTH, MAX_WORK, render_template
+from anexa.model.chat_template import MAX_TEMPLATE_CHARS, MAX_WORK, render_template
 from tests.model.measured import linux
 
 LOOP = "{% for i in range(99999) %}"
@@ -72,7 +72,7 @@ WITHOUT_END = [
     "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
     "{# " * 40000,
     "{{ 1" + "0" * 5000 + " }}",
-    "x" * (MAX_TEMPLATE_LENGTH + 1),
+    "x" * (MAX_TEMPLATE_CHARS + 1),
 ]
 
 

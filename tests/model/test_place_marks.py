@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from anexa.model.chat_format import CHAT_TEMPLATE, USER
 from anexa.model.chat_template import render_template
 from anexa.model.place_marks import mark_places
-from anexa.model.question import MAX_QUESTION_LENGTH
+from anexa.model.question import MAX_QUESTION_CHARS
 
 TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80)
 
@@ -52,6 +52,6 @@ def test_marks_can_be_removed(text: str, ones_letter: int) -> None:
 
 def test_marking_the_longest_question_takes_little_work() -> None:
     """A conversation of ten such questions stays below the limit of a template's work."""
-    message = {"role": "user", "content": "7" * MAX_QUESTION_LENGTH}
+    message = {"role": "user", "content": "7" * MAX_QUESTION_CHARS}
     text = render_template(CHAT_TEMPLATE, messages=[message] * 10)
-    assert len(text) == 10 * (2 * MAX_QUESTION_LENGTH + len(USER))
+    assert len(text) == 10 * (2 * MAX_QUESTION_CHARS + len(USER))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anexa.errors import AnexaError
 from anexa.model.chat_format import CHAT_TEMPLATE, normalize_messages
-from anexa.model.question import MAX_QUESTION_LENGTH, UNREADABLE_QUESTION, normalize_question
+from anexa.model.question import MAX_QUESTION_CHARS, UNREADABLE_QUESTION, normalize_question
 from anexa.thinking.checker import check
 from anexa.thinking.examples import ExampleGenerator, draw_any_problem
 from anexa.thinking.phrasings import rephrase
@@ -130,7 +130,7 @@ def test_questions_of_the_training_stay_as_they_are() -> None:
 
 
 def test_a_question_that_is_too_long_is_refused_and_not_replaced() -> None:
-    longest = "7" * MAX_QUESTION_LENGTH
+    longest = "7" * MAX_QUESTION_CHARS
     [kept] = normalize_messages(CHAT_TEMPLATE, [{"role": "user", "content": longest}])
     assert kept["content"] == longest
     too_long = [{"role": "user", "content": longest + "+1"}]

@@ -210,7 +210,7 @@ def test_encode_batch_equals_encode(tokenizer: Tokenizer, many: list[str]) -> No
 
 def test_encode_batch_of_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = TRAINED.encode_batch([*CORPUS] * 3)
-    monkeypatch.setattr(module, "ENCODE_BATCH", 7)
+    monkeypatch.setattr(module, "ENCODE_BATCH_SIZE", 7)
     parts = TRAINED.encode_batch([*CORPUS] * 3)
     assert [array.tolist() for array in whole] == [array.tolist() for array in parts]
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from anexa.model.place_marks import mark_places
-from anexa.model.question import MAX_QUESTION_LENGTH, normalize_question
+from anexa.model.question import MAX_QUESTION_CHARS, normalize_question
 from anexa.thinking.answers import BY_ZERO_REFUSAL
 from anexa.thinking.questions import parse_question
 from anexa.thinking.refusals import (
@@ -30,7 +30,7 @@ def requests() -> Requests:
     for _ in range(5000):
         text, answer = draw_unanswerable_request(rng)
         assert normalize_question(text) == text
-        assert len(text) <= MAX_QUESTION_LENGTH
+        assert len(text) <= MAX_QUESTION_CHARS
         assert len(mark_places(text)) < 2000
         key = "back" if answer.startswith("Do you mean") else answer
         found.setdefault(key, []).append(text)

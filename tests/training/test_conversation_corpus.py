@@ -25,7 +25,7 @@ from anexa.training import (
 from anexa.training.conversation_corpus import ConversationCorpus
 from anexa.training.metrics import read_metrics
 from anexa.training.opening import open_corpus
-from anexa.training.presets import default_preset
+from anexa.training.presets import choose_preset
 from tests.training.runs import finish, stop_after, weights_file
 
 COLORS = {"rose": "red", "mint": "green", "iris": "blue", "lily": "white"}
@@ -145,7 +145,7 @@ def test_other_json_lines_are_no_conversations(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": "Once"}\n{"text": "twice"}\n', encoding="utf-8")
     assert not has_conversations(str(path))
-    assert default_preset([str(path)]) == "anexa"
+    assert choose_preset([str(path)]) == "anexa"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -170,7 +170,7 @@ def test_conversations_are_recognized_by_the_first_rows_alone(tmp_path: Path) ->
 
 def test_conversations_have_a_preset_of_their_own(tmp_path: Path) -> None:
     path = write_conversations(tmp_path)
-    assert default_preset([str(path)]) == default_preset(["garden"]) == "anexa-chat"
+    assert choose_preset([str(path)]) == choose_preset(["garden"]) == "anexa-chat"
     assert not has_conversations(str(tmp_path / "missing.jsonl"))
 
 

@@ -21,7 +21,7 @@ from anexa.model.weights import Weight
 from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from anexa.training.history import (
-    HISTORY_PATH,
+    HISTORY_FOLDER,
     RECORDS_FILE,
     frame_path,
     frame_steps,
@@ -100,7 +100,7 @@ def test_records_and_frames_are_those_of_the_run(names: Path, tmp_path: Path) ->
 
 def test_a_line_is_json_that_gives_the_record_back(names: Path, tmp_path: Path) -> None:
     run = finish(build_trainer(settings(names, steps=3, **SMALL), tmp_path / "m"))
-    lines = (run.folder / HISTORY_PATH / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
+    lines = (run.folder / HISTORY_FOLDER / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
     records = read_records(run.folder)
     assert lines == [json.dumps(vars(record)) for record in records]
 
@@ -116,7 +116,7 @@ def test_a_killed_run_has_the_history_of_an_uninterrupted_one(names: Path, tmp_p
             shutil.copytree(run.folder, copy)
             done = read_checkpoint(copy).state.step
             assert len(read_records(copy)) >= done
-            with (copy / HISTORY_PATH / RECORDS_FILE).open("ab") as file:
+            with (copy / HISTORY_FOLDER / RECORDS_FILE).open("ab") as file:
                 file.write(b'{"step": 9')  # half a line
             assert same_history(finish(resume_trainer(copy)).folder, whole.folder)
 
@@ -137,12 +137,12 @@ def test_the_history_changes_nothing_else(names: Path, tmp_path: Path) -> None:
     with_history = finish(build_trainer(wanted, tmp_path / "with"))
     without = finish(build_trainer(wanted, tmp_path / "without", RunOptions(history_budget=0)))
     assert weights_file(with_history.folder) == weights_file(without.folder)
-    assert not (without.folder / HISTORY_PATH).exists()
+    assert not (without.folder / HISTORY_FOLDER).exists()
 
 
 def test_a_larger_model_keeps_a_history_only_if_asked(names: Path, tmp_path: Path) -> None:
     wanted = settings(names, n_embd=32, steps=4)
-    assert not (finish(build_trainer(wanted, tmp_path / "m")).folder / HISTORY_PATH).exists()
+    assert not (finish(build_trainer(wanted, tmp_path / "m")).folder / HISTORY_FOLDER).exists()
     asked = build_trainer(wanted, tmp_path / "n", RunOptions(history_budget=10**6))
     stop_after(asked, 2)
     assert read_budget(asked.folder) == 10**6
@@ -240,12 +240,12 @@ def test_a_budget_below_two_frames_is_refused(names: Path, tmp_path: Path) -> No
 def test_a_damaged_record_is_refused(line: bytes, names: Path, tmp_path: Path) -> None:
     run = build_trainer(settings(names, steps=5, **SMALL), tmp_path / "m")
     stop_after(run, 4)
-    path = run.folder / HISTORY_PATH / RECORDS_FILE
+    path = run.folder / HISTORY_FOLDER / RECORDS_FILE
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
     with pytest.raises(AnexaError, match=r"line 3 of .*steps.jsonl is damaged: remove the folder"):
         finish(resume_trainer(run.folder))
-    shutil.rmtree(run.folder / HISTORY_PATH)
+    shutil.rmtree(run.folder / HISTORY_FOLDER)
     assert len(read_records(finish(resume_trainer(run.folder)).folder)) == 1
 
 
@@ -273,7 +273,7 @@ def test_a_damaged_frame_is_refused(names: Path, tmp_path: Path) -> None:
 def test_a_removed_folder_is_an_error(names: Path, tmp_path: Path) -> None:
     class Remover(Callback):
         def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
-            shutil.rmtree(trainer.folder / HISTORY_PATH, ignore_errors=True)
+            shutil.rmtree(trainer.folder / HISTORY_FOLDER, ignore_errors=True)
 
     run = build_trainer(settings(names, steps=9, **SMALL), tmp_path / "m")
     with pytest.raises(AnexaError, match=r"cannot write .*steps.jsonl"):

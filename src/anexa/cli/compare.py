@@ -25,7 +25,7 @@ def compare(
     import json
 
     from anexa.cli.runs import summary_to_json
-    from anexa.cli.table import UNKNOWN_CELL, format_number, show_table
+    from anexa.cli.table import UNKNOWN_CELL, format_cell, show_table
     from anexa.files import read_bytes
     from anexa.names import encode_name, flag, shown
     from anexa.output_paths import check_output
@@ -77,14 +77,14 @@ def compare(
     rows = [
         ["corpus", *(run.corpus or UNKNOWN_CELL for run in runs)],
         ["model", *(run.model_type for run in runs)],
-        ["parameters", *(format_number(run.parameters) for run in runs)],
-        ["steps", *(format_number(run.step) for run in runs)],
-        ["tokens", *(format_number(run.tokens) for run in runs)],
-        ["seconds", *(format_number(run.seconds, ",.1f") for run in runs)],
-        ["tokens per second", *(format_number(run.tokens_per_second) for run in runs)],
-        ["best loss", *(format_number(run.best_loss, ".4f") for run in runs)],
-        ["best step", *(format_number(run.best_step) for run in runs)],
-        ["last loss", *(format_number(run.last_loss, ".4f") for run in runs)],
+        ["parameters", *(format_cell(run.parameters) for run in runs)],
+        ["steps", *(format_cell(run.step) for run in runs)],
+        ["tokens", *(format_cell(run.tokens) for run in runs)],
+        ["seconds", *(format_cell(run.seconds, ",.1f") for run in runs)],
+        ["tokens per second", *(format_cell(run.tokens_per_second) for run in runs)],
+        ["best loss", *(format_cell(run.best_loss, ".4f") for run in runs)],
+        ["best step", *(format_cell(run.best_step) for run in runs)],
+        ["last loss", *(format_cell(run.last_loss, ".4f") for run in runs)],
         ["state", *(run.state or UNKNOWN_CELL for run in runs)],
     ]
     for name, these in differing.items():

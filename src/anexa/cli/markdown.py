@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 
-class CodeLines(CodeBlock):
+class UnwrappedCodeBlock(CodeBlock):
     """Code block with one output line for each line of code, however narrow the terminal is."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -27,6 +27,6 @@ class Document(Markdown):
     """
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = Markdown.elements | {
-        "fence": CodeLines,
-        "code_block": CodeLines,
+        "fence": UnwrappedCodeBlock,
+        "code_block": UnwrappedCodeBlock,
     }

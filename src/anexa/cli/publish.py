@@ -12,7 +12,8 @@ from anexa.cli.output import echo
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel
 
-MAX_SAMPLE_TOKENS = 200  # maximum length of the card's sample; the thought about 347*86 takes 145
+# Maximum length of the card's sample, in tokens; the thought about 347*86 takes 145.
+MAX_CARD_SAMPLE_TOKENS = 200
 
 
 def publish(
@@ -91,10 +92,10 @@ def _sample(model: LanguageModel) -> str | None:
     from anexa.model.chat_format import CHAT_TEMPLATE
 
     if model.chat_template is None:
-        return model.generate(max_tokens=MAX_SAMPLE_TOKENS, seed=42)
+        return model.generate(max_tokens=MAX_CARD_SAMPLE_TOKENS, seed=42)
     question = "347*86" if model.chat_template == CHAT_TEMPLATE else "Hello"
     try:
-        limit = min(MAX_SAMPLE_TOKENS, model.max_new_tokens)
+        limit = min(MAX_CARD_SAMPLE_TOKENS, model.max_new_tokens)
         answer = model.chat([{"role": "user", "content": question}], max_tokens=limit, seed=42)
     except AnexaError:  # unknown characters, or a template for other messages
         return None

@@ -25,7 +25,7 @@ def runs(
     """List models: what each was trained on, how large it is, its best loss, and its state."""
     import json
 
-    from anexa.cli.table import UNKNOWN_CELL, format_number, show_table
+    from anexa.cli.table import UNKNOWN_CELL, format_cell, show_table
 
     if not folder.is_dir():
         raise AnexaError(f"there is no folder {folder}: train a model, or name another folder")
@@ -49,9 +49,9 @@ def runs(
         if isinstance(s, str):
             table.append([str(model), *[UNKNOWN_CELL] * 4, "cannot be used"])
         else:
-            known = [s.corpus or UNKNOWN_CELL, format_number(s.parameters), format_number(s.step)]
+            known = [s.corpus or UNKNOWN_CELL, format_cell(s.parameters), format_cell(s.step)]
             state = s.state or "not trained here"
-            table.append([str(model), *known, format_number(s.best_loss, ".4f"), state])
+            table.append([str(model), *known, format_cell(s.best_loss, ".4f"), state])
     numbers = ("parameters", "steps", "best loss")
     show_table(("model", "corpus", *numbers, "state"), table, right=numbers)
     wrong = [s for _, s in found if isinstance(s, str)]

@@ -40,6 +40,6 @@ def show_table(
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def format_number(value: float | None, form: str = ",.0f") -> str:
+def format_cell(value: float | None, form: str = ",.0f") -> str:
     """Format a number by a format specification, or return `UNKNOWN_CELL` for None."""
     return UNKNOWN_CELL if value is None else f"{value:{form}}"

@@ -22,7 +22,7 @@ from anexa.names import shell_word
 # Code block; group 1 is its language, which may be empty, group 2 its content.
 CODE_BLOCK_PATTERN = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # End of a link to a chapter; group 1 is the number of the chapter.
-CHAPTER_LINK_PATTERN = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
+CHAPTER_LINK_END_PATTERN = re.compile(r"\]\((\d\d)-[\w-]+\.md\)")
 TEACHERS_HEADING = "\n## For teachers\n"  # heading of the notes at the end of a chapter
 
 

@@ -10,7 +10,12 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from anexa.course.chapters import CHAPTER_LINK_PATTERN, TEACHERS_HEADING, Chapter, parse_live_view
+from anexa.course.chapters import (
+    CHAPTER_LINK_END_PATTERN,
+    TEACHERS_HEADING,
+    Chapter,
+    parse_live_view,
+)
 
 # A line of a Python session, escaped for HTML: the prompt, and the code after it.
 _PROMPT = re.compile(r"^(&gt;&gt;&gt; |\.\.\. ?)(.*)$", re.MULTILINE)
@@ -30,7 +35,7 @@ def to_html(chapter: Chapter, student: str) -> str:
     """
     markdown = _markdown().enable("table")
     markdown.add_render_rule("fence", _render_block)
-    text = CHAPTER_LINK_PATTERN.sub(
+    text = CHAPTER_LINK_END_PATTERN.sub(
         lambda link: f"](#/{int(link[1])})", chapter.for_student(student)
     )
     lesson, _, notes = text.partition(TEACHERS_HEADING)

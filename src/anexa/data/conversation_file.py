@@ -17,7 +17,7 @@ from anexa.model.chat_format import Message
 from anexa.names import counted
 
 # Maximum length, in characters, of the question that a sample during training answers.
-MAX_QUESTION_CHARS = 100
+MAX_SAMPLE_QUESTION_CHARS = 100
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Conversations:
         size: size of all messages in UTF-8, in bytes.
         sha256: SHA-256 of the conversations, in hexadecimal.
         has_thoughts: whether an answer has a thought: a reasoning before its content.
-        question: the first message of a user with at most `MAX_QUESTION_CHARS` characters, else the
-            shortest; empty if there is none.
+        question: the first message of a user with at most `MAX_SAMPLE_QUESTION_CHARS`
+            characters, else the shortest; empty if there is none.
         source: function that yields the text of the file in chunks, from the start at each call.
         skip_bad: whether bad rows are left out.
         notes: sentences about the format, and about rows that are left out.
@@ -94,7 +94,8 @@ class Conversations:
                 size += sum(len(text.encode()) for text in message_texts(message))
                 has_thoughts = has_thoughts or "reasoning_content" in message
                 if message["role"] == "user" and (
-                    not question or len(message["content"]) < len(question) > MAX_QUESTION_CHARS
+                    not question
+                    or len(message["content"]) < len(question) > MAX_SAMPLE_QUESTION_CHARS
                 ):
                     question = message["content"]
             count += 1

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from anexa.data.jsonl import MAX_LINE_CHARS, BadRowError, parse_row
+from anexa.data.jsonl import MAX_ROW_CHARS, BadRowError, parse_row
 from anexa.data.reading import InvalidEncoding
 from anexa.data.registry import CORPORA
 from anexa.data.sources.compression import decompressed
@@ -70,7 +70,7 @@ def recognize_format(chunks: Iterable[str]) -> str | None:
         parts.append(chunk)
         count += chunk.count("\n")
         size += len(chunk)
-        if count >= MAX_FORMAT_ROWS or size > MAX_LINE_CHARS:
+        if count >= MAX_FORMAT_ROWS or size > MAX_ROW_CHARS:
             break
     for line in "".join(parts).split("\n")[:MAX_FORMAT_ROWS]:
         try:

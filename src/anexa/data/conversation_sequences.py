@@ -26,7 +26,7 @@ from anexa.names import counted
 Sequences: TypeAlias = list[tuple[Array, npt.NDArray[np.bool_]]]
 """For each sequence of T tokens: token ids, and whether each token has a loss; shape (T,) each."""
 
-ENCODE_BATCH_SIZE = 256  # number of conversations that are encoded at once
+CONVERSATION_ENCODE_BATCH_SIZE = 256  # number of conversations that are encoded at once
 MIN_TURN_TOKENS = (
     2  # minimum tokens of a turn, which bounds the number of turns that fit the context
 )
@@ -123,7 +123,7 @@ def encode_conversations(
     """
     encoder = _Encoder(conversations, template, tokenizer, length)
     iterator, done = iter(conversations), 0
-    while some := list(islice(iterator, ENCODE_BATCH_SIZE)):
+    while some := list(islice(iterator, CONVERSATION_ENCODE_BATCH_SIZE)):
         encoder.add(some)
         done += sum(len(m["content"].encode()) for one in some for m in one.messages)
         if progress is not None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from anexa.errors import AnexaError, short_repr
 from anexa.names import shown
 
-MAX_LINE_CHARS = 64_000_000  # maximum characters of a line, which bounds the memory of a row
+MAX_ROW_CHARS = 64_000_000  # maximum characters of a line, which bounds the memory of a row
 
 
 class Row(NamedTuple):
@@ -107,7 +107,7 @@ def read_rows(chunks: Iterable[str], bad_rows: BadRows) -> Iterator[Row]:
 
     Raises:
         AnexaError: if a line is bad and `bad_rows` does not leave it out, or has more than
-            `MAX_LINE_CHARS` characters.
+            `MAX_ROW_CHARS` characters.
     """
     empty_lines: list[int] = []  # since the last line with text
     for number, line in enumerate(_lines(chunks, bad_rows.where), 1):
@@ -185,9 +185,9 @@ def _lines(chunks: Iterable[str], where: str) -> Iterator[str]:
         if rest:
             parts.append(rest)
             length += len(rest)
-        if length > MAX_LINE_CHARS:
+        if length > MAX_ROW_CHARS:
             raise AnexaError(
-                f"line {number + 1:,} of {where} has more than {MAX_LINE_CHARS:,} "
+                f"line {number + 1:,} of {where} has more than {MAX_ROW_CHARS:,} "
                 "characters: a row of JSON Lines must be on a line of its own"
             )
     if parts:

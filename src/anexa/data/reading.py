@@ -12,7 +12,7 @@ from anexa.errors import AnexaError
 from anexa.formats import recognize_bytes
 
 CHUNK_SIZE = 2**20  # bytes that are read at once
-MAX_PIECE_CHARS = 2**16  # characters of a piece of running text
+MAX_TEXT_PIECE_CHARS = 2**16  # characters of a piece of running text
 
 
 Source = Callable[[], Iterator[str]]
@@ -100,7 +100,7 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
     """Split a text into documents or pieces, and yield them in lists.
 
     With the layout "lines", each line that is not blank is a document, stripped of white space at
-    both ends. With "text", the pieces have at most `MAX_PIECE_CHARS` characters, and their
+    both ends. With "text", the pieces have at most `MAX_TEXT_PIECE_CHARS` characters, and their
     concatenation is the text; a piece ends after a line if possible, else before a space, else
     anywhere. The chunk boundaries do not change the pieces. With "documents", each chunk that is
     not blank is a document, unchanged.
@@ -126,7 +126,7 @@ def split_documents(chunks: Iterable[str], layout: Layout) -> Iterator[list[str]
 
 
 def split_text(text: str) -> list[str]:
-    """Split a text into pieces of at most `MAX_PIECE_CHARS` characters; [""] if it is empty.
+    """Split a text into pieces of at most `MAX_TEXT_PIECE_CHARS` characters; [""] if it is empty.
 
     The concatenation of the pieces is `text`.
     """
@@ -159,8 +159,8 @@ def _pieces(text: str, layout: Layout) -> tuple[list[str], str]:
         *lines, rest = text.split("\n")
         return [stripped for line in lines if (stripped := line.strip())], rest
     pieces, start = [], 0
-    while len(text) - start > MAX_PIECE_CHARS:
-        end = start + MAX_PIECE_CHARS
+    while len(text) - start > MAX_TEXT_PIECE_CHARS:
+        end = start + MAX_TEXT_PIECE_CHARS
         cut = text.rfind("\n", start, end) + 1
         if not cut:
             # A byte-level BPE tokenizer joins a space with the word after it.

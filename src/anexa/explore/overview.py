@@ -138,8 +138,8 @@ def make_thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
         tensors: tensors by name.
 
     Returns:
-        Two arrays for each tensor, as `pyramid` computes them, under the name of the tensor and
-        `.extreme` or `.rms`.
+        Two arrays for each tensor, as `make_thumbnail` computes them, under the name of the tensor
+        and `.extreme` or `.rms`.
     """
     return {
         f"{name}.{kind}": pixels

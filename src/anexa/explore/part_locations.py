@@ -13,8 +13,8 @@ from typing import Literal
 
 from anexa.explore.digit_sources import DigitSource, LineDigits, NumberDigits, Span
 from anexa.explore.division_sources import DivisionDigits
-from anexa.explore.remaining import RemainingCalculation, Source
-from anexa.thinking.checker import CheckedLine, ThoughtReport
+from anexa.explore.remaining import NumberSource, RemainingCalculation
+from anexa.thinking.checker import ThoughtLine, ThoughtReport
 from anexa.thinking.facts import FACT_PATTERNS
 from anexa.thinking.questions import MAX_QUESTION_DIGITS, Question
 from anexa.thinking.sources import Operand
@@ -130,9 +130,9 @@ class LocatedNumbers:
 
     def __init__(self, numbers: Sequence[Span], text: str) -> None:
         self.text = text
-        self.origins: dict[Source, Span] = {}
-        self.copies: dict[Source, Span] = {}
-        self._sources: dict[str, Source] = {}  # source by the number's digits
+        self.origins: dict[NumberSource, Span] = {}
+        self.copies: dict[NumberSource, Span] = {}
+        self._sources: dict[str, NumberSource] = {}  # source by the number's digits
         for position, span in reversed([*enumerate(numbers)]):
             self._add(("question", position), span)
 
@@ -140,7 +140,7 @@ class LocatedNumbers:
         """Add the value of the line with index `line`, which stands at `span`."""
         self._add(("line", line), span)
 
-    def find(self, span: Span) -> Source | None:
+    def find(self, span: Span) -> NumberSource | None:
         """Find the source of the number at `span`.
 
         Returns:
@@ -149,7 +149,7 @@ class LocatedNumbers:
         """
         return self._sources.get(self._digits(span))
 
-    def _add(self, source: Source, span: Span) -> None:
+    def _add(self, source: NumberSource, span: Span) -> None:
         self.origins[source] = span
         self._sources[self._digits(span)] = source
 
@@ -177,7 +177,7 @@ def locate_numbers(question: str, start: int) -> list[Span]:
 
 
 def _operands(
-    line: CheckedLine, start: int, located: LocatedNumbers
+    line: ThoughtLine, start: int, located: LocatedNumbers
 ) -> tuple[OperandLocation, ...]:
     """Locate the operands of a line, and the numbers that they were copied from."""
     found = []
@@ -190,7 +190,7 @@ def _operands(
 
 
 def _parts(
-    line: CheckedLine, number: int, start: int, operands: Sequence[OperandLocation], text: str
+    line: ThoughtLine, number: int, start: int, operands: Sequence[OperandLocation], text: str
 ) -> Iterator[PartLocation]:
     """Locate the expression, the facts and the value of a line."""
     first, second = (
@@ -230,7 +230,11 @@ def _parts(
 
 
 def _remaining(
-    line: CheckedLine, number: int, start: int, sources: Sequence[Source], located: LocatedNumbers
+    line: ThoughtLine,
+    number: int,
+    start: int,
+    sources: Sequence[NumberSource],
+    located: LocatedNumbers,
 ) -> Iterator[PartLocation]:
     """Locate the remaining calculation of a line, and update `located.copies` for the next line.
 
@@ -250,7 +254,7 @@ def _remaining(
         else []
     )
     is_known = len(spans) == len(sources)
-    copies: dict[Source, Span] = {}
+    copies: dict[NumberSource, Span] = {}
     found: list[DigitSource] = []
     for copy, source in zip(spans, sources if is_known else map(located.find, spans)):
         if source is None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from anexa.thinking.checker import CheckedLine
+from anexa.thinking.checker import ThoughtLine
 from anexa.thinking.questions import OperandReference, Question
 
-Source: TypeAlias = tuple[str, int]
+NumberSource: TypeAlias = tuple[str, int]
 """Source of a number, as in `Operand`: ("question", index of the number) or ("line", index of the
 line)."""
 
@@ -30,7 +30,7 @@ class RemainingCalculation:
         self._operations = question.operations
         self._lines: dict[int, int] = {}  # operation: the line that computes it; both indices
 
-    def add(self, number: int, line: CheckedLine) -> None:
+    def add(self, number: int, line: ThoughtLine) -> None:
         """Record that a line computes the first pending operation with the same two sources.
 
         A line whose sources no pending operation has changes nothing.
@@ -45,18 +45,18 @@ class RemainingCalculation:
                 self._lines[position] = number
                 return
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[NumberSource]:
         """List the sources of the numbers that remain, from left to right; empty if none does."""
         last = len(self._operations) - 1
         return [] if last < 0 or last in self._lines else [*self._operands(last)]
 
-    def _operands(self, operation: int) -> Iterator[Source]:
+    def _operands(self, operation: int) -> Iterator[NumberSource]:
         """Yield the sources of the remaining numbers in the operands of an operation."""
         _, *references = self._operations[operation]
         for reference in references:
             yield from self._sources(reference)
 
-    def _sources(self, reference: OperandReference) -> Iterator[Source]:
+    def _sources(self, reference: OperandReference) -> Iterator[NumberSource]:
         """Yield the sources of the remaining numbers in one operand."""
         kind, position = reference
         if kind == "number":

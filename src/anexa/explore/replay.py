@@ -30,7 +30,7 @@ from anexa.training.checks import check_same_tokenizer
 from anexa.training.evaluation import to_batch
 from anexa.training.freeze import run_optimizer_config
 from anexa.training.history import (
-    HISTORY_PATH,
+    HISTORY_FOLDER,
     KeyFrame,
     StepRecord,
     frame_path,
@@ -326,7 +326,7 @@ class Replay:
                 return self._cache[cached]
         if on_disk < self.first_step:
             raise AnexaError(
-                f"the key frames up to step {step} in {self.folder / HISTORY_PATH} are gone: "
+                f"the key frames up to step {step} in {self.folder / HISTORY_FOLDER} are gone: "
                 "restore them, and open the folder again"
             )
         frame = read_frame(self.folder, on_disk)

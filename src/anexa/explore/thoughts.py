@@ -42,7 +42,7 @@ from anexa.model.config import ModelConfig
 from anexa.model.place_marks import mark_places
 from anexa.model.tokenizer import Tokenizer
 from anexa.model.weights import Weights
-from anexa.thinking.checker import CheckedLine, ThoughtReport, check
+from anexa.thinking.checker import ThoughtLine, ThoughtReport, check
 from anexa.thinking.questions import parse_question
 
 NUM_HEADS_PER_PART = 3  # heads that are switched off for each part: those with the largest mass
@@ -245,7 +245,7 @@ def _part(
     )
 
 
-def _judge(line: CheckedLine, location: PartLocation) -> tuple[bool, bool]:
+def _judge(line: ThoughtLine, location: PartLocation) -> tuple[bool, bool]:
     """Return whether a part of a line is true, and whether it fits, as in `PartView`."""
     if location.kind == "expression":
         return all(operand.source != "nowhere" for operand in line.operands), True

@@ -10,7 +10,7 @@ from itertools import pairwise
 from anexa.graph.grid import Grid
 
 SIDE_GAP = 26.0  # smallest gap between two boxes in a row, in the unit of `Grid.widths`
-NUM_SWEEPS = 24  # passes over all columns
+NUM_COLUMN_SWEEPS = 24  # passes over all columns
 
 
 def straighten(grid: Grid) -> list[float]:
@@ -53,7 +53,7 @@ def straighten(grid: Grid) -> list[float]:
     def pull(i: int) -> float:
         return sum(x[j] - x[i] for j in near[i])
 
-    for sweep in range(NUM_SWEEPS):
+    for sweep in range(NUM_COLUMN_SWEEPS):
         for i in order if sweep % 2 else reversed(order):
             sign, ahead = (1, to_right) if pull(i) > 0 else (-1, to_left)
             group = [i]  # the column and all columns that it would push

@@ -19,7 +19,7 @@ from anexa.graph.drawing import TIMES, format_number
 from anexa.ranges import parse_float
 from microgpt import Value, gradients
 
-MAX_EXPRESSION_LENGTH = 1000  # characters of an expression
+MAX_EXPRESSION_CHARS = 1000  # characters of an expression
 MAX_DEPTH = 100  # levels of nested operations; far below Python's recursion limit
 
 # Functions of the binary operators that an expression may have.
@@ -157,9 +157,9 @@ def syntax_tree(text: str) -> ast.expr:
     """
     if not text:
         raise UsageError(f"the expression is empty: {SYNTAX_HINT}")
-    if len(text) > MAX_EXPRESSION_LENGTH:
+    if len(text) > MAX_EXPRESSION_CHARS:
         raise UsageError(
-            f"the expression has {len(text):,} characters: at most {MAX_EXPRESSION_LENGTH:,} can "
+            f"the expression has {len(text):,} characters: at most {MAX_EXPRESSION_CHARS:,} can "
             "be drawn"
         )
     # Strings, brackets, lambdas and comments never reach Python's parser.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 DUMMY_WIDTH = 14.0  # width of the slot of an arrow that passes a row, in SVG units
-NUM_SWEEPS = 12  # passes of `Grid.order` over all rows
+NUM_ROW_SWEEPS = 12  # passes of `Grid.order` over all rows
 
 GridEdge = tuple[int, int]  # source and target of an arrow, as indices of nodes
 
@@ -66,10 +66,11 @@ class Grid:
     def order(self) -> None:
         """Order the slots of each row in place by the mean position of their neighbors.
 
-        Of `NUM_SWEEPS` such passes and the order before, the one with the fewest crossings is kept.
+        Of `NUM_ROW_SWEEPS` such passes and the order before, the one with the fewest crossings is
+        kept.
         """
         best, least = [list(row) for row in self.rows], self.crossings()
-        for sweep in range(NUM_SWEEPS):
+        for sweep in range(NUM_ROW_SWEEPS):
             downwards = sweep % 2 == 0
             neighbors = self.above if downwards else self.below
             position = self.positions()

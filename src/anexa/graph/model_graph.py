@@ -62,7 +62,9 @@ def model_graph(config: ModelConfig) -> Graph:
                 if omitted:
                     group = (f"{len(layers)} layers", layers[0].name, f"… {layers[-1].name}")
         index[i] = len(nodes)
-        nodes.append(Node(step.title, tuple(detail_lines(step, prefix)), node_kind(step), group))
+        nodes.append(
+            Node(step.title, tuple(detail_lines(step, prefix)), operation_node_kind(step), group)
+        )
         for source, label in step.inputs:
             # The drawn layer stands for the last layer: its output goes to what follows.
             shown = source - len(omitted) if source in omitted else source
@@ -163,7 +165,7 @@ def detail_lines(step: RecordedOperation, prefix: str) -> list[str]:
     return [*step.notes, *weights, *shape]
 
 
-def node_kind(step: RecordedOperation) -> NodeKind:
+def operation_node_kind(step: RecordedOperation) -> NodeKind:
     """Return the kind of an operation's box, which gives its color.
 
     It is an input, an operation without or with weights, or the loss.

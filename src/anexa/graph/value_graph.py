@@ -40,7 +40,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
             Node(
                 names.get(node) or operation_name(node),
                 (f"data {format_number(node.data)}", f"grad {format_number(grads[node])}"),
-                "output" if node is root else node_kind(node, names),
+                "output" if node is root else value_node_kind(node, names),
             )
             for node in nodes
         ],
@@ -53,7 +53,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
     )
 
 
-def node_kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
+def value_node_kind(node: Value, names: Mapping[Value, str]) -> NodeKind:
     """Return the kind of a value's box, which gives its color: operation, input, or constant.
 
     A value without children is an input if it has a name, otherwise a constant.

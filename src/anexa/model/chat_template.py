@@ -26,7 +26,7 @@ from jinja2.visitor import NodeTransformer
 
 from anexa.errors import AnexaError, short_repr
 
-MAX_TEMPLATE_LENGTH = 2**17  # characters; templates of chat models have a few thousand
+MAX_TEMPLATE_CHARS = 2**17  # characters; templates of chat models have a few thousand
 MAX_VALUE_SIZE = 2**22  # characters or items of a value that a filter, method or operator makes
 MAX_WORK = 2**19  # units of `_count_work`, about a second; the size of the arguments is added
 
@@ -44,7 +44,7 @@ def render_template(template: str, **arguments: Any) -> str:
         The rendered text.
 
     Raises:
-        AnexaError: if the template is invalid, raises an error, or exceeds `MAX_TEMPLATE_LENGTH`,
+        AnexaError: if the template is invalid, raises an error, or exceeds `MAX_TEMPLATE_CHARS`,
             `MAX_VALUE_SIZE` or `MAX_WORK`.
     """
     token = _work_left.set(sys.maxsize)
@@ -60,8 +60,8 @@ def render_template(template: str, **arguments: Any) -> str:
 
 @lru_cache(maxsize=8)
 def _compile(template: str) -> Template:
-    if len(template) > MAX_TEMPLATE_LENGTH:
-        raise TemplateError(f"it is longer than {MAX_TEMPLATE_LENGTH:,} characters")
+    if len(template) > MAX_TEMPLATE_CHARS:
+        raise TemplateError(f"it is longer than {MAX_TEMPLATE_CHARS:,} characters")
     return _Environment().from_string(template)
 
 

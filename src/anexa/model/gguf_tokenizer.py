@@ -15,7 +15,7 @@ from anexa.model.pre_tokenizers import (
     PRE_TOKENIZERS,
     PRE_TOKENIZERS_WITHOUT_MERGES,
 )
-from anexa.model.sentencepiece import MAX_FILE_BYTES, MAX_PIECE_LENGTH, Piece, PieceType
+from anexa.model.sentencepiece import MAX_FILE_BYTES, MAX_PIECE_CHARS, Piece, PieceType
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.model.tokenizer_backend import BYTE_DECODER, parse_backend, set_bos
 from anexa.model.tokenizer_files import added_token, sentencepiece_json
@@ -40,7 +40,7 @@ def parse_gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     pieces = _pieces(metadata)
     if kind == "llama":
         lengths = [len(piece.text) for piece in pieces]
-        if max(lengths, default=0) > MAX_PIECE_LENGTH or sum(lengths) > MAX_FILE_BYTES:
+        if max(lengths, default=0) > MAX_PIECE_CHARS or sum(lengths) > MAX_FILE_BYTES:
             raise AnexaError("it has longer tokens than any model")
         spaced = metadata_value(metadata, f"{KEY_PREFIX}add_space_prefix", bool, True)
         content = sentencepiece_json(pieces, spaced=spaced, legacy=True)

@@ -9,7 +9,7 @@ from anexa.errors import AnexaError
 
 UNREADABLE_QUESTION = "?"
 """Replacement for a question with unknown characters; the model was trained to refuse it."""
-MAX_QUESTION_LENGTH = 1000
+MAX_QUESTION_CHARS = 1000
 """Characters of a question; a longer one, of which training has none, is refused by
 `check_question_length`, not by `normalize_question`."""
 
@@ -48,19 +48,19 @@ _OTHER_NOTATION = re.compile(
 
 
 class QuestionTooLongError(AnexaError):
-    """Raised when a question has more than `MAX_QUESTION_LENGTH` characters."""
+    """Raised when a question has more than `MAX_QUESTION_CHARS` characters."""
 
 
 def check_question_length(text: str) -> None:
     """Check the number of characters of a question.
 
     Raises:
-        QuestionTooLongError: if there are more than `MAX_QUESTION_LENGTH`.
+        QuestionTooLongError: if there are more than `MAX_QUESTION_CHARS`.
     """
-    if len(text) > MAX_QUESTION_LENGTH:
+    if len(text) > MAX_QUESTION_CHARS:
         raise QuestionTooLongError(
             f"a question has {len(text):,} characters, of which this model reads at most "
-            f"{MAX_QUESTION_LENGTH:,}: shorten it"
+            f"{MAX_QUESTION_CHARS:,}: shorten it"
         )
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from anexa.errors import AnexaError, short_repr
 
 MAX_FILE_BYTES = 1 << 21  # bytes of the file; Llama 2's has 500 kB
-MAX_PIECE_LENGTH = 128  # characters of a piece; SentencePiece's default limit is 16
+MAX_PIECE_CHARS = 128  # characters of a piece; SentencePiece's default limit is 16
 SPACE_CHARACTER = "▁"  # character that stands for a space in pieces
 
 Field: TypeAlias = int | bytes
@@ -138,7 +138,7 @@ def merge_scores(merges: list[tuple[str, str]], vocabulary: set[str]) -> dict[st
         raise AnexaError("the merges that give one of its tokens are not in sequence")
     known = {*merges}
     for text in vocabulary:
-        for i in range(1, min(len(text), MAX_PIECE_LENGTH)):
+        for i in range(1, min(len(text), MAX_PIECE_CHARS)):
             pair = text[:i], text[i:]
             if pair not in known and pair[0] in vocabulary and pair[1] in vocabulary:
                 raise AnexaError(f"it does not merge {pair[0]!r} and {pair[1]!r} to {text!r}")
@@ -153,7 +153,7 @@ def _piece(value: Field) -> Piece:
         kind = PieceType(_number(fields.get(3, 1)))
     except (ValueError, struct.error) as error:
         raise AnexaError(f"it is damaged: a piece has {short_repr(fields)}") from error
-    if not text or len(text) > MAX_PIECE_LENGTH or not math.isfinite(score):
+    if not text or len(text) > MAX_PIECE_CHARS or not math.isfinite(score):
         raise AnexaError(f"it is damaged: a piece has {short_repr(fields)}")
     if kind == PieceType.UNUSED:
         raise AnexaError(f"its piece {short_repr(text)} is unused: not supported")

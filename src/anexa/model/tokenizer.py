@@ -31,7 +31,7 @@ from anexa.model.tokenizer_vocabulary import TokenizerVocabulary, is_surrogate
 
 __all__ = ["END_OF_TEXT", "MIN_BPE_VOCAB", "RenderedPrompt", "Tokenizer"]
 
-ENCODE_BATCH = 4096  # texts per call of `tokenizers`; a larger batch only takes memory
+ENCODE_BATCH_SIZE = 4096  # texts per call of `tokenizers`; a larger batch only takes memory
 LONE_SURROGATE = "\ud800"  # half of a UTF-16 pair, which occurs in no text
 
 
@@ -131,8 +131,8 @@ class Tokenizer(TokenizerVocabulary):
                 map(len, texts), len(texts)
             )
         ids, lengths = [_int_array((), 0)], [_int_array((), 0)]
-        for start in range(0, len(texts), ENCODE_BATCH):
-            batch = list(texts[start : start + ENCODE_BATCH])
+        for start in range(0, len(texts), ENCODE_BATCH_SIZE):
+            batch = list(texts[start : start + ENCODE_BATCH_SIZE])
             with tokenizers_errors():
                 encodings = self._backend.encode_batch_fast(batch, add_special_tokens=False)
             lengths.append(_int_array(map(len, encodings), len(batch)))

@@ -14,7 +14,7 @@ JSONFiles: TypeAlias = Mapping[Path, Mapping[str, Any]]  # contents of JSON file
 
 # Tags {% generation %} and {% endgeneration %} of a chat template; groups: the dashes or pluses
 # that trim white space, and "end".
-GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+GENERATION_TAG_PATTERN = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 def add_special_tokens(
@@ -111,4 +111,4 @@ def without_generation_marks(template: str) -> str:
         left, end, right = tag.groups()
         return f"{{%{left} {'endif' if end else 'if true'} {right}%}}"
 
-    return GENERATION_TAG.sub(plain, template)
+    return GENERATION_TAG_PATTERN.sub(plain, template)

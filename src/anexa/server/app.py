@@ -40,7 +40,7 @@ from anexa.server.metrics import Metrics
 from anexa.server.middleware import REQUEST_ID_HEADER, HeadRequestMiddleware, RequestIdMiddleware
 from anexa.server.openapi import chunk_schemas
 from anexa.server.pages import add_files, page_files
-from anexa.server.protection import LOCAL_ORIGIN, ProtectionMiddleware
+from anexa.server.protection import LOCAL_ORIGIN_PATTERN, ProtectionMiddleware
 from anexa.server.served_models import ServedModel
 from anexa.server.submission import errors_of_field
 from anexa.server.worker import Worker
@@ -122,7 +122,7 @@ def create_app(config: ServerConfig, on_loaded: Callable[[AnexaError | None], No
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(config.allowed_origins),
-            allow_origin_regex=None if config.api_key else LOCAL_ORIGIN.pattern,
+            allow_origin_regex=None if config.api_key else LOCAL_ORIGIN_PATTERN.pattern,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=[REQUEST_ID_HEADER],

@@ -33,7 +33,7 @@ EmbeddingText = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_CH
 EmbeddingTexts = Annotated[
     list[EmbeddingText], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, str)
 ]
-TokenIdLists = Annotated[
+EmbeddingTokenIdLists = Annotated[
     list[TokenIds], Field(fail_fast=True), max_entries(limits.MAX_EMBEDDINGS, list)
 ]
 
@@ -46,7 +46,7 @@ class EmbeddingRequest(schemas.RequestModel):
     )
 
     model: str | None = Field(None, description="served model name; the first model by default")
-    input: EmbeddingText | EmbeddingTexts | TokenIds | TokenIdLists
+    input: EmbeddingText | EmbeddingTexts | TokenIds | EmbeddingTokenIdLists
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description='"base64": the bytes of little-endian 32-bit floats; "float" by default'
     )

@@ -18,7 +18,7 @@ from anexa.thinking.problems import MAX_DIGITS, MAX_FACTOR_DIGITS
 ModelTask = Literal["arithmetic", "chat", "text"]
 
 NUM_EXAMPLES = 3  # maximum number of prompts to try
-_MAX_CARD_LENGTH, _MAX_EXAMPLE_LENGTH = 100_000, 200  # characters
+_MAX_CARD_CHARS, _MAX_EXAMPLE_CHARS = 100_000, 200  # characters
 _SUMS = (
     "347*86",
     "What is 5003 minus 478?",
@@ -113,7 +113,7 @@ def _listed(card: str, key: str) -> list[str]:
     The list is in JSON, as `anexa train` writes it, or has an item on each line, as the Hub's
     library does; any other YAML is left out.
     """
-    card = card[:_MAX_CARD_LENGTH].replace("\r\n", "\n")
+    card = card[:_MAX_CARD_CHARS].replace("\r\n", "\n")
     header = re.match(r"---\n(.*?)\n---(?:\n|$)", card, re.DOTALL)
     found = header and re.search(rf"^{key}:(.*(?:\n *- .*)*)", header[1], re.MULTILINE)
     if not found:
@@ -121,9 +121,7 @@ def _listed(card: str, key: str) -> list[str]:
     text = found[1].strip()
     lines = re.findall(r"^ *- *(.*)", text, re.MULTILINE)
     items = _parsed(text) if text.startswith("[") else map(_item, lines)
-    return [
-        item for item in items if isinstance(item, str) and 0 < len(item) <= _MAX_EXAMPLE_LENGTH
-    ]
+    return [item for item in items if isinstance(item, str) and 0 < len(item) <= _MAX_EXAMPLE_CHARS]
 
 
 def _parsed(text: str) -> list[object]:

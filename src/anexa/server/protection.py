@@ -37,7 +37,7 @@ CONTENT_SECURITY_POLICY = (
 )
 # Pages that programs of this computer serve. A browser takes the origin of a page from the address
 # that it has loaded, and both names are this computer in every network.
-LOCAL_ORIGIN = re.compile(r"http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
+LOCAL_ORIGIN_PATTERN = re.compile(r"http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -61,7 +61,7 @@ class ProtectionMiddleware:
         any_address: whether the `Host` header may also name any IP address, where no DNS is used.
         origins: origins of web pages of other sites that may call the API.
         api_key: API key that clients must send; None if the server needs no key: then pages of
-            `LOCAL_ORIGIN` may call the API too.
+            `LOCAL_ORIGIN_PATTERN` may call the API too.
         public_paths: paths that need no key: the files of the web pages.
     """
 
@@ -133,7 +133,7 @@ class ProtectionMiddleware:
 
         The server's own origin may, local ones, and those that the configuration allows.
         """
-        is_local = self._api_key is None and LOCAL_ORIGIN.fullmatch(origin) is not None
+        is_local = self._api_key is None and LOCAL_ORIGIN_PATTERN.fullmatch(origin) is not None
         return is_local or origin in self._origins or origin.partition("://")[2] == host
 
     def _refusal(self, path: str, headers: Headers) -> APIError | None:

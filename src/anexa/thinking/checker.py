@@ -25,7 +25,7 @@ from anexa.thinking.thoughts import (
     write_facts,
 )
 
-__all__ = ["CheckedLine", "Fact", "Operand", "ThoughtReport", "check"]
+__all__ = ["Fact", "Operand", "ThoughtLine", "ThoughtReport", "check"]
 
 # An operation on two numbers of a thought, perhaps in a negated bracket: the first number has
 # capital letters as place marks, the second has small ones.
@@ -41,7 +41,7 @@ _VALUE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedLine:
+class ThoughtLine:
     """A checked line of a thought: one step, `expression:facts:value` or `…:value:=remaining`.
 
     Attributes:
@@ -95,7 +95,7 @@ class ThoughtReport:
     needs no thought and the answer is correct, and `solves_question` is True or None.
     """
 
-    lines: tuple[CheckedLine, ...]
+    lines: tuple[ThoughtLine, ...]
     sourced: bool
     complete: bool
     faithful: bool
@@ -182,7 +182,7 @@ def _check_without_thought(asked: Question, answer: str) -> ThoughtReport:
     return ThoughtReport((), faithful, faithful, faithful, asked.expected, faithful or None, error)
 
 
-def _conclude(asked: Question, last: CheckedLine) -> list[str]:
+def _conclude(asked: Question, last: ThoughtLine) -> list[str]:
     """List the answers that follow from the last line of a thought.
 
     Returns:
@@ -199,7 +199,7 @@ def _conclude(asked: Question, last: CheckedLine) -> list[str]:
     return [] if last.value is None else [asked.conclude(last.value, last.remainder)]
 
 
-def _line(number: int, text: str, sources: OperandSources) -> CheckedLine:
+def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
     """Check the line with index `number`, and record its value in `sources`."""
     written, remaining = split_remaining(text)
     expression, _, rest = written.partition(":")
@@ -247,7 +247,7 @@ def _line(number: int, text: str, sources: OperandSources) -> CheckedLine:
     goes_on = calculation in fitting and mark_places(calculation, ones_letter) == remaining
     if not goes_on:
         errors.append(_wrong_remaining(expression, remaining, fitting))
-    return CheckedLine(
+    return ThoughtLine(
         text=text,
         operation=operation,
         operands=operands,
@@ -327,9 +327,9 @@ def _wrong_remaining(expression: str, said: str, fitting: Sequence[str]) -> str:
     return f'"{excerpt(fitting[0])}" remains {after}, and the line does not say so'
 
 
-def _unparsable(text: str, why: str) -> CheckedLine:
+def _unparsable(text: str, why: str) -> ThoughtLine:
     error = f'"{excerpt(text)}" {why}'
-    return CheckedLine(
+    return ThoughtLine(
         text,
         "",
         (),

@@ -23,7 +23,7 @@ from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
 from anexa.thinking.examples import (
     ALPHABET,
     CURRICULUM_STEPS,
-    MIN_TOKENS,
+    MIN_EXAMPLE_TOKENS,
     Example,
     ExampleGenerator,
 )
@@ -123,10 +123,10 @@ class ArithmeticCorpus:
         Raises:
             UsageError: if `block_size` is less than 64 tokens, too short for a thought.
         """
-        if block_size < MIN_TOKENS:
+        if block_size < MIN_EXAMPLE_TOKENS:
             raise UsageError(
-                f"the arithmetic corpus needs a --block-size of at least {MIN_TOKENS} (2048 for "
-                f"its longest thoughts), not {block_size}"
+                f"the arithmetic corpus needs a --block-size of at least "
+                f"{MIN_EXAMPLE_TOKENS} (2048 for its longest thoughts), not {block_size}"
             )
         splits: tuple[Split, Split] = ("training", "validation")
         training, validation = (

@@ -71,7 +71,7 @@ class TaskResult:
         name: name of the task.
         thinking: correct answers that follow a thought (refusals: without a thought), among all.
         direct: correct answers if an empty thought in the prompt prevents thinking, among all.
-        steps: true lines (`CheckedLine.true`) among the lines of all thoughts, unfinished thoughts
+        steps: true lines (`ThoughtLine.true`) among the lines of all thoughts, unfinished thoughts
             included.
         sourced: thoughts in which every operand is a number of the question or the value of an
             earlier line, among all problems that need a thought.

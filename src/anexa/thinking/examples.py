@@ -38,7 +38,7 @@ INITIAL_MAX_THOUGHT_CHARS, MAX_THOUGHT_CHARS = 60, 1300
 CURRICULUM_STEPS = 5000  # training steps in which it grows, for a model trained from scratch
 GROUP_STEPS = 16  # training steps whose examples are drawn together, then batched by length
 
-MIN_TOKENS = 64  # smallest maximum length of an example; of much less there are hardly any
+MIN_EXAMPLE_TOKENS = 64  # smallest maximum length of an example; of much less there are hardly any
 _NUM_MEASURED = 12  # problems of a task that its mean lengths are measured on
 
 
@@ -78,7 +78,7 @@ class ExampleGenerator:
     """Endless generator of examples, in batches of similar length.
 
     Args:
-        max_tokens: maximum length of an example, in tokens; at least `MIN_TOKENS`, 64.
+        max_tokens: maximum length of an example, in tokens; at least `MIN_EXAMPLE_TOKENS`, 64.
         seed: random seed.
         split: split that the problems are drawn from.
         curriculum_steps: number of training steps in which the maximum length of a thought grows
@@ -95,7 +95,7 @@ class ExampleGenerator:
         split: Split = "training",
         curriculum_steps: int = CURRICULUM_STEPS,
     ) -> None:
-        Range(int, ge=MIN_TOKENS).check("max_tokens", max_tokens)
+        Range(int, ge=MIN_EXAMPLE_TOKENS).check("max_tokens", max_tokens)
         self._max_tokens, self._seed, self._split = max_tokens, seed, split
         self._curriculum_steps = curriculum_steps
         self._final_max_thought_chars = min(MAX_THOUGHT_CHARS, max_tokens)

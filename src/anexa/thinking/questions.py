@@ -18,7 +18,7 @@ from anexa.thinking.thoughts import compute, is_inexact
 
 MAX_QUESTION_DIGITS = 40  # of a number; longer ones are skipped, as int() takes quadratic time
 
-_MAX_QUESTION_CHARS = 400  # a longer question is not parsed
+_MAX_PARSED_QUESTION_CHARS = 400  # a longer question is not parsed
 _NUMBER = f"[0-9]{{1,{MAX_QUESTION_DIGITS}}}"
 _DIGITS = re.compile("[0-9]+")  # digits of a number, however many
 _LETTERS = "abcde"  # names of the fields for numbers in phrasings and stories
@@ -181,7 +181,7 @@ def parse_question(text: str) -> Question:
     text = normalize_question(text)
     found = [match for match in _DIGITS.finditer(text) if len(match[0]) <= MAX_QUESTION_DIGITS]
     numbers = tuple(int(match[0]) for match in found)
-    if len(text) > _MAX_QUESTION_CHARS:
+    if len(text) > _MAX_PARSED_QUESTION_CHARS:
         return Question(numbers)
     calculation = parse_calculation(text)
     if calculation:
@@ -207,7 +207,7 @@ def parse_calculation(text: str) -> Calculation | None:
     Returns:
         The calculation; None for any other text, and for one of more than 400 characters.
     """
-    if len(text) > _MAX_QUESTION_CHARS:
+    if len(text) > _MAX_PARSED_QUESTION_CHARS:
         return None
     text = text.strip()
     for pattern in _frames():

@@ -42,7 +42,7 @@ from anexa.training.distributed import DistributedContext
 from anexa.training.freeze import run_optimizer_config
 from anexa.training.general import GeneralText, choose_general_text
 from anexa.training.opening import open_corpora
-from anexa.training.presets import default_preset
+from anexa.training.presets import choose_preset
 from anexa.training.recording import make_history_callbacks
 from anexa.training.schedule import Clock
 from anexa.training.sources import source_records, write_sources
@@ -226,7 +226,7 @@ def default_folder(config: TrainConfig) -> Path:
     if base is not None:
         return Path("models") / f"{public_name(Path(base)).rpartition('/')[2]}-{name}"
     as_text = config.data.layout != "auto" or bool(config.data.field)
-    usual = config.preset == default_preset(config.data.corpus, as_text=as_text)
+    usual = config.preset == choose_preset(config.data.corpus, as_text=as_text)
     return Path("models") / (name if usual else f"{name}-{config.preset}")
 
 

@@ -19,7 +19,7 @@ from anexa.training.sources import SourceRecord, sources_table
 from anexa.training.specs import corpora_without_folders
 
 # A name on the Hugging Face Hub: NAME or USER/NAME.
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_NAME_PATTERN = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(
@@ -111,7 +111,7 @@ def _adapters(model: ModelConfig, merged: int) -> str:
 
 def _base_model(base: BaseModel | None) -> str:
     """Return the lines of the card's YAML header about the model that the run started from."""
-    if base is None or not NAME.fullmatch(base.name):
+    if base is None or not HUB_NAME_PATTERN.fullmatch(base.name):
         return ""
     return f"base_model: {json.dumps(base.name)}\n"
 
@@ -143,7 +143,7 @@ def _results(corpus: str, state: TrainerState) -> str:
     is a valid YAML string for every name.
     """
     # The Hub does not accept other names of data sets.
-    datasets = f"datasets: [{json.dumps(corpus)}]\n" if NAME.fullmatch(corpus) else ""
+    datasets = f"datasets: [{json.dumps(corpus)}]\n" if HUB_NAME_PATTERN.fullmatch(corpus) else ""
     if state.best_evaluation is None:
         return datasets
     name = json.dumps(corpus)

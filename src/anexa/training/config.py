@@ -17,7 +17,7 @@ from anexa.model.architectures import ARCHITECTURES
 from anexa.names import decode_name, encode_name, flag, json_key, shell_word
 from anexa.training.base_options import BASE_OPTIONS, complete_base_options
 from anexa.training.option_table import OPTIONS, SECTIONS, check_values, option_text
-from anexa.training.presets import ADAMW_PRESETS, LENGTH_OPTIONS, PRESETS, default_preset
+from anexa.training.presets import ADAMW_PRESETS, LENGTH_OPTIONS, PRESETS, choose_preset
 from anexa.training.sections import (
     DataConfig,
     FinetuneConfig,
@@ -101,7 +101,7 @@ class TrainConfig:
             check_values({"corpus": overrides["corpus"]})
             overrides["corpus"] = as_tuple(overrides["corpus"])
         overrides = complete_base_options(overrides)
-        name = overrides.pop("preset", None) or default_preset(
+        name = overrides.pop("preset", None) or choose_preset(
             overrides.get("corpus", ()),
             overrides.get("from_"),
             as_text=overrides.get("layout", "auto") != "auto" or bool(overrides.get("field")),

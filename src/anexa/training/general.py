@@ -24,10 +24,8 @@ from anexa.training.evaluation import MAX_EVALUATION_SEQUENCES
 PROSE_CORPUS, ARITHMETIC_CORPUS = "python-docs", "arithmetic"
 PROSE_CHARS = 64 * 2**10  # characters of the passage of prose, from the start of its corpus
 PROSE_SEQUENCES = 32  # maximum number of sequences of the prose, spread evenly over the passage
-MAX_UNKNOWN_FRACTION = (
-    0.2  # fraction of unknown characters above which the prose does not suit a model
-)
-MIN_BLOCK_SIZE = 64  # minimum length of sequences for problems of arithmetic, in tokens
+# Fraction of unknown characters above which the prose does not suit a model.
+MAX_UNKNOWN_PROSE_FRACTION = 0.2
 SEED = 0  # random seed of the datasets, the same for all runs
 
 
@@ -101,7 +99,7 @@ def _prose(tokenizer: Tokenizer, length: int) -> Dataset | None:
     text = "".join(read_corpus(PROSE_CORPUS).source())[:PROSE_CHARS]
     unknown = "".join(tokenizer.unknown_characters(text))
     known = text.translate(str.maketrans("", "", unknown))
-    if len(known) < (1 - MAX_UNKNOWN_FRACTION) * len(text):
+    if len(known) < (1 - MAX_UNKNOWN_PROSE_FRACTION) * len(text):
         return None
     windows = TokenWindows(tokenizer.encode(known), length, SEED)
     chosen = evenly_spaced_indices(len(windows.starts), PROSE_SEQUENCES)
@@ -120,7 +118,8 @@ def _problems(tokenizer: Tokenizer, length: int) -> Dataset | None:
     """
     # Imported here: it needs jinja2, and plain text does not.
     from anexa.thinking.corpus import ArithmeticCorpus
+    from anexa.thinking.examples import MIN_EXAMPLE_TOKENS
 
-    if length < MIN_BLOCK_SIZE:
+    if length < MIN_EXAMPLE_TOKENS:
         return None
     return ArithmeticCorpus().datasets(tokenizer, length, SEED)[1]

@@ -21,7 +21,7 @@ from anexa.model.weights import Weights
 from anexa.names import shell_path
 from anexa.training.checkpoint import CHECKPOINT_PATH
 
-HISTORY_PATH = Path("training") / "history"  # folder of the history, in a model folder
+HISTORY_FOLDER = Path("training") / "history"  # folder of the history, in a model folder
 RECORDS_FILE = "steps.jsonl"  # file of the step records in it, one JSON object a line
 
 
@@ -95,12 +95,12 @@ def hash_weights(weights: Weights) -> str:
 
 def frame_path(folder: Path, step: int) -> Path:
     """Return the path of the key frame after a step, in a model folder."""
-    return folder / HISTORY_PATH / f"step-{step:08}.safetensors"
+    return folder / HISTORY_FOLDER / f"step-{step:08}.safetensors"
 
 
 def frame_steps(folder: Path) -> list[int]:
     """List the steps after which a model folder has key frames, in order."""
-    names = (path.stem.removeprefix("step-") for path in (folder / HISTORY_PATH).glob("step-*"))
+    names = (path.stem.removeprefix("step-") for path in (folder / HISTORY_FOLDER).glob("step-*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
 
@@ -150,7 +150,7 @@ def read_records(folder: Path) -> list[StepRecord]:
         AnexaError: if the file is damaged or cannot be read, or a step is missing between two
             others.
     """
-    path = folder / HISTORY_PATH / RECORDS_FILE
+    path = folder / HISTORY_FOLDER / RECORDS_FILE
     if not path.exists():
         return []
     *lines, _torn = read_bytes(path).split(b"\n")
@@ -191,16 +191,16 @@ def read_history(folder: Path) -> tuple[list[StepRecord], int]:
             )
         raise AnexaError(f"{folder} has no steps to show: it holds no training ({CHECKPOINT_PATH})")
     if not frames:
-        raise AnexaError(f"{folder / HISTORY_PATH} has no key frame to repeat the steps from")
+        raise AnexaError(f"{folder / HISTORY_FOLDER} has no key frame to repeat the steps from")
     if frames[-1] > (records[-1].step if records else frames[0]):
         raise AnexaError(
-            f"{folder / HISTORY_PATH / RECORDS_FILE} lacks the records of the steps up to the key "
-            f"frame of step {frames[-1]}"
+            f"{folder / HISTORY_FOLDER / RECORDS_FILE} lacks the records of the steps up to the "
+            f"key frame of step {frames[-1]}"
         )
     if records and records[0].step > frames[0] + 1:
         raise AnexaError(
-            f"{folder / HISTORY_PATH / RECORDS_FILE} lacks the records of the steps after the key "
-            f"frame of step {frames[0]}"
+            f"{folder / HISTORY_FOLDER / RECORDS_FILE} lacks the records of the steps after the "
+            f"key frame of step {frames[0]}"
         )
     return records, frames[0]
 

@@ -146,9 +146,7 @@ def finetune_learning_rate(n_embd: int, lora: int = 0) -> float:
     return float(f"{(LORA_LEARNING_RATE_FACTOR if lora else 1) * 0.1 / n_embd:.1g}")
 
 
-def default_preset(
-    corpora: Sequence[str], base: str | None = None, *, as_text: bool = False
-) -> str:
+def choose_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bool = False) -> str:
     """Return the name of the default preset of a run.
 
     Args:

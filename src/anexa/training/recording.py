@@ -15,7 +15,7 @@ from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights, num_parameters
 from anexa.training.history import (
-    HISTORY_PATH,
+    HISTORY_FOLDER,
     RECORDS_FILE,
     KeyFrame,
     StepRecord,
@@ -117,7 +117,7 @@ class HistoryCallback(Callback):
         lines, self._lines = self._lines, []
         if not lines:
             return
-        path = self._folder / HISTORY_PATH / RECORDS_FILE
+        path = self._folder / HISTORY_FOLDER / RECORDS_FILE
         try:
             with path.open("ab") as file:
                 file.write(b"".join(lines))
@@ -219,18 +219,18 @@ def _rewind(folder: Path, done: int) -> int | None:
     is_current = bool(frames) and frames[0] <= done == last
     if kept and not is_current:
         warnings.warn(
-            f"the history in {folder / HISTORY_PATH} ends with step {last} of {done}, or lacks its "
-            f"key frames: it begins again with step {done}",
+            f"the history in {folder / HISTORY_FOLDER} ends with step {last} of {done}, or lacks "
+            f"its key frames: it begins again with step {done}",
             AnexaWarning,
             stacklevel=2,
         )
     try:
-        (folder / HISTORY_PATH).mkdir(exist_ok=True)
+        (folder / HISTORY_FOLDER).mkdir(exist_ok=True)
         records = kept if is_current else []
-        write_atomic(folder / HISTORY_PATH / RECORDS_FILE, b"".join(map(encode_record, records)))
+        write_atomic(folder / HISTORY_FOLDER / RECORDS_FILE, b"".join(map(encode_record, records)))
         for step in frames:
             if step > done or not is_current:
                 frame_path(folder, step).unlink()
     except OSError as error:
-        raise AnexaError(f"cannot write {folder / HISTORY_PATH}: {error.strerror}") from error
+        raise AnexaError(f"cannot write {folder / HISTORY_FOLDER}: {error.strerror}") from error
     return frames[0] if is_current else None

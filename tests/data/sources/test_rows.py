@@ -137,7 +137,7 @@ def test_bad_tables_are_refused(table: str, sentence: str, tmp_path: Path) -> No
 
 
 def test_a_huge_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_LINE_CHARS", 2**20)
+    monkeypatch.setattr(tables, "MAX_TABLE_LINE_CHARS", 2**20)
     path = write(tmp_path / "a.csv", "text\na\n" + "é" * 2**20)  # characters, not bytes
     assert texts(read_corpus(path)) == ["a", "é" * 2**20]
     path = write(tmp_path / "a.csv", "text\na\n" + "b" * (2**20 + 1))

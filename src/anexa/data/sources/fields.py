@@ -9,7 +9,7 @@ from anexa.errors import UsageError, short_repr
 from anexa.names import quoted
 
 DEFAULT_FIELD = "text"  # field that is read if the user names none
-MAX_LISTED = 20  # maximum number of fields that a message names
+MAX_LISTED_FIELDS = 20  # maximum number of fields that a message names
 CONVERSATION_FIELDS = ("messages", "conversations")  # fields of OpenAI's and ShareGPT's rows
 
 
@@ -32,7 +32,9 @@ def choose_field(fields: Iterable[str], field: str, where: str) -> str:
         raise UsageError(f"{where} has two fields {quoted(wanted)}: give them different names")
     if wanted in names:
         return wanted
-    listed = ", ".join(map(quoted, names[:MAX_LISTED])) + ", …" * (len(names) > MAX_LISTED)
+    listed = ", ".join(map(quoted, names[:MAX_LISTED_FIELDS])) + ", …" * (
+        len(names) > MAX_LISTED_FIELDS
+    )
     if not {*CONVERSATION_FIELDS}.isdisjoint(names):
         listed += " (conversations are read from a .jsonl file that is given by itself)"
     raise UsageError(

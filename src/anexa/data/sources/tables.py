@@ -13,7 +13,7 @@ from anexa.data.sources.fields import DEFAULT_FIELD, choose_field, field_documen
 from anexa.data.sources.tally import Tally
 from anexa.errors import AnexaError, short_repr
 
-MAX_LINE_CHARS = 2**27  # maximum number of characters of a line or a cell, which is in memory
+MAX_TABLE_LINE_CHARS = 2**27  # maximum number of characters of a line or a cell, which is in memory
 DELIMITERS = ",;\t|"  # characters that may separate the columns
 SAMPLE_LINES = 50  # lines from which the dialect is recognized
 
@@ -34,7 +34,7 @@ class Dialect:
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Parse the rows of a table, whose cells may have line ends within quotes.
 
-        This sets `csv.field_size_limit` to `MAX_LINE_CHARS` for the whole process.
+        This sets `csv.field_size_limit` to `MAX_TABLE_LINE_CHARS` for the whole process.
 
         Args:
             lines: lines of the table, each with its line end.
@@ -47,7 +47,7 @@ class Dialect:
             csv.Error: if a row cannot be read in this dialect.
         """
         # The limit holds for the whole process; the module has no other way to set it.
-        csv.field_size_limit(MAX_LINE_CHARS)
+        csv.field_size_limit(MAX_TABLE_LINE_CHARS)
         reader = csv.reader(
             lines,
             delimiter=self.delimiter,
@@ -129,7 +129,7 @@ def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
         where: name of the file, for error messages.
 
     Raises:
-        AnexaError: if a line has more than `MAX_LINE_CHARS` characters.
+        AnexaError: if a line has more than `MAX_TABLE_LINE_CHARS` characters.
     """
     parts: list[str] = []
     size = number = 0
@@ -137,9 +137,9 @@ def split_lines(chunks: Iterable[str], where: str) -> Iterator[str]:
         for line in io.StringIO(chunk, newline="\n"):
             parts.append(line)
             size += len(line)
-            if size > MAX_LINE_CHARS:
+            if size > MAX_TABLE_LINE_CHARS:
                 raise AnexaError(
-                    f"line {number + 1:,} of {where} has more than {MAX_LINE_CHARS:,} "
+                    f"line {number + 1:,} of {where} has more than {MAX_TABLE_LINE_CHARS:,} "
                     "characters: split the document in it"
                 )
             if line.endswith("\n"):

@@ -9,7 +9,7 @@ from anexa.data.jsonl import BadRows
 from anexa.errors import AnexaError
 from anexa.names import counted, shown
 
-MAX_LISTED = 5  # files, or endings of files, that a note names
+MAX_LISTED_FILES = 5  # files, or endings of files, that a note names
 
 
 class Tally:
@@ -116,5 +116,5 @@ class Tally:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """Join the first `MAX_LISTED` words to a list in a sentence."""
-    return ", ".join(words[:MAX_LISTED]) + ", …" * (len(words) > MAX_LISTED)
+    """Join the first `MAX_LISTED_FILES` words to a list in a sentence."""
+    return ", ".join(words[:MAX_LISTED_FILES]) + ", …" * (len(words) > MAX_LISTED_FILES)

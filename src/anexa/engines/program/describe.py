@@ -25,7 +25,7 @@ from anexa.names import counted
 
 WANTED_MARK = "* "  # in front of instructions that compute only the rows whose results are wanted
 OUTPUT_COLUMN_WIDTH = 26  # characters of the column with the arrays that an instruction writes
-MAX_LINE_LENGTH = 100  # maximum number of characters in a line of an explanation
+MAX_LINE_CHARS = 100  # maximum number of characters in a line of an explanation
 
 # Template of the first lines of a description.
 INTRODUCTION = """\
@@ -181,7 +181,7 @@ def _description(
 def _section(title: str, explanation: str, lines: Iterable[str]) -> Iterator[str]:
     yield from ("", f"## {title}")
     if explanation:
-        yield from ("", fill(explanation, MAX_LINE_LENGTH))
+        yield from ("", fill(explanation, MAX_LINE_CHARS))
     code = [f"    {line}".rstrip() for line in lines]
     if code:
         yield from ("", *code)
