@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
 from anexa.ranges import parse_float, parse_int
+from tests.slowness import is_within
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,8 @@ def test_whole_numbers(text: str, value: int) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *(("10", 10.0), ("-.5", -0.5), ("5.", 5.0), ("1e-3", 0.001), ("+2E+2", 200.0)),
+        *(("10", 10.0), ("-.5", -0.5), ("5.", 5.0), ("5.e1", 50.0), ("1.5e1", 15.0)),
+        *(("1e-3", 0.001), ("+2E+2", 200.0)),
         *(("inf", math.inf), ("-Infinity", -math.inf), ("1e999", math.inf)),
     ],
 )
@@ -47,3 +50,11 @@ def test_other_numbers_are_not_whole(text: str) -> None:
 def test_incomplete_numbers_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         parse_float(text)
+
+
+def test_digits_are_read_in_linear_time() -> None:
+    """Trying each split of the digits in two would take minutes."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="is not a number"):
+        parse_float("1" * 100_000 + "x")
+    assert is_within(time.process_time() - began, 1)

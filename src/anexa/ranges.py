@@ -27,7 +27,7 @@ BOUNDS = {
 # and the digits of other scripts; some versions refuse to read more than 4,300 digits.
 _INT = re.compile(r"[-+]?[0-9]{1,4000}")
 _FLOAT = re.compile(
-    r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE
+    r"[-+]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE
 )
 
 
