@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from anexa.errors import AnexaError, UsageError
+from anexa.explore.replay import Replay
 from anexa.model.loading import load_model
 from anexa.model.tensors import read_tensors, write_tensors
 from anexa.training import RunOptions, build_trainer, resume_trainer
@@ -296,6 +297,19 @@ def test_damaged_checkpoint_is_refused(
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 1
     load_model(tmp_path / "m")  # the model itself is as good as before
+
+
+def test_checkpoint_of_an_older_format_is_refused_as_such(names: Path, tmp_path: Path) -> None:
+    """Format 4 had another hash of the weights, and another name for it in `steps.jsonl`."""
+    stop_after(build_trainer(settings(names), tmp_path / "m"), 3)
+    path = tmp_path / "m" / CHECKPOINT_PATH
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, {**metadata, "format": "4"})
+    sentence = r"written by another version of Anexa \(format 4, not 5\): its training cannot"
+    with pytest.raises(AnexaError, match=sentence):
+        resume_trainer(tmp_path / "m")
+    with pytest.raises(AnexaError, match=sentence):
+        Replay(tmp_path / "m")
 
 
 def test_checkpoint_without_model_files_is_refused(names: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from anexa.training.config_file import CONFIG_PATH, encode_toml
 CHECKPOINT_PATH = Path("training") / "state.safetensors"  # in a model folder
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT_VERSION = "4"  # format of the metadata; a checkpoint of another format is refused
+FORMAT_VERSION = "5"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
