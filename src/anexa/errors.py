@@ -25,6 +25,11 @@ class OutOfMemoryError(AnexaError, MemoryError):
     """Error that the memory of a device is too small: a MemoryError that says what to do."""
 
 
+def error_sentence(error: AnexaError | MemoryError) -> str:
+    """Return the message of an error for the user; `OUT_OF_MEMORY` for a plain MemoryError."""
+    return str(error) if isinstance(error, AnexaError) else OUT_OF_MEMORY
+
+
 def short_repr(value: object) -> str:
     """Return the `repr` of a value, or the message of an exception, as `one_line` cuts it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from anexa.cli.chat_loop import verdict_sentence
+import anexa as anexa_package
+from anexa.cli.chat_loop import ChatLoop, verdict_sentence
+from anexa.errors import OUT_OF_MEMORY
+from anexa.generation import SamplingParams
 from anexa.thinking.problems import make_problem
 from anexa.training import TrainConfig, build_trainer
 from tests.cli.process import anexa, converse
@@ -60,6 +64,25 @@ def test_reasoning_is_shown_behind_a_bar_and_judged(parrot: Path) -> None:
         question: f"{shown}\n" for question, shown in SHOWN.items()
     }
     assert set(answers[1::2]) == {NEW[1]}
+
+
+def test_an_answer_without_memory_does_not_end_the_conversation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = anexa_package.load(engine="numpy")
+    encode, errors = model.tokenizer.encode_prompt, [MemoryError()]
+
+    def fail_once(text: str) -> list[int]:
+        if errors:
+            raise errors.pop()
+        return encode(text)
+
+    monkeypatch.setattr(model.tokenizer, "encode_prompt", fail_once)
+    monkeypatch.setattr("sys.stdin", io.StringIO("1+1\n12+30\n"))
+    ChatLoop(model, SamplingParams(0.0, seed=1), think="hide").run()
+    first, second = capsys.readouterr().out.split("Prompt: ")[1:]
+    assert first == f"1+1\n{OUT_OF_MEMORY}\n"
+    assert second.startswith("12+30\n42\n")
 
 
 def test_reasoning_can_be_hidden_or_turned_off(parrot: Path) -> None:

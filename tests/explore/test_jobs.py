@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from anexa.engines import open_engine
+from anexa.errors import OUT_OF_MEMORY, OutOfMemoryError
 from anexa.explore.app import create_app
 from anexa.explore.jobs import ReplayRequest
 from anexa.explore.replay import Replay
@@ -237,6 +238,36 @@ def test_job_that_is_computing_is_canceled_after_its_line() -> None:
     for thread in (reader, closer):
         thread.join()
     assert ended
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(MemoryError(), OUT_OF_MEMORY), (OutOfMemoryError("too long: cut it"), "too long: cut it")],
+)
+def test_job_that_runs_out_of_memory_ends_with_a_sentence(
+    error: MemoryError, sentence: str
+) -> None:
+    def job() -> Generator[float, None, None]:
+        yield 0.5
+        raise error
+
+    lines = run_job(job(), threading.Lock(), threading.Event())
+    assert [json.loads(line) for line in lines] == [{"progress": 0.5}, {"error": sentence}]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("too long: cut it")])
+def test_view_that_runs_out_of_memory_is_an_error(
+    error: MemoryError, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("anexa.explore.session.trace_batch", fail)
+    response = client.get("/api/map", params={"text": "emma"})
+    assert response.status_code == 503
+    assert response.json()["error"]["message"] == (
+        "there is not enough memory at the moment: try again in a second"
+    )
 
 
 def test_closed_job_is_canceled() -> None:

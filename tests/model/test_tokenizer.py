@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Backend
 from anexa.errors import AnexaError
 from anexa.model import tokenizer as module
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
+from anexa.model.tokenizer_backend import tokenizers_errors
 from tests.model.helpers import CORPUS, byte_tokenizer
 from tests.slowness import is_within
 
@@ -312,6 +313,11 @@ def test_tokenizer_json_round_trip(tokenizer: Tokenizer) -> None:
 def test_damaged_tokenizer_json_is_refused(text: str) -> None:
     with pytest.raises(AnexaError, match=r"tokenizer\.json is damaged"):
         Tokenizer.from_json(text)
+
+
+def test_short_memory_is_no_damage() -> None:
+    with pytest.raises(MemoryError), tokenizers_errors():
+        raise MemoryError
 
 
 def test_truncated_tokenizer_json_is_refused() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from anexa.generation import TextStream
 from anexa.generation.scheduler import BatchScheduler
+from anexa.model.tokenizer import Tokenizer
 from anexa.server.app import create_app
 from anexa.server.config import ServerConfig
 from tests.cli.process import anexa, one_sentence
@@ -244,6 +245,30 @@ def test_memory_error_is_reported_as_overload(monkeypatch: pytest.MonkeyPatch) -
     assert whole.json()["error"]["code"] == "overloaded"
     assert "not enough memory at the moment" in stream.text
     assert after.json()["choices"][0]["message"]["content"] == "29842"
+
+
+def test_memory_error_outside_of_an_engine_is_reported_as_overload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    async def asked(client: Any, _app: Any) -> None:
+        body = {"model": "anexa", "prompt": "347*86", "stream": False}
+        message = "there is not enough memory at the moment: try again in a second"
+        methods: list[tuple[type, str]] = [(BatchScheduler, "step"), (TextStream, "add")]
+        for owner, method in (*methods, (Tokenizer, "encode_prompt")):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, method, fail)
+                openai = await chat(client)
+                ollama = await client.post("/api/generate", json=body)
+            assert (openai.status_code, openai.headers["retry-after"]) == (503, "1"), method
+            assert openai.json()["error"]["message"] == message
+            assert (ollama.status_code, ollama.headers["retry-after"]) == (503, "1"), method
+            assert ollama.json() == {"error": message}
+        assert (await chat(client)).json()["choices"][0]["message"]["content"] == "29842"
+
+    in_process(asked)
 
 
 def test_failing_scheduler_step_ends_its_requests_and_no_later_ones(

@@ -12,7 +12,7 @@ import pytest
 
 from anexa.data.conversation_format import has_conversations
 from anexa.errors import AnexaError, UsageError
-from anexa.generation import LanguageModel
+from anexa.generation import LanguageModel, TextStream
 from anexa.model.chat_format import END_THINK, THINK
 from anexa.model.general_template import general_template, general_tokens
 from anexa.training import (
@@ -114,6 +114,20 @@ def test_samples_answer_a_question_that_fits(tmp_path: Path) -> None:
 def test_a_sample_whose_prompt_does_not_fit_is_left_out(tmp_path: Path) -> None:
     run = build_trainer(config(write_conversations(tmp_path), block_size=64), tmp_path / "model")
     run.corpus = run.corpus.for_model(run.tokenizer, "You are a garden. " * 9)
+    run.fit([SampleCallback()])
+    assert run.done
+    assert not read_metrics(run.folder)[1]
+
+
+def test_a_sample_without_memory_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = build_trainer(config(write_conversations(tmp_path)), tmp_path / "model")
+
+    def fail(*_: object) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(TextStream, "add", fail)
     run.fit([SampleCallback()])
     assert run.done
     assert not read_metrics(run.folder)[1]

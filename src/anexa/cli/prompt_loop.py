@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anexa.cli.output import echo
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, error_sentence
 from anexa.ranges import parse_float, parse_int
 
 Number = TypeVar("Number", int, float)
@@ -73,8 +73,8 @@ class PromptLoop(ABC):
     def run(self) -> None:
         """Read prompts from standard input and respond, until the user leaves or the input ends.
 
-        A line that begins with a slash is a command. The message of an `AnexaError` is printed;
-        Ctrl-C ends a response.
+        A line that begins with a slash is a command. An `AnexaError` or a `MemoryError` is printed
+        as one sentence; Ctrl-C ends a response.
         """
         echo(f"{self.greeting} (seed {self._params.seed}).")
         for line in _lines():
@@ -86,8 +86,8 @@ class PromptLoop(ABC):
                     echo(self.command(text))
                 else:
                     self.respond(line)
-            except AnexaError as error:
-                echo(str(error))
+            except (AnexaError, MemoryError) as error:
+                echo(error_sentence(error))
             except KeyboardInterrupt:
                 echo(" …")  # Ctrl-C during a response ends the response only
 
@@ -97,6 +97,7 @@ class PromptLoop(ABC):
 
         Raises:
             AnexaError: if the model cannot respond to the prompt.
+            MemoryError: if the memory is too small.
         """
 
     def command(self, text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, error_sentence
 from anexa.explore.quantities import encode_tensors
 
 
@@ -122,7 +122,7 @@ def run_job(
                 return
             yield json_line({"progress": progress})
         yield json_line({"error": "the program was stopped: start it again"})
-    except AnexaError as error:
-        yield json_line({"error": str(error)})
+    except (AnexaError, MemoryError) as error:
+        yield json_line({"error": error_sentence(error)})
     finally:
         job.close()

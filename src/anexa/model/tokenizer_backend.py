@@ -136,12 +136,13 @@ def tokenizers_errors() -> Iterator[None]:
     """Context manager that converts exceptions and panics of `tokenizers` to AnexaError.
 
     Raises:
-        AnexaError: if the code in the context raises any exception, or a panic; the message says
-            that `tokenizer.json` is damaged. An AnexaError is passed on as it is.
+        AnexaError: if the code in the context raises any other exception, or a panic; the message
+            says that `tokenizer.json` is damaged. An AnexaError is passed on as it is.
+        MemoryError: if the memory is too small.
     """
     try:
         yield
-    except AnexaError:
+    except (AnexaError, MemoryError):
         raise
     except BaseException as error:
         # `tokenizers` raises plain Exceptions; a panic of its Rust code derives from BaseException

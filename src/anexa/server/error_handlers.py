@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from anexa.errors import AnexaError, one_line
+from anexa.errors import AnexaError, OutOfMemoryError, one_line
 from anexa.ranges import BOUNDS, TYPE_NAMES
-from anexa.server.errors import APIError
+from anexa.server.errors import APIError, overloaded_error
 
 MAX_SHOWN_CHARS = 40  # characters; longer strings are not repeated in messages
 BODY_NAME = "the body of the request"  # what a message calls the body if no field is wrong
@@ -189,8 +189,8 @@ def invalid_request(error: RequestValidationError) -> APIError:
 def add_error_handlers(app: FastAPI, advice: str) -> None:
     """Make an application report errors in the form of OpenAI's API.
 
-    These are invalid requests, HTTP errors such as 404, and `AnexaError`s, which have status 400
-    unless they are `APIError`s.
+    These are invalid requests, HTTP errors such as 404, `AnexaError`s, which have status 400 unless
+    they are `APIError`s, and a `MemoryError`, which has status 503.
 
     Args:
         app: application whose errors are handled.
@@ -214,6 +214,11 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
     @app.exception_handler(APIError)
     async def api_error(_request: Request, error: APIError) -> Response:
         return error.response()
+
+    @app.exception_handler(OutOfMemoryError)  # which would be treated as another AnexaError
+    @app.exception_handler(MemoryError)
+    async def memory_error(_request: Request, _error: MemoryError) -> Response:
+        return overloaded_error().response()
 
     @app.exception_handler(AnexaError)
     async def other_error(_request: Request, error: AnexaError) -> Response:

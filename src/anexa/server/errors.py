@@ -45,3 +45,18 @@ class APIError(AnexaError):
         """Build the response to the request, with the headers of its status and further ones."""
         all_headers = {**(headers or {}), **STATUS_HEADERS.get(self.status, {})}
         return json_response(self.body, self.status, all_headers)
+
+
+def overloaded_error() -> APIError:
+    """Create the error about a request for which memory is short at the moment."""
+    message = "there is not enough memory at the moment: try again in a second"
+    return APIError(message, status=503, code="overloaded")
+
+
+def as_api_error(error: Exception) -> APIError:
+    """Convert an exception of any kind, raised while a request was computed, to an APIError."""
+    if isinstance(error, MemoryError):
+        return overloaded_error()
+    if isinstance(error, AnexaError):
+        return APIError(str(error), status=500)
+    return APIError(f"internal error ({type(error).__name__})", status=500)

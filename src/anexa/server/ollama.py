@@ -19,7 +19,7 @@ from anexa.model.chat_format import THINK
 from anexa.server import schemas
 from anexa.server.answering import Conversation, build_requests, conversation_prompt, truncate
 from anexa.server.error_handlers import invalid_request
-from anexa.server.errors import STATUS_HEADERS, APIError
+from anexa.server.errors import STATUS_HEADERS, APIError, overloaded_error
 from anexa.server.limits import MAX_COMPLETION_TOKENS
 from anexa.server.ollama_schemas import (
     AnswerRequest,
@@ -72,6 +72,8 @@ class OllamaRoute(APIRoute):
                 error = invalid_request(invalid)
             except APIError as refusal:
                 error = refusal
+            except MemoryError:
+                error = overloaded_error()
             except AnexaError as other:
                 error = APIError(str(other))
             body = OllamaError(error=str(error))

@@ -16,7 +16,7 @@ from anexa.engines import Engine
 from anexa.generation.scheduler import BatchScheduler, StepOutput
 from anexa.generation.scheduler import Sequence as ScheduledSequence
 from anexa.server.config import ServerConfig
-from anexa.server.errors import APIError
+from anexa.server.errors import APIError, as_api_error
 from anexa.server.metrics import Metrics
 from anexa.server.request import Request, RequestOutput
 from anexa.server.worker_task import WorkerTask
@@ -232,11 +232,11 @@ class Worker:
     def _step(self) -> None:
         try:
             steps = self.scheduler.step()
-        except Exception as error:  # a defect: it ends all scheduled requests, and no later ones
+        except Exception as error:  # of any kind: it ends the scheduled requests, no later ones
             _log.error("%s: %s: %s", self._name, type(error).__name__, error)
             for request in self._scheduled.values():
                 request.sequence = None
-                self._unsent[request] = RequestOutput(error=_internal_error(error))
+                self._unsent[request] = RequestOutput(error=as_api_error(error))
             self._scheduled.clear()
             del self.scheduler  # first, as the new one may need its memory
             self.scheduler = self._new_scheduler()
@@ -254,15 +254,11 @@ class Worker:
         output = self._unsent.setdefault(request, RequestOutput())
         try:
             request.process(step, output)
-        except Exception as error:  # a defect: it ends this request, and no others
-            output.error = _internal_error(error)
+        except Exception as error:  # of any kind: it ends this request, and no others
+            output.error = as_api_error(error)
         if output.finished:
             self._remove(request)
 
     def _call_in_loop(self, function: Callable[[Any], None], argument: object) -> None:
         with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(function, argument)
-
-
-def _internal_error(error: Exception) -> APIError:
-    return APIError(f"internal error ({type(error).__name__})", status=500)

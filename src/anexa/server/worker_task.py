@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from anexa.errors import AnexaError
-from anexa.server.errors import APIError
+from anexa.server.errors import APIError, as_api_error
 from anexa.server.request import RequestOutput
 
 Result = TypeVar("Result")
@@ -46,7 +45,7 @@ class WorkerTask(Generic[Result]):
         try:
             self._so_far.append(self._functions[len(self._so_far)]())
         except Exception as error:  # of any kind: it ends this task, and no others
-            self._error = _as_api_error(error)
+            self._error = as_api_error(error)
 
     def finish(self) -> None:
         """Resolve the future of a finished task with its results, or with the error of a function.
@@ -65,12 +64,3 @@ class WorkerTask(Generic[Result]):
         """
         if output.error and not self.results.done():
             self.results.set_exception(output.error)
-
-
-def _as_api_error(error: Exception) -> APIError:
-    if isinstance(error, MemoryError):
-        message = "there is not enough memory at the moment: try again in a second"
-        return APIError(message, status=503, code="overloaded")
-    if isinstance(error, AnexaError):
-        return APIError(str(error), status=500)
-    return APIError(f"internal error ({type(error).__name__})", status=500)

@@ -179,8 +179,10 @@ class SampleCallback(Callback):
             return ""
         try:
             return "".join(stream).strip()
-        except AnexaError:
-            return ""  # the weights have diverged: the next training step raises an error
+        except (AnexaError, MemoryError):
+            # The weights have diverged, so the next training step raises an error; or memory is
+            # short, which costs the sample and not the run.
+            return ""
 
 
 class LossPlotCallback(Callback):
