@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anexa.engines import Batch, Engine, OptimizerConfig, open_engine
-from anexa.errors import AnexaWarning
+from anexa.errors import AnexaWarning, OutOfMemoryError
 from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.model.chat_format import CHAT_TEMPLATE
 from anexa.model.config import ModelConfig
@@ -121,6 +121,54 @@ def test_a_run_that_diverges_keeps_the_best_weights() -> None:
         diverge_after_the_first_improvement()
     assert reinforcement.best_weights is not None
     assert all(np.isfinite(weight.data).all() for weight in reinforcement.best_weights.values())
+
+
+def test_a_run_without_memory_for_better_weights_keeps_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The memory suffices for the first weights that are better, and for none after them."""
+    naive = model(96)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
+    )
+    engine = engine_of(naive)
+    reinforcement = ReinforcementTrainer(naive, engine, plan, begins_with_a_digit)
+    read, kept = engine.weights, list[Weights]()
+
+    def weights_once() -> Weights:
+        if kept:
+            raise OutOfMemoryError("the weights do not fit")
+        kept.append(read())
+        return kept[0]
+
+    monkeypatch.setattr(engine, "weights", weights_once)
+    rounds: list[ReinforcementStepResult] = []
+    with pytest.warns(AnexaWarning, match="ended at step .*: the weights do not fit"):
+        rounds += reinforcement
+    assert reinforcement.best_weights is kept[0]
+    assert reinforcement.best_result is not None
+    evaluated = [done for done in rounds if done.accuracy is not None]
+    assert reinforcement.best_result == max(evaluated, key=lambda done: done.accuracy or 0)
+
+
+def test_a_run_without_memory_for_any_better_weights_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    naive = model(96)
+    plan = ReinforcementConfig(
+        steps=60, problems=4, samples=8, learning_rate=0.06, validation=10, evaluations=60
+    )
+    engine = engine_of(naive)
+    reinforcement = ReinforcementTrainer(naive, engine, plan, begins_with_a_digit)
+
+    def fail() -> Weights:
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "weights", fail)
+    with pytest.raises(MemoryError):
+        list(reinforcement)
+    assert reinforcement.best_weights is None
+    assert reinforcement.best_result is None
 
 
 def test_a_run_can_be_stopped_before_the_first_step() -> None:

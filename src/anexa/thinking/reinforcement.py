@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.engines import Batch, Engine
-from anexa.errors import OUT_OF_MEMORY, AnexaError, AnexaWarning
+from anexa.errors import AnexaError, AnexaWarning, error_sentence
 from anexa.generation import SamplingParams, generate_batch
 from anexa.generation.sampling_params import RANGES
 from anexa.model.chat_format import render_question, split_answer
@@ -139,23 +139,24 @@ class ReinforcementTrainer:
         if self.stopping:
             return
         for step in range(1, config.steps + 1):
-            accuracy = None
+            accuracy, better_weights = None, None
             try:
                 reward = self._step()
                 last = self.stopping
                 due = step * config.evaluations // config.steps
                 if last or due > (step - 1) * config.evaluations // config.steps:
                     accuracy = self._accuracy()
+                    if accuracy > highest:
+                        better_weights = self._engine.weights()
             except (AnexaError, MemoryError) as error:
                 if self.best_weights is None:
                     raise
-                reason = str(error) if isinstance(error, AnexaError) else OUT_OF_MEMORY
-                warnings.warn(f"the run ended at step {step}: {reason}", AnexaWarning, stacklevel=2)
+                message = f"the run ended at step {step}: {error_sentence(error)}"
+                warnings.warn(message, AnexaWarning, stacklevel=2)
                 return
             done = ReinforcementStepResult(step, reward, accuracy)
-            if accuracy is not None and accuracy > highest:
-                highest, self.best_result = accuracy, done
-                self.best_weights = self._engine.weights()
+            if accuracy is not None and better_weights is not None:
+                highest, self.best_result, self.best_weights = accuracy, done, better_weights
             yield done
             if last:
                 return
