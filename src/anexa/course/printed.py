@@ -9,7 +9,7 @@ from typing import IO
 
 # Maximum number of lines that are shown from the beginning, and from the end.
 MAX_FIRST_LINES, MAX_LAST_LINES = 100, 10
-MAX_LINE_BYTES = 100  # mean length of the shown lines: a longer line counts as several
+MAX_LINE_BYTES = 100  # maximum mean length: the first lines have at most 100 * 100 bytes together
 _CHUNK = 1 << 16  # bytes that are read at once
 
 
@@ -31,7 +31,7 @@ class Excerpt:
         self._last_lines = self._last_bytes = 0  # counts of all the text after the first lines
 
     def add(self, chunk: bytes) -> None:
-        """Add the next bytes of the text, which is UTF-8, and show its first lines."""
+        """Add the next bytes of the text (UTF-8, else U+FFFD), and show its first lines."""
         if not self._last_bytes:
             end = self._end_of_first_lines(chunk)
             if end:
@@ -78,7 +78,10 @@ class Excerpt:
 
 
 def read_all(stream: IO[bytes], excerpt: Excerpt) -> None:
-    """Add all bytes of a stream to an excerpt, which stays open; close the stream at its end."""
+    """Add all bytes of a stream to an excerpt, which stays open; close the stream at its end.
+
+    The stream needs a file descriptor, from which it is read as soon as there are bytes.
+    """
     with stream:
         while chunk := os.read(stream.fileno(), _CHUNK):
             excerpt.add(chunk)

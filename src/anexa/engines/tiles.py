@@ -42,8 +42,8 @@ def invariant_tile_heights(
         dtype: precision of the rows.
 
     Returns:
-        The heights in `TILE_HEIGHTS`, ascending, that give every row the same bits. (1,) if there
-        is no such height: every row is then computed alone.
+        The heights in `TILE_HEIGHTS`, ascending, that give every row the same bits as the first of
+        `REFERENCE_TILE_HEIGHTS` that passes. (1,) if none does: every row is then computed alone.
     """
     samples_N11C = np.random.default_rng(0).standard_normal((num_rows, 1, 1, width))
     rows = [np.asarray(sample_11C, dtype) for sample_11C in samples_N11C]

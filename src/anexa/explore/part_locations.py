@@ -124,8 +124,8 @@ class LocatedNumbers:
         text: text that contains the question and the thought.
         origins: locations of the numbers of the question, and of the values of earlier lines, by
             their sources.
-        copies: locations of numbers with the same sources in the remaining calculation of the last
-            line.
+        copies: locations of the numbers in the remaining calculation of the last line that can be
+            parsed, by the sources of the numbers.
     """
 
     def __init__(self, numbers: Sequence[Span], text: str) -> None:

@@ -149,7 +149,7 @@ def _convert(part: bytes | memoryview, dtype: str) -> Numbers:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a safetensors file, texts by key, without its arrays.
+    """Read the metadata of a safetensors file, texts by key ({} if none), not its arrays.
 
     Raises:
         AnexaError: if the file is missing or damaged.

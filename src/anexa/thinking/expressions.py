@@ -44,6 +44,8 @@ class Calculation:
 class RefusedDivision(Exception):
     """Raised for a calculation with a division that is by zero or `is_inexact`.
 
+    Only the last operation may leave a remainder, and only if neither of its operands is negative.
+
     Attributes:
         steps: the steps before the division, and the division itself if its divisor is not 0.
         by_zero: whether the divisor is 0.
@@ -102,8 +104,8 @@ def evaluate(calculation: Calculation, ones_letter: int = 0) -> list[ThoughtStep
         The steps, in order. The line of each but the last ends with the calculation that remains.
 
     Raises:
-        RefusedDivision: if a division `is_inexact` or a divisor is 0. Its `steps` are empty if the
-            calculation contains "/0".
+        RefusedDivision: if a division `is_inexact` or a divisor is 0. Its `steps` are empty if
+            the number 0 is a divisor in the calculation itself.
     """
     if _divides_by_zero(calculation):
         raise RefusedDivision([], by_zero=True)

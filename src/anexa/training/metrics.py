@@ -29,8 +29,9 @@ class MetricsRecord:
 
     Attributes:
         step: number of completed steps.
-        tokens: number of predicted tokens.
-        seconds: training time.
+        tokens: number of predicted tokens since the start of the run.
+        seconds: time since the start of the run, evaluations included, pauses before a resume
+            not.
         loss: mean training loss since the previous record, in nats per token.
         validation_loss: validation loss, in nats per token; None without an evaluation.
         general_loss: loss on the general text, in nats per token; None without an evaluation, or if

@@ -40,7 +40,7 @@ class Texts(Protocol):
         """Size of the texts in UTF-8, in bytes."""
 
     def groups(self) -> Iterator[list[str]]:
-        """Yield lists of documents, or of pieces of running text."""
+        """Yield lists of documents, or of pieces of running text, from the start of the corpus."""
 
 
 def make_tokenizer(spec: str, documents: Texts, special_tokens: Sequence[str] = ()) -> Tokenizer:
@@ -113,9 +113,9 @@ def check_tokenizer_spec(spec: str) -> None:
         spec: specification, such as "char" or "bpe:4096", as in `make_tokenizer`.
 
     Raises:
-        AnexaError: if the specification is neither "char" nor "bpe:" with a number, and there is no
+        AnexaError: if the specification is not "char", does not begin with "bpe:", and there is no
             such file or folder.
-        UsageError: if the vocabulary size is out of range.
+        UsageError: if "bpe:" is not followed by a number that `bpe_vocab_size` allows.
     """
     if spec == "char" or bpe_vocab_size(spec) is not None or (spec and Path(spec).exists()):
         return
@@ -140,10 +140,10 @@ def absolute_tokenizer_spec(spec: str) -> str:
 
 
 def bpe_vocab_size(spec: str) -> int | None:
-    """Parse the vocabulary size in "bpe:4096"; None for any other specification.
+    """Parse the vocabulary size in "bpe:4096"; None if it does not begin with "bpe:".
 
     Raises:
-        UsageError: if the vocabulary size is out of range.
+        UsageError: if "bpe:" is not followed by a number from `MIN_BPE_VOCAB` to `MAX_BPE_VOCAB`.
     """
     if not spec.startswith("bpe:"):
         return None

@@ -1,4 +1,7 @@
-"""Kernels that compute row by row: lookups, sums, norms, rotary positions and activations."""
+"""Kernels that compute row by row: lookups, sums, norms, rotary positions and activations.
+
+The docstring of the package explains the arguments; `tokens` and `positions` are int64.
+"""
 
 from __future__ import annotations
 
