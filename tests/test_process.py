@@ -26,6 +26,33 @@ else:
 """
 
 
+# Closes the files whose numbers are its arguments, and writes to them after that.
+CLOSER = """
+import os, sys
+from anexa.process import discard_lost_output
+numbers = [int(number) for number in sys.argv[1:]]
+for number in numbers:
+    os.close(number)
+discard_lost_output()
+for number in numbers:
+    os.write(number, b"text")
+"""
+
+
+@posix
+@pytest.mark.parametrize("numbers", [["1"], ["2"], ["1", "2"]])
+def test_output_to_a_closed_file_is_discarded(numbers: list[str], tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", CLOSER, *numbers],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
+
+
 @posix
 @pytest.mark.parametrize("has_reader", [False, True])
 def test_output_to_a_pipe_without_a_reader_is_discarded(has_reader: bool, tmp_path: Path) -> None:

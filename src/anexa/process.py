@@ -31,13 +31,15 @@ def discard_lost_output() -> None:
     """Discard further output to a terminal that is closed, or to a pipe without a reader.
 
     Standard output and standard error are redirected to the null device, each only if a write to it
-    would fail. On Windows a pipe without a reader is not recognized.
+    would fail, as it does if the file is closed. On Windows a pipe without a reader is not
+    recognized.
     """
     for descriptor in (1, 2):
         if _is_lost(descriptor):
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, descriptor)
-            os.close(null)
+            if null != descriptor:  # equal if the descriptor was closed: the lowest one is free
+                os.dup2(null, descriptor)
+                os.close(null)
 
 
 def _is_lost(descriptor: int) -> bool:

@@ -250,6 +250,13 @@ CHANGED = "the corpus names.txt has changed since this run was started (its SHA-
         (f"{GENERATE} --top-p -0.1", nothing, 2, "top_p must be at least 0, not -0.1"),
         (f"{GENERATE} --top-p 1.5", nothing, 2, "top_p must be at most 1, not 1.5"),
         (f"{GENERATE} --top-k 0", nothing, 2, "top_k must be at least 1, not 0"),
+        (f"{GENERATE} --n 0", nothing, 2, "n must be at least 1, not 0"),
+        (
+            f"{GENERATE} --n 1000000001",
+            nothing,
+            2,
+            "n must be at most 1,000,000,000, not 1000000001",
+        ),
         (f"{GENERATE} --max-tokens 0", nothing, 2, "max_tokens must be at least 1, not 0"),
         (f"{GENERATE} --min-p 2", nothing, 2, "min_p must be at most 1, not 2.0"),
         (f"{GENERATE} --logit-bias 5", nothing, 2, "--logit-bias must be ID=NUMBER, not '5'"),

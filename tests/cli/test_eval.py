@@ -47,6 +47,7 @@ def test_eval_prints_json(tmp_path: Path) -> None:
         (["--task", "99x9"], "there is no task '99x9': choose from + 2, + 3"),
         (["nothing"], "nothing is not a model folder"),
         (["--problems", "0"], "--problems must be at least 1, not 0"),
+        (["--problems", "1000001"], "--problems must be at most 1,000,000, not 1000001"),
         (["--processes", "0"], "--processes must be at least 1, not 0"),
     ],
 )

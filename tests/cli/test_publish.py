@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.hub.models import model as small
 from tests.hub.pieces import divide
 from tests.hub.server import Hub, Repository, playing
 from tests.model.helpers import FILES
+from tests.server.process import wait_until
 from tests.training.runs import settings, stop_after, write_names
 
 huggingface_hub: Any = pytest.importorskip(
@@ -54,6 +56,19 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def environment_of(hub: Hub, place: Path, token: str, **more: str) -> dict[str, str]:
+    """Environment variables of a process that knows only this Hub and this token."""
+    known = environment(
+        HF_ENDPOINT=hub.address, HF_HOME=str(place / "hf"), HF_HUB_DISABLE_XET="1", **more
+    )
+    known = {name: value for name, value in known.items() if "TOKEN" not in name}
+    if "HF_HUB_OFFLINE" not in more:
+        known.pop("HF_HUB_OFFLINE", None)
+    if token:
+        known["HF_TOKEN"] = token
+    return known
+
+
 def publish(
     hub: Hub,
     place: Path,
@@ -63,18 +78,10 @@ def publish(
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """`anexa publish`, with only this Hub and this token; `before` stands before the command."""
-    known = environment(
-        HF_ENDPOINT=hub.address, HF_HOME=str(place / "hf"), HF_HUB_DISABLE_XET="1", **more
-    )
-    known = {name: value for name, value in known.items() if "TOKEN" not in name}
-    if "HF_HUB_OFFLINE" not in more:
-        known.pop("HF_HUB_OFFLINE", None)
-    if token:
-        known["HF_TOKEN"] = token
     return subprocess.run(
         [*before, *ANEXA, "publish", *arguments],
         cwd=place,
-        env=known,
+        env=environment_of(hub, place, token, **more),
         capture_output=True,
         encoding="utf-8",
         timeout=300,
@@ -240,6 +247,30 @@ def test_repository_that_cannot_be_deleted_is_named(hub: Hub, place: Path) -> No
         "is left there\n"
     )
     assert hub.repositories["ada/letters"].files.keys() == {".gitattributes"}
+
+
+@posix
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_interrupted_publication_names_a_repository_that_is_left(
+    is_deleted: bool, hub: Hub, place: Path
+) -> None:
+    hub.stalled = "/commit/"
+    if not is_deleted:
+        hub.refusals["repos/delete"] = 403
+    with subprocess.Popen(
+        [*ANEXA, "publish", "letters", "ada/letters"],
+        cwd=place,
+        env=environment_of(hub, place, "hf_ada"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        wait_until(lambda: any("/commit/" in request for request in hub.requests))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == ("" if is_deleted else "anexa: the new repository ada/letters is left there\n")
+    assert list(hub.repositories) == ([] if is_deleted else ["ada/letters"])
 
 
 @pytest.mark.slow

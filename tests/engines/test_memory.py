@@ -165,6 +165,7 @@ def test_one_sentence_if_a_single_sequence_is_too_large(said: dict[str, Any]) ->
     assert "1 sequence of" in message
     assert "\n" not in message
     assert ". " not in message
+    assert message.endswith("lower --block-size, --n-embd or --n-layer"), "no run has a checkpoint"
 
 
 def test_failed_step_changes_nothing(said: dict[str, Any]) -> None:

@@ -36,6 +36,8 @@ class Hub:
         refusals: HTTP status of the response, by a part of the path.
         cuts: how many connections to close without a response, by a part of the path.
         lost: part of the paths whose requests are executed, and the responses lost.
+        stalled: part of the paths whose requests are not answered while the server runs.
+        closing: set when the server ends.
     """
 
     address: str = ""
@@ -45,6 +47,8 @@ class Hub:
     refusals: dict[str, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
     lost: str = "never"
+    stalled: str = "never"
+    closing: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -61,6 +65,7 @@ def playing() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.closing.set()
         server.shutdown()
         server.server_close()
 
@@ -87,6 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         hub = self.the_hub
         hub.requests.append(f"{self.command} {self.path}")
+        if hub.stalled in self.path:
+            hub.closing.wait()
+            self.close_connection = True
+            return None
         for piece, times in hub.cuts.items():
             if piece in self.path and times:
                 hub.cuts[piece] -= 1

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from anexa.engines import open_engine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, OutOfMemoryError
 from anexa.model.loading import load_model
 from anexa.model.tensors import as_float32
 from anexa.model.weights import initial_weights
@@ -18,6 +18,7 @@ from anexa.training.checkpoint import read_checkpoint
 from anexa.training.distributed import DistributedContext
 from anexa.training.schedule import learning_rate
 from anexa.training.sections import ScheduleConfig
+from anexa.training.trainer import Callback, StepResult
 from tests.training.runs import each_engine, finish, settings, stop_after, weights_file
 from tests.training.timer import Timer
 
@@ -160,6 +161,25 @@ def test_non_finite_loss_ends_the_run(engine: str, steps: int, names: Path, tmp_
     model = load_model(tmp_path / "m")  # the last checkpoint, and it is one of numbers
     logits = open_engine("numpy", model.config, model.weights).logits(model.tokenizer.encode("the"))
     assert all(math.isfinite(z) for row in logits for z in row)
+
+
+class OutOfMemoryCallback(Callback):
+    """Callback that ends a run after its first step, as an engine without memory does."""
+
+    def on_step(self, trainer: Trainer, result: StepResult) -> None:  # noqa: ARG002
+        raise OutOfMemoryError("the memory is not enough: lower --n-embd")
+
+
+def test_a_memory_error_of_a_run_says_that_its_checkpoint_is_complete(
+    names: Path, tmp_path: Path
+) -> None:
+    run = build_trainer(settings(names), tmp_path / "m")
+    with pytest.raises(OutOfMemoryError) as caught:
+        run.fit([OutOfMemoryCallback()])
+    assert str(caught.value) == (
+        "the memory is not enough: lower --n-embd; the last checkpoint is complete"
+    )
+    assert read_checkpoint(tmp_path / "m").state.step == 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from anexa.course.chapters import load_chapter, load_chapters
 from anexa.course.html import to_html
 from anexa.server.pages import page_files
+from anexa.server.parameters import IntParameter
 
 
 def add_course(app: FastAPI) -> dict[str, Path]:
@@ -24,7 +25,7 @@ def add_course(app: FastAPI) -> dict[str, Path]:
         return [{"number": one.number, "title": one.title} for one in load_chapters().values()]
 
     @app.get("/api/course/{number}")
-    def show_chapter(number: int, student: str = "") -> dict[str, Any]:
+    def show_chapter(number: IntParameter, student: str = "") -> dict[str, Any]:
         found = load_chapter(number)
         return {"number": number, "title": found.title, "html": to_html(found, student)}
 

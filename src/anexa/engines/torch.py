@@ -232,10 +232,10 @@ class TorchEngine(ArrayDecoder):
                 size = min(self._micro_batch_size(length), batch.shape[0] // self._world_size)
                 if size == 1 or self._world_size > 1:
                     lower = "--block-size, --n-embd or --n-layer" if size == 1 else "--micro-batch"
+                    sequences = f"{size} sequence{'s' if size > 1 else ''}"
                     raise OutOfMemoryError(
-                        f"the memory of {self._device_config.device} is not enough for {size} "
-                        f"sequence{'s' if size > 1 else ''} of {length} tokens at once: lower "
-                        f"{lower}; the last checkpoint is complete"
+                        f"the memory of {self._device_config.device} is not enough for "
+                        f"{sequences} of {length} tokens at once: lower {lower}"
                     ) from error
                 self._tokens_per_micro_batch = size // 2 * length
             self._optimizer.zero_grad()

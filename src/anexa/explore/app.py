@@ -29,6 +29,7 @@ from anexa.explore.windows import cut_window
 from anexa.server.error_handlers import add_error_handlers
 from anexa.server.errors import APIError
 from anexa.server.pages import add_files, page_files
+from anexa.server.parameters import IntParameter
 from anexa.server.protection import ProtectionMiddleware
 
 MAX_WINDOW_SIZE = 1024  # maximum number of rows, and of columns, of one window of a tensor
@@ -69,8 +70,8 @@ def create_app(
 
 
 def scene_of(
-    folder: int = 0,
-    step: int | None = None,
+    folder: IntParameter = 0,
+    step: IntParameter | None = None,
     text: str | None = None,
     chat: str | None = None,
     batch: bool = False,
@@ -105,8 +106,8 @@ class Versus:
         versus_unedited: whether to leave out the switches.
     """
 
-    versus_folder: int | None = None
-    versus_step: int | None = None
+    versus_folder: IntParameter | None = None
+    versus_step: IntParameter | None = None
     versus_unedited: bool = False
 
     def scene(self, scene: Scene) -> Scene:
@@ -166,11 +167,11 @@ def _add_views(app: FastAPI, session: Session) -> None:
         tensor: str,
         quantity: QuantityName = "value",
         lead: str = "",
-        level: int = 0,
-        top: int = 0,
-        left: int = 0,
-        height: Annotated[int, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
-        width: Annotated[int, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
+        level: IntParameter = 0,
+        top: IntParameter = 0,
+        left: IntParameter = 0,
+        height: Annotated[IntParameter, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
+        width: Annotated[IntParameter, Query(le=MAX_WINDOW_SIZE)] = MAX_WINDOW_SIZE,
     ) -> Response:
         with session.lock:
             values = read_tensor(session, scene, tensor, quantity, versus.scene(scene))
@@ -191,21 +192,21 @@ def _add_views(app: FastAPI, session: Session) -> None:
         return json_response(number.to_dict())
 
     @app.get("/api/text")
-    def text_view(scene: InScene, sequence: int = 0) -> Response:
+    def text_view(scene: InScene, sequence: IntParameter = 0) -> Response:
         with session.lock:
             folder = session.folder(scene.folder)
             found = read_sequence(session.trace(scene), folder.tokenizer, sequence=sequence)
         return json_response(asdict(found))
 
     @app.get("/api/vocabulary")
-    def vocabulary_view(folder: int = 0) -> Response:
+    def vocabulary_view(folder: IntParameter = 0) -> Response:
         with session.lock:
             opened = session.folder(folder)
         tokens = tokens_of(opened.tokenizer, range(opened.config.vocab_size))
         return json_response({"tokens": tokens})
 
     @app.get("/api/steps")
-    def steps_view(folder: int = 0) -> Response:
+    def steps_view(folder: IntParameter = 0) -> Response:
         with session.lock:
             run = session.folder(folder).require_replay()
             return json_response({"records": [vars(record) for record in run.records]})
@@ -215,7 +216,7 @@ def _add_views(app: FastAPI, session: Session) -> None:
         return json_response({"command": TRIAL_COMMAND, "steps": TRIAL_STEPS})
 
     @app.get("/api/documents")
-    def documents_view(step: int, folder: int = 0) -> Response:
+    def documents_view(step: IntParameter, folder: IntParameter = 0) -> Response:
         with session.lock:
             return json_response(
                 {"documents": session.folder(folder).require_replay().documents(step)}

@@ -132,8 +132,12 @@ class Rule:
 
 
 def stack_indices(*axes: Any) -> Indices:
-    """Stack one index array for each axis, to shape (N, axes); a single number is repeated."""
-    count = max((len(axis) for axis in axes if np.ndim(axis)), default=1)
+    """Stack one index array for each axis, to shape (N, axes); a single number is repeated.
+
+    The arrays are broadcast: their lengths are N or 1, and N may be 0.
+    """
+    lengths = {len(axis) for axis in axes if np.ndim(axis)}
+    count = 0 if 0 in lengths else max(lengths, default=1)
     found = np.empty((count, len(axes)), np.intp)
     for column, axis in enumerate(axes):
         found[:, column] = axis

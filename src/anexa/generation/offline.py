@@ -49,8 +49,9 @@ def generate_batch(
         engine: engine with the model's weights.
         prompts: token ids of the prompts, at least one token each. The completion of a prompt that
             is longer than the context is empty.
-        eos_token_id: id of the end-of-sequence token. The completions do not include it, nor the
-            `stop_token_ids` of their parameters.
+        eos_token_id: id of the end-of-sequence token. The completions do not include the token
+            that ends them: `eos_token_id`, unless their parameters have `ignore_eos`, or one of
+            their `stop_token_ids`.
         params: sampling parameters, one per prompt; None means greedy decoding.
         max_tokens: maximum number of tokens in a completion, at least 1; None means no limit. A
             completion also ends when the context is full.

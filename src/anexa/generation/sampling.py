@@ -68,7 +68,7 @@ class Sampler:
         params: sampling parameters.
         rng: random state; every token that is not chosen greedily draws one number.
         constraint: rule about the generated tokens; None means that all are allowed.
-        changes_logits: whether `process` changes the logits.
+        changes_logits: whether `process_logits` changes the logits.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ RANGES = {
     "presence_penalty": Range(float, ge=-2, le=2),
     "min_tokens": Range(int, ge=0, le=MAX_TOKEN_COUNT),
     "max_tokens": Range(int, ge=1, le=MAX_TOKEN_COUNT),
-    "n": Range(int, ge=1),
+    "n": Range(int, ge=1, le=10**9),
 }
 LOGIT_BIAS_RANGE = Range(float, ge=-100, le=100)  # of a bias in `logit_bias`, as in OpenAI's API
 TOKEN_ID_RANGE = Range(int, ge=0)  # of a token id; `check_token_ids` checks the vocabulary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from anexa.errors import AnexaError, UsageError, one_line
+from anexa.errors import AnexaError, AnexaWarning, UsageError, one_line
 from anexa.files import check_inside, open_binary
 from anexa.hub.quiet import quiet_hub
 from anexa.model.architectures import get_architecture
@@ -114,7 +115,12 @@ def upload(publication: Publication, private: bool) -> str:
 
     The repository is created if it does not exist. Files of a model that it has from an earlier
     version, and that this one lacks, are deleted; other files stay. After an error no file has
-    changed, and a repository that was created for this is deleted, if it is still empty.
+    changed, unless the commit was made and the Hub's answer was lost. A repository that was created
+    for this is deleted, if it is still empty; if the Hub's answer to its creation was lost, it
+    stays, and is not named.
+
+    A new repository that stays is named in the error, or, if the user interrupts, in an
+    `AnexaWarning`.
 
     Args:
         publication: repository and files.
@@ -144,11 +150,14 @@ def upload(publication: Publication, private: bool) -> str:
             _commit(api, publication, private)
         except BaseException as error:  # also if the user interrupts the upload
             is_left = is_new and not _delete_if_empty(api, repository)
+            left = f"the new repository {repository} is left there"
             if isinstance(error, AnexaError) or not isinstance(error, Exception):
+                if is_left:
+                    warnings.warn(left, AnexaWarning, stacklevel=2)
                 raise
             # Of any kind: several HTTP libraries raise their own.
-            left = f"; the new repository {repository} is left there" if is_left else ""
-            raise AnexaError(_message(error, repository, user) + left) from error
+            message = _message(error, repository, user) + f"; {left}" * is_left
+            raise AnexaError(message) from error
     return f"{api.endpoint}/{repository}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fastapi.responses import Response
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, OutOfMemoryError
 from anexa.server.schemas import ErrorObject, ErrorResponse, ErrorType, json_response
 
 # Headers of error responses, by HTTP status.
@@ -55,6 +55,8 @@ def overloaded_error() -> APIError:
 
 def as_api_error(error: Exception) -> APIError:
     """Convert an exception of any kind, raised while a request was computed, to an APIError."""
+    if isinstance(error, OutOfMemoryError):  # its own sentence says what to do
+        return APIError(str(error), status=503, code="overloaded")
     if isinstance(error, MemoryError):
         return overloaded_error()
     if isinstance(error, AnexaError):

@@ -28,6 +28,8 @@ from anexa.thinking.questions import parse_question
 from anexa.thinking.tasks import draw_distinct_problems, resolve_task_names
 from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining
 
+MAX_PROBLEMS = 10**6  # limit on the number of problems per task
+
 
 @dataclass(frozen=True)
 class Proportion:
@@ -105,8 +107,8 @@ def evaluate_tasks(
 
     Args:
         model: a chat model; with several processes, each opens the model's folder.
-        num_problems: maximum number of problems per task, at least 1; all are different, and held
-            out.
+        num_problems: maximum number of problems per task, from 1 to `MAX_PROBLEMS`; all are
+            different, and held out.
         seed: random seed of the problems.
         names: names of the tasks; empty for all but `tasks.MENTAL_TASK`.
         num_processes: number of tasks that are evaluated in parallel, at least 1; None: one for
@@ -120,8 +122,8 @@ def evaluate_tasks(
         UsageError: if a task name is unknown, or a number is out of range.
     """
     num_processes = available_cpus() if num_processes is None else num_processes
-    for option, value in (("--problems", num_problems), ("--processes", num_processes)):
-        Range(int, ge=1).check(option, value)
+    Range(int, ge=1, le=MAX_PROBLEMS).check("--problems", num_problems)
+    Range(int, ge=1).check("--processes", num_processes)
     RANGES["seed"].check("--seed", seed)
     names = resolve_task_names(names)
     if model.chat_template is None:

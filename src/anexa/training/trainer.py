@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anexa.data.batches import Dataset
 from anexa.engines import DeviceConfig, Engine
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, OutOfMemoryError
 from anexa.files import remove_leftovers
 from anexa.model.adapters import merge_adapters, with_lora_rank
 from anexa.model.model import Model
@@ -185,7 +185,8 @@ class Trainer:
 
         Raises:
             AnexaError: if the loss or the gradient becomes infinite or NaN, a file cannot be
-                written, the memory is too small, or another process trains in the same folder.
+                written, the memory is too small (`OutOfMemoryError`), or another process trains in
+                the same folder.
         """
         for _ in self._execute([*self.callbacks, *callbacks]):
             pass
@@ -199,6 +200,7 @@ class Trainer:
 
     def _execute(self, callbacks: Sequence[Callback]) -> Iterator[StepResult]:
         with ExitStack() as stack:
+            stack.enter_context(_checkpoint_in_memory_errors())
             if self.context.is_main_process:
                 stack.enter_context(TrainingLock(self.folder))
                 if self.resumed and not self._executed:
@@ -321,3 +323,15 @@ class Trainer:
             self.engine.optimizer_state(),
             self.base,
         )
+
+
+@contextmanager
+def _checkpoint_in_memory_errors() -> Iterator[None]:
+    """Context manager that adds to an `OutOfMemoryError` that the run can be resumed.
+
+    Every run has a checkpoint: the first one is written before its first step.
+    """
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{error}; the last checkpoint is complete") from error
