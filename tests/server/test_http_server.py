@@ -40,7 +40,7 @@ def test_small_packets_are_sent_at_once(host: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvicorn handles the signals there")
 def test_handlers_of_signals_are_restored_after_an_error() -> None:
-    """Of a server that cannot start, for example."""
+    """A server that cannot start raises such an error, for example."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         pass

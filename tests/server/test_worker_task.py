@@ -1,4 +1,4 @@
-"""Computations in the worker's thread: what a client is told when one fails."""
+"""Error messages for clients when a computation in the worker's thread fails."""
 
 from __future__ import annotations
 

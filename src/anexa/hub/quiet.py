@@ -1,4 +1,4 @@
-"""What the library `huggingface_hub` prints, apart from errors, is switched off for a while."""
+"""Suppression of the warnings and progress bars of the library `huggingface_hub`, not of errors."""
 
 from __future__ import annotations
 
