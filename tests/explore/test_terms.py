@@ -16,7 +16,7 @@ from anexa.engines import Batch
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.scalar import ScalarEngine
 from anexa.errors import AnexaError
-from anexa.explore import attention_rules, rules
+from anexa.explore import attention_rules, norm_rules, rules
 from anexa.explore.rule import Array, Index, Rule, gather
 from anexa.explore.terms import Term, explain, explain_gradient
 from anexa.explore.trace import Trace, trace_batch
@@ -38,7 +38,7 @@ CONFIGS = {
 }
 RULES = [
     rule
-    for rule in (vars(rules) | vars(attention_rules)).values()
+    for rule in (vars(rules) | vars(norm_rules) | vars(attention_rules)).values()
     if isinstance(rule, type) and "slopes" in vars(rule)
 ]
 RULES = [rule for rule in RULES if rule not in (Rule, rules.Curve)]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from anexa.engines.operations import numpy as operations
 from anexa.engines.optimizers.numpy import NumpyOptimizer, orthogonalize
 from anexa.engines.tape import AnyOperation
-from anexa.explore import attention_rules, rules
+from anexa.explore import attention_rules, norm_rules, rules
 from anexa.explore.rule import Rule
 from anexa.explore.terms import TermQuantity
 
@@ -38,7 +38,7 @@ OPERATIONS: dict[type[Rule], AnyOperation] = {
     rules.Positions: operations.Positions,
     rules.Add: operations.Add,
     rules.Linear: operations.Linear,
-    rules.Mean: operations.LayerNorm,
+    norm_rules.Mean: operations.LayerNorm,
     rules.GELU: operations.GELU,
     rules.GELUErf: operations.GELUErf,
     rules.ReLU: operations.ReLU,
@@ -54,9 +54,9 @@ def operation_of(rule: Rule) -> AnyOperation:
     """Return the operation of the engine `numpy` that computes the output of a rule."""
     if isinstance(rule, rules.Identity):
         return operations.Transpose if rule.columns is None else operations.Split
-    if isinstance(rule, rules.Norm):
+    if isinstance(rule, norm_rules.Norm):
         return operations.LayerNorm if rule.centered else operations.RMSNorm
-    if isinstance(rule, rules.Deviation):
+    if isinstance(rule, norm_rules.Deviation):
         return operations.LayerNorm if rule.auxiliaries else operations.RMSNorm
     if isinstance(rule, (attention_rules.LogSumExp, attention_rules.Softmax)):
         scores = rule.inputs[0]  # (B, H, T, S), or logits, (B, T, V)

@@ -13,7 +13,7 @@ import numpy as np
 from anexa.engines.operations.arrays import softmax
 from anexa.engines.protocol import IGNORE_INDEX
 from anexa.errors import UsageError
-from anexa.explore import rules
+from anexa.explore import norm_rules, rules
 from anexa.explore.code import operation_of
 from anexa.explore.rule import Array
 from anexa.explore.trace import LOGITS, LOSS, Trace, TraceNode
@@ -181,9 +181,9 @@ def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
 def _apply(trace: Trace, node: TraceNode, x_BTC: Array) -> Array:
     """Apply the operation of a node to another input, with the same weights."""
     settings = {}
-    if isinstance(node.rule, rules.Norm):
+    if isinstance(node.rule, norm_rules.Norm):
         deviation = trace.nodes[node.auxiliaries[0]].rule
-        assert isinstance(deviation, rules.Deviation)
+        assert isinstance(deviation, norm_rules.Deviation)
         settings["eps"] = deviation.eps
     weights = [trace.values[name] for name in node.inputs[1:]]
     y: Array = operation_of(node.rule)().forward(x_BTC, *weights, **settings)

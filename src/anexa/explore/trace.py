@@ -15,7 +15,7 @@ from anexa.engines.operations import numpy as operations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import Batch
 from anexa.engines.tape import Operation, TapeEntry
-from anexa.explore import attention_rules, rules
+from anexa.explore import attention_rules, norm_rules, rules
 from anexa.explore.rule import Array, Rule
 from anexa.graph.model_graph import layers_of
 from anexa.graph.symbols import RecordedOperation
@@ -163,7 +163,7 @@ class _Builder:
             elif isinstance(operation, (operations.LayerNorm, operations.RMSNorm)):
                 auxiliaries = self._add_deviation(name, sources, x, operation)
                 tensors = [self.found.values[auxiliary] for auxiliary in auxiliaries]
-                add(name, rules.Norm(x, output, tensors), sources, auxiliaries, grad)
+                add(name, norm_rules.Norm(x, output, tensors), sources, auxiliaries, grad)
             elif isinstance(operation, operations.CrossEntropy):
                 self._add_loss(name, sources, x, output, operation)
             else:
@@ -206,13 +206,13 @@ class _Builder:
             The names of the tensors that were added.
         """
         if isinstance(operation, operations.RMSNorm):
-            rule = rules.Deviation(x[:1], operation.rho_T1[..., 0], operation.eps)
+            rule = norm_rules.Deviation(x[:1], operation.rho_T1[..., 0], operation.eps)
             self.found.add(f"{name}.scale", rule, sources[:1])
             return [f"{name}.scale"]
-        mean = rules.Mean(x[:1], arrays.mean(x[0])[..., 0])
+        mean = norm_rules.Mean(x[:1], arrays.mean(x[0])[..., 0])
         self.found.add(f"{name}.mean", mean, sources[:1])
         sigma = operation.sigma_T1[..., 0]
-        rule = rules.Deviation(x[:1], sigma, operation.eps, [mean.output])
+        rule = norm_rules.Deviation(x[:1], sigma, operation.eps, [mean.output])
         self.found.add(f"{name}.scale", rule, sources[:1], [f"{name}.mean"])
         return [f"{name}.scale", f"{name}.mean"]
 

@@ -45,15 +45,6 @@ class Tokenizer(TokenizerVocabulary):
             encode, decode or copy raise it too, if `tokenizers` fails.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        bos_token_id: int | None = None,
-        eos_token_ids: Sequence[int] = (),
-    ) -> None:
-        super().__init__(backend, bos_token_id, eos_token_ids)
-        self._token_bytes: dict[int, bytes] = {}
-
     @classmethod
     def from_characters(
         cls, texts: Iterable[str], adds_bos: bool, added_tokens: Sequence[str] = ()
@@ -239,6 +230,11 @@ class Tokenizer(TokenizerVocabulary):
         with tokenizers_errors():
             text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return text
+
+    @cached_property
+    def _token_bytes(self) -> dict[int, bytes]:
+        """Results of `token_bytes` so far, by id."""
+        return {}
 
     def token_bytes(self, token: int) -> bytes:
         """Return the UTF-8 bytes of one token; a byte-level token may be part of a character.
