@@ -39,7 +39,7 @@ GROUPS = {
         "tests/hub/test_card.py",
         "tests/hub/test_gguf.py",
         "tests/hub/test_gguf_refusals.py",
-        "tests/cli/test_publish.py",
+        "tests/cli/publish",
     ),
     ("typer", "rich", "prompt-toolkit", "pooch"): (
         "tests/cli/test_commands.py",
