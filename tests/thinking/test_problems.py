@@ -85,7 +85,7 @@ def test_splits_are_disjoint() -> None:
 
 @pytest.mark.slow
 def test_splits_are_disjoint_in_many_draws() -> None:
-    trained = pairs("training", 1_000)
+    trained = pairs("training", 400)
     assert not trained & pairs("test", 100)
     assert not trained & pairs("validation", 100)
 
