@@ -37,7 +37,7 @@ def share(hits: Iterable[bool]) -> str:
 def print_padding(length: int = 256, batch_size: int = 8) -> None:
     """Print which share of the tokens of an epoch is padding, for three kinds of batches."""
     corpus = open_corpus("garden", "auto")
-    training, _ = corpus.datasets(corpus.tokenizer("bpe:1024"), length, 42)
+    training, _ = corpus.make_datasets(corpus.make_tokenizer("bpe:1024"), length, 42)
     count = training.sequences_per_epoch // batch_size
     batches = [training.batch(step, batch_size) for step in range(count)]
     sequences = [sequence for batch in batches for sequence in batch]

@@ -21,7 +21,7 @@ from anexa.thinking.problems import Problem
 from anexa.thinking.questions import Question, parse_question
 from anexa.thinking.thoughts import REMAINING_SEPARATOR, split_remaining, write_step
 
-TOKENIZER = ArithmeticCorpus().tokenizer("char")
+TOKENIZER = ArithmeticCorpus().make_tokenizer("char")
 Answerer = Callable[[Problem, str], str]
 """Function from a problem and the beginning of an answer to the whole answer."""
 

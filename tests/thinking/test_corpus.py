@@ -49,7 +49,7 @@ from tests.examples import examples
 from tests.thinking.reading import assert_true, plain, read_line, split_asked
 
 LENGTH = 2560
-TOKENIZER = ArithmeticCorpus().tokenizer("char")
+TOKENIZER = ArithmeticCorpus().make_tokenizer("char")
 REFUSALS = (
     NOT_ARITHMETIC_REFUSAL,
     UNSUPPORTED_REFUSAL,
@@ -325,7 +325,7 @@ def test_no_training_sequence_is_held_out() -> None:
 
 
 def test_validation_sequences_are_held_out_and_not_from_the_test_split() -> None:
-    _, rows = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
+    _, rows = ArithmeticCorpus().make_datasets(TOKENIZER, LENGTH, seed=1)
     sample = rows.eval_sequences(500)
     last = [
         answered[-1]
@@ -339,8 +339,8 @@ def test_validation_sequences_are_held_out_and_not_from_the_test_split() -> None
 
 
 def test_validation_does_not_depend_on_training() -> None:
-    first = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)[1].eval_sequences(64)
-    training, validation = ArithmeticCorpus().datasets(TOKENIZER, LENGTH, seed=1)
+    first = ArithmeticCorpus().make_datasets(TOKENIZER, LENGTH, seed=1)[1].eval_sequences(64)
+    training, validation = ArithmeticCorpus().make_datasets(TOKENIZER, LENGTH, seed=1)
     training.batch(700, 3)
     assert validation.eval_sequences(64) == first
     lengths = {len(row.ids) // 200 for row in validation.eval_sequences(256)}

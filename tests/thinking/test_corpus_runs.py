@@ -86,7 +86,7 @@ def test_trained_folder_is_a_chat_model(trained: Trainer) -> None:
     assert model.weights == trained.engine.weights()
     config = json.loads((trained.folder / "generation_config.json").read_text(encoding="utf-8"))
     assert config["do_sample"] is False
-    assert trained.corpus.prompt == "<|user|>C3B4A7*B8A6<|assistant|>"
+    assert trained.corpus.sample_prompt == "<|user|>C3B4A7*B8A6<|assistant|>"
 
 
 def test_trained_folder_opens_in_transformers(
@@ -100,7 +100,7 @@ def test_trained_folder_opens_in_transformers(
     ours: Tokenizer = trained.tokenizer
     messages = [{"role": "user", "content": "347*86"}]
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-    assert ids["input_ids"] == ours.encode_prompt(trained.corpus.prompt)
+    assert ids["input_ids"] == ours.encode_prompt(trained.corpus.sample_prompt)
     row = some_rows()[0].ids[:64]
     with torch.no_grad():
         logits = network(torch.tensor([row])).logits[0]

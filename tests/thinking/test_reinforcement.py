@@ -32,7 +32,7 @@ PLAN = ReinforcementConfig(steps=3, problems=2, samples=4, validation=4, evaluat
 
 
 def model(block_size: int = 64) -> Model:
-    tokenizer = ArithmeticCorpus().tokenizer("char")
+    tokenizer = ArithmeticCorpus().make_tokenizer("char")
     config = ModelConfig("llama", tokenizer.vocab_size, block_size, n_embd=8, n_head=2, n_layer=1)
     return Model(config, initial_weights(config, random.Random(1)), tokenizer, CHAT_TEMPLATE)
 

@@ -69,7 +69,7 @@ def test_file_of_conversations_makes_a_chat_model(
     options = config(path, tokenizer=tokenizer, block_size=128)
     run = finish(build_trainer(options, tmp_path / "model"))
     assert "read as messages: 50 conversations" in run.notes
-    assert run.corpus.prompt == "<|user|>What color is the lily?<|assistant|>"
+    assert run.corpus.sample_prompt == "<|user|>What color is the lily?<|assistant|>"
     model = LanguageModel.open(tmp_path / "model", "numpy")
     assert model.chat_template == general_template(thinking=thoughts)
     ids = [model.tokenizer.token_to_id(token) for token in general_tokens(thinking=thoughts)]
@@ -95,7 +95,7 @@ def test_samples_answer_a_question_that_fits(tmp_path: Path) -> None:
     long = [{"role": "user", "content": "a" * 300}, {"role": "assistant", "content": "b"}]
     path.write_text(json.dumps({"messages": long}) + "\n" + path.read_text("utf-8"), "utf-8")
     run = build_trainer(config(path), tmp_path / "model")
-    assert run.corpus.prompt == "<|user|>What color is the lily?<|assistant|>"
+    assert run.corpus.sample_prompt == "<|user|>What color is the lily?<|assistant|>"
     run.fit([SampleCallback()])
     assert read_metrics(run.folder)[1]
     path.write_text(
@@ -108,7 +108,7 @@ def test_samples_answer_a_question_that_fits(tmp_path: Path) -> None:
         "utf-8",
     )
     run = build_trainer(config(path, block_size=250), tmp_path / "short")
-    assert run.corpus.prompt == "<|user|>anna<|assistant|>"
+    assert run.corpus.sample_prompt == "<|user|>anna<|assistant|>"
 
 
 def test_a_sample_whose_prompt_does_not_fit_is_left_out(tmp_path: Path) -> None:
@@ -192,17 +192,17 @@ def test_tokenizer_made_elsewhere_gets_the_tags(tmp_path: Path) -> None:
     other = tmp_path / "other"
     finish(build_trainer(config(write_conversations(tmp_path), steps=1), other))
     corpus = corpus_of(write_conversations(tmp_path, thoughts=True))
-    tokenizer = corpus.tokenizer(str(other))
+    tokenizer = corpus.make_tokenizer(str(other))
     assert [len(tokenizer.encode(tag)) for tag in general_tokens(thinking=True)] == [1] * 5
 
 
 def test_vocabulary_must_have_room_for_the_tags(tmp_path: Path) -> None:
     corpus = corpus_of(write_conversations(tmp_path))
-    assert corpus.tokenizer("bpe:260").vocab_size == 260
+    assert corpus.make_tokenizer("bpe:260").vocab_size == 260
     with pytest.raises(UsageError, match="at least 260 tokens"):
-        corpus.tokenizer("bpe:259")
+        corpus.make_tokenizer("bpe:259")
     with pytest.raises(UsageError, match="bpe:٣٠٠: the vocabulary size of BPE must be"):
-        corpus.tokenizer("bpe:٣٠٠")
+        corpus.make_tokenizer("bpe:٣٠٠")
 
 
 def test_context_without_room_for_a_turn_is_refused(tmp_path: Path) -> None:

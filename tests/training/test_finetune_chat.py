@@ -71,7 +71,7 @@ def test_unknown_characters_of_a_question_are_left_out_of_the_prompt_of_samples(
     small = config(text, tokenizer="char", layout="text", block_size=128)
     base = build_trainer(small, tmp_path / "base").folder
     run = build_trainer(continued(conversations, base, allow_unknown=True), tmp_path / "chat")
-    assert run.tokenizer.unknown_characters(run.corpus.prompt) == ["y", "?"]
+    assert run.tokenizer.unknown_characters(run.corpus.sample_prompt) == ["y", "?"]
     run.fit([SampleCallback()])
     assert run.done
 

@@ -125,10 +125,10 @@ def test_a_configuration_has_all_corpora(tmp_path: Path) -> None:
 
 def test_corpora_share_a_tokenizer_and_keep_their_layouts(corpora: tuple[str, str]) -> None:
     corpus = open_corpora(DataConfig(corpus=corpora))
-    tokenizer = corpus.tokenizer("char")
+    tokenizer = corpus.make_tokenizer("char")
     assert tokenizer.vocab_size == 1 + len(set(TEXT) | set("annahemgblsidtj".replace("\n", "")))
     assert not tokenizer.adds_bos
-    training, validation = corpus.datasets(tokenizer, 8, seed=1)
+    training, validation = corpus.make_datasets(tokenizer, 8, seed=1)
     assert isinstance(training, Mixture)
     assert isinstance(validation, Mixture)
     assert training.names == ("names.txt", "fox.txt")
@@ -140,7 +140,7 @@ def test_corpora_share_a_tokenizer_and_keep_their_layouts(corpora: tuple[str, st
 def test_weights_are_shares_of_the_sequences(corpora: tuple[str, str]) -> None:
     names, text = corpora
     corpus = open_corpora(DataConfig(corpus=(f"{names}:1.5", f"{text}:.5")))
-    training, _ = corpus.datasets(corpus.tokenizer("char"), 8, seed=1)
+    training, _ = corpus.make_datasets(corpus.make_tokenizer("char"), 8, seed=1)
     assert isinstance(training, Mixture)
     assert training.weights == (3, 1)
     assert corpus.name == "names.txt:1.5, fox.txt:.5"
@@ -292,7 +292,7 @@ def test_templates_that_differ_are_refused(chat: str, tmp_path: Path) -> None:
     thoughts.write_text(row % ("anna", "anna"), encoding="utf-8")
     corpus = open_corpora(DataConfig(corpus=(chat, str(thoughts))))
     with pytest.raises(AnexaError, match=r"chat\.jsonl and thoughts\.jsonl have different chat"):
-        corpus.tokenizer("char")
+        corpus.make_tokenizer("char")
     tokenizer = Tokenizer.from_characters([string.printable], False)
     with pytest.raises(AnexaError, match="have different chat templates"):
         corpus.for_model(tokenizer, None)

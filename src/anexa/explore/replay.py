@@ -116,7 +116,7 @@ class Replay:
         corpus = reopen_corpus(self.config.data, None, checkpoint.corpus_sha256, folder)
         if checkpoint.base is not None:
             corpus = corpus.for_model(self.tokenizer, model.chat_template)
-        self._training, _ = corpus.datasets(
+        self._training, _ = corpus.make_datasets(
             self.tokenizer, self.config.model.block_size, self.config.run.seed
         )
         self._cache: OrderedDict[int, KeyFrame] = OrderedDict()

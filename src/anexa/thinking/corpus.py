@@ -56,14 +56,14 @@ class ArithmeticCorpus:
     max_new_tokens: int | None = 2048  # for 11 by 11 digits; leaves context for earlier turns
     notes: tuple[str, ...] = ()
     size = 0
-    prompt = render_question(CHAT_TEMPLATE, "347*86")
+    sample_prompt = render_question(CHAT_TEMPLATE, "347*86")
 
     @property
     def sha256(self) -> str:
         """SHA-256 of sample examples, hexadecimal; it changes if the generator does."""
         return _sample_hash()
 
-    def tokenizer(self, spec: str) -> Tokenizer:
+    def make_tokenizer(self, spec: str) -> Tokenizer:
         """Create a character tokenizer with the special tokens of the chat template.
 
         Args:
@@ -101,11 +101,11 @@ class ArithmeticCorpus:
             )
         return ArithmeticCorpus(curriculum_steps=0)
 
-    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
+    def count_unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:  # noqa: ARG002
         """Return ({}, 0), the counts of unknown characters: its own tokenizer knows all of them."""
         return {}, 0
 
-    def datasets(
+    def make_datasets(
         self,
         tokenizer: Tokenizer,
         block_size: int,

@@ -193,7 +193,7 @@ def initial_model(config: TrainConfig, corpus: Corpus) -> Model:
             need more memory than the machine has.
         UsageError: if the vocabulary size of the tokenizer is out of range.
     """
-    tokenizer = corpus.tokenizer(config.data.tokenizer)
+    tokenizer = corpus.make_tokenizer(config.data.tokenizer)
     model_config = config.model.to_config(tokenizer.vocab_size)
     count, memory = num_parameters(model_config), physical_memory()
     if memory is not None and 8 * count > memory:  # as `initial_weights` draws them
@@ -346,7 +346,7 @@ def _datasets(
     context = options.context
     if not context.is_main_process:
         context.barrier()
-    datasets = corpus.datasets(
+    datasets = corpus.make_datasets(
         tokenizer, config.model.block_size, config.run.seed, options.on_encoding
     )
     if context.is_main_process:

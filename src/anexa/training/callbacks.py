@@ -166,7 +166,7 @@ class SampleCallback(Callback):
     def _generate(self, trainer: Trainer) -> str:
         if trainer.device_config.shard and trainer.context.world_size > 1:
             return ""
-        prompt = trainer.corpus.prompt
+        prompt = trainer.corpus.sample_prompt
         unknown = "".join(trainer.tokenizer.unknown_characters(prompt))
         prompt = prompt.translate(str.maketrans("", "", unknown))
         sampler = Sampler(SamplingParams(seed=trainer.config.run.seed))

@@ -69,7 +69,7 @@ class ConversationCorpus:
         self.chat_template: str = general_template(thinking=conversations.has_thoughts)
 
     @property
-    def prompt(self) -> str:
+    def sample_prompt(self) -> str:
         """Prompt of the samples during training: a short question of the conversations.
 
         Raises:
@@ -82,7 +82,7 @@ class ConversationCorpus:
         messages = [{"role": "user", "content": question}]
         return render_messages(self.chat_template, messages, bos=bos, eos=eos)
 
-    def tokenizer(self, spec: str) -> Tokenizer:
+    def make_tokenizer(self, spec: str) -> Tokenizer:
         """Make or load a tokenizer with a token for each tag of the chat template.
 
         Args:
@@ -124,11 +124,11 @@ class ConversationCorpus:
             )
         return corpus
 
-    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+    def count_unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count the characters that a tokenizer does not know, and all characters."""
         return tokenizer.count_unknown(self._conversations.texts())
 
-    def datasets(
+    def make_datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
         """Encode the conversations, and split them into a training and a validation dataset.

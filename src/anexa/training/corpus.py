@@ -27,7 +27,7 @@ class Corpus(Protocol):
         chat_template: chat template of a corpus of conversations; None for plain text.
         notes: sentences about text that is left out of the corpus.
         size: size of the text in UTF-8, in bytes; 0 if it is generated.
-        prompt: prompt of the samples that are generated during training.
+        sample_prompt: prompt of the samples that are generated during training.
         temperature: recommended sampling temperature of models trained on the corpus.
         max_new_tokens: recommended maximum number of tokens of their answers; None: none.
     """
@@ -43,14 +43,14 @@ class Corpus(Protocol):
         """Chat template of a corpus of conversations; None for plain text."""
 
     @property
-    def prompt(self) -> str:
+    def sample_prompt(self) -> str:
         """Prompt of the samples that are generated during training."""
 
     @property
     def sha256(self) -> str:
         """Hash of the corpus, in hexadecimal, which shows whether the corpus has changed."""
 
-    def tokenizer(self, spec: str) -> Tokenizer:
+    def make_tokenizer(self, spec: str) -> Tokenizer:
         """Make or load the tokenizer of a new model.
 
         Args:
@@ -72,14 +72,14 @@ class Corpus(Protocol):
             AnexaError: if the model cannot be trained on the corpus.
         """
 
-    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+    def count_unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count the characters that a tokenizer does not know.
 
         Returns:
             The occurrences of each unknown character, and of all characters together.
         """
 
-    def datasets(
+    def make_datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
         """Encode the corpus, and split it into a training and a validation dataset.
@@ -107,7 +107,7 @@ class TextCorpus:
 
     special_tokens: Sequence[str] = ()
     chat_template: str | None = None
-    prompt = ""
+    sample_prompt = ""
     temperature = DEFAULT_TEMPERATURE
     max_new_tokens: int | None = None
 
@@ -116,7 +116,7 @@ class TextCorpus:
         self.notes, self.size = documents.notes, documents.size
         self.documents = documents
 
-    def tokenizer(self, spec: str) -> Tokenizer:
+    def make_tokenizer(self, spec: str) -> Tokenizer:
         """Make or load the tokenizer of a new model, as `make_tokenizer` does."""
         return make_tokenizer(spec, self.documents)
 
@@ -124,11 +124,11 @@ class TextCorpus:
         """Return the corpus itself: a text is the same for every model."""
         return self
 
-    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+    def count_unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count the characters that a tokenizer does not know, and all characters."""
         return tokenizer.count_unknown(map("".join, self.documents.groups()))
 
-    def datasets(
+    def make_datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
         """Encode the text, and split it into a training and a validation dataset.
@@ -207,7 +207,7 @@ def unknown_character_notes(corpus: Corpus, tokenizer: Tokenizer, allowed: bool)
     Raises:
         AnexaError: if more than `MAX_UNKNOWN_FRACTION` are unknown, and this is not allowed.
     """
-    unknown, total = corpus.unknown(tokenizer)
+    unknown, total = corpus.count_unknown(tokenizer)
     count = sum(unknown.values())
     if not count:
         return ()

@@ -122,4 +122,4 @@ def _problems(tokenizer: Tokenizer, length: int) -> Dataset | None:
 
     if length < MIN_EXAMPLE_TOKENS:
         return None
-    return ArithmeticCorpus().datasets(tokenizer, length, SEED)[1]
+    return ArithmeticCorpus().make_datasets(tokenizer, length, SEED)[1]

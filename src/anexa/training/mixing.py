@@ -94,7 +94,7 @@ class MixedCorpus:
         self.size = sum(corpus.size for corpus in corpora)
         first = next((each for each in corpora if each.chat_template), corpora[0])
         self.chat_template = first.chat_template
-        self.prompt, self.temperature = first.prompt, first.temperature
+        self.sample_prompt, self.temperature = first.sample_prompt, first.temperature
         self.max_new_tokens = first.max_new_tokens
 
     def _check_templates(self) -> None:
@@ -116,7 +116,7 @@ class MixedCorpus:
         parts = [[each.sha256, weight] for each, weight in zip(self.corpora, weights)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def tokenizer(self, spec: str) -> Tokenizer:
+    def make_tokenizer(self, spec: str) -> Tokenizer:
         """Make or load one tokenizer for the texts of all corpora.
 
         Args:
@@ -151,7 +151,7 @@ class MixedCorpus:
         mixed._check_templates()
         return mixed
 
-    def unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
+    def count_unknown(self, tokenizer: Tokenizer) -> tuple[dict[str, int], int]:
         """Count the characters of all corpora that a tokenizer does not know.
 
         Returns:
@@ -160,12 +160,12 @@ class MixedCorpus:
         unknown: Counter[str] = Counter()
         total = 0
         for corpus in self.corpora:
-            found, count = corpus.unknown(tokenizer)
+            found, count = corpus.count_unknown(tokenizer)
             unknown.update(found)
             total += count
         return dict(unknown), total
 
-    def datasets(
+    def make_datasets(
         self, tokenizer: Tokenizer, block_size: int, seed: int, progress: Progress | None = None
     ) -> tuple[Dataset, Dataset]:
         """Encode all corpora, and mix their training datasets and their validation datasets.
@@ -176,7 +176,7 @@ class MixedCorpus:
         Raises:
             AnexaError: if a corpus cannot be encoded, or is too short to be split.
         """
-        pairs = [each.datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
+        pairs = [each.make_datasets(tokenizer, block_size, seed, progress) for each in self.corpora]
         training, held_out = zip(*pairs)
         validation = [
             deduplicate_against([*training[:i], *training[i + 1 :]], each)
