@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anexa.errors import AnexaError, UsageError
-from anexa.graph.expression import parse_expression, read_values
+from anexa.graph.expression import evaluate_expression, read_values
 from microgpt import gradients
 
 Numbers = dict[str, float]
@@ -80,10 +80,10 @@ def test_results_equal_those_of_python(term: Term, numbers: Numbers) -> None:
         expected = term.value(numbers)
     except (ArithmeticError, ValueError):
         with pytest.raises(AnexaError):
-            parse_expression(term.text, used(term, numbers))
+            evaluate_expression(term.text, used(term, numbers))
         return
     try:
-        root, _ = parse_expression(term.text, used(term, numbers))
+        root, _ = evaluate_expression(term.text, used(term, numbers))
     except AnexaError:
         return  # a slope has no value where the result has one
     # A quotient is a product with a power: the last bits differ.
@@ -94,7 +94,7 @@ def test_results_equal_those_of_python(term: Term, numbers: Numbers) -> None:
 @given(TERMS, NUMBERS)
 def test_gradients_equal_central_differences(term: Term, numbers: Numbers) -> None:
     try:
-        root, names = parse_expression(term.text, used(term, numbers))
+        root, names = evaluate_expression(term.text, used(term, numbers))
     except AnexaError:
         assume(False)
     grads = gradients(root)
@@ -119,23 +119,23 @@ def test_gradients_equal_central_differences(term: Term, numbers: Numbers) -> No
 
 
 def test_every_operation_is_named() -> None:
-    root, names = parse_expression("a - b/c", {"a": 1, "b": 2, "c": 4})
+    root, names = evaluate_expression("a - b/c", {"a": 1, "b": 2, "c": 4})
     assert root.data == 0.5
     titles = [names.get(node, "") for node in gradients(root)]
     assert sorted(titles) == sorted(["a", "b", "c", "** −1", "×", "", "×", "+"])
 
 
 def test_variable_is_one_node() -> None:
-    root, names = parse_expression("a*a + a", {"a": 3})
+    root, names = evaluate_expression("a*a + a", {"a": 3})
     (a,) = [node for node, name in names.items() if name == "a"]
     assert len(gradients(root)) == 3
     assert gradients(root)[a] == 7
 
 
 def test_expression_without_variables_is_computed() -> None:
-    root, names = parse_expression("2*3 + 4", {})
+    root, names = evaluate_expression("2*3 + 4", {})
     assert (root.data, root.children, names) == (10, (), {})
-    assert parse_expression("(2).exp()", {})[0].data == math.exp(2)
+    assert evaluate_expression("(2).exp()", {})[0].data == math.exp(2)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_expression_without_variables_is_computed() -> None:
 @pytest.mark.parametrize("values", [{"a": 2.0}, {}])
 def test_everything_else_is_refused_in_one_sentence(text: str, values: Numbers) -> None:
     with pytest.raises(AnexaError) as refusal:
-        parse_expression(text, values)
+        evaluate_expression(text, values)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 300
 
@@ -205,7 +205,7 @@ def test_everything_else_is_refused_in_one_sentence(text: str, values: Numbers) 
 @given(st.text(alphabet="ab12.()+-*/ log_exp", max_size=60) | st.text(max_size=40))
 def test_any_text_is_computed_or_refused(text: str) -> None:
     try:
-        root, _ = parse_expression(text, {"a": 0.5})
+        root, _ = evaluate_expression(text, {"a": 0.5})
     except AnexaError:
         return
     assert all(math.isfinite(node.data) for node in gradients(root))
@@ -213,12 +213,12 @@ def test_any_text_is_computed_or_refused(text: str) -> None:
 
 def test_missing_names_are_listed_with_an_example() -> None:
     with pytest.raises(UsageError, match=r"no value for b, c: add for example b=2 c=3$"):
-        parse_expression("(a*b + c).relu()", {"a": 2})
+        evaluate_expression("(a*b + c).relu()", {"a": 2})
 
 
 def test_unused_value_is_refused() -> None:
     with pytest.raises(UsageError, match="z is given a value but does not occur"):
-        parse_expression("a", {"a": 1, "z": 2})
+        evaluate_expression("a", {"a": 1, "z": 2})
 
 
 def test_read_values() -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from anexa.errors import AnexaError
 from anexa.graph.drawing import Edge
-from anexa.graph.expression import parse_expression
+from anexa.graph.expression import evaluate_expression
 from anexa.graph.value_graph import value_graph
 from microgpt import Value, dot, gradients
 
 
 def test_every_number_and_gradient_is_drawn() -> None:
-    graph = value_graph(*parse_expression("(a*b + c).relu()", {"a": 2, "b": -3, "c": 10}))
+    graph = value_graph(*evaluate_expression("(a*b + c).relu()", {"a": 2, "b": -3, "c": 10}))
     boxes = {node.title: (*node.details, node.kind) for node in graph.nodes}
     assert boxes == {
         "a": ("data 2", "grad −3", "input"),
@@ -28,7 +28,7 @@ def test_every_number_and_gradient_is_drawn() -> None:
 
 
 def test_drawing_changes_no_value() -> None:
-    root, names = parse_expression("a*a", {"a": 3})
+    root, names = evaluate_expression("a*a", {"a": 3})
     before = [(node, node.data, node.children, node.local_grads) for node in gradients(root)]
     assert "grad 6" in value_graph(root, names).nodes[0].details
     assert "grad 6" in value_graph(root, names).nodes[0].details, "and again"
@@ -59,7 +59,7 @@ def test_nodes_without_a_name_are_described(value: Value, title: str) -> None:
 
 
 def test_parallel_arrows_are_kept() -> None:
-    graph = value_graph(*parse_expression("a*a", {"a": 3}))
+    graph = value_graph(*evaluate_expression("a*a", {"a": 3}))
     assert graph.edges == [Edge(0, 1, "3")] * 2
 
 
@@ -70,4 +70,4 @@ def test_large_graphs_and_gradients_are_refused() -> None:
     with pytest.raises(AnexaError, match="199 nodes"):
         value_graph(value, {})
     with pytest.raises(AnexaError, match="gradient is too large"):
-        value_graph(*parse_expression("a*1e200*1e200", {"a": 1e-300}))
+        value_graph(*evaluate_expression("a*1e200*1e200", {"a": 1e-300}))

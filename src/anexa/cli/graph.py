@@ -150,7 +150,7 @@ def _drawing(target: str, values: list[str], format_: str | None, out: Path | No
         drawing = model_graph(open_model(Path(target)).config)
     else:
         from anexa.graph.drawing import format_number
-        from anexa.graph.expression import parse_expression, read_values
+        from anexa.graph.expression import evaluate_expression, read_values
         from anexa.graph.value_graph import value_graph
 
         target = decode_argument(target)
@@ -159,7 +159,7 @@ def _drawing(target: str, values: list[str], format_: str | None, out: Path | No
                 f"there is no folder {quoted(target)}; if it is an expression, give its names "
                 "values, such as a=2"
             )
-        root, names = parse_expression(
+        root, names = evaluate_expression(
             target, read_values([decode_argument(value) for value in values])
         )
         drawing = value_graph(root, names, title=f"{target.strip()} = {format_number(root.data)}")

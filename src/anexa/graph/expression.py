@@ -86,8 +86,8 @@ class NamedValue(Value):
         return NamedValue(super().relu(), "relu")
 
 
-def parse_expression(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
-    """Build the graph of `Value`s that an expression computes.
+def evaluate_expression(text: str, values: Mapping[str, float]) -> tuple[Value, dict[Value, str]]:
+    """Evaluate an expression with `Value`s, which keep the graph of its operations.
 
     Args:
         text: expression, for example "(a*b + c).relu()".

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from anexa.graph.drawing import Edge, Graph, Node, NodeKind
-from anexa.graph.symbols import RecordedOperation, Recorder, SymbolicTensor, shape_text
+from anexa.graph.symbols import RecordedOperation, Recorder, SymbolicTensor, format_shape
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
@@ -161,7 +161,7 @@ def detail_lines(step: RecordedOperation, prefix: str) -> list[str]:
         prefix: start of the names of weights that is not shown, such as "h.0." or "".
     """
     weights = [f"{name.removeprefix(prefix)}  {remark}" for name, remark in step.weights]
-    shape = [] if step.shape is None else [f"→ {shape_text(step.shape)}"]
+    shape = [] if step.shape is None else [f"→ {format_shape(step.shape)}"]
     return [*step.notes, *weights, *shape]
 
 

@@ -96,7 +96,7 @@ class Recorder:
                 sizes = symbol.shape[::-1] if symbol.is_transposed else symbol.shape
                 transposed = ", transposed" if symbol.is_transposed else ""
                 reuse = ", used again" if symbol.weight in self.used else ""
-                weights.append((symbol.weight, f"{shape_text(sizes)}{transposed}{reuse}"))
+                weights.append((symbol.weight, f"{format_shape(sizes)}{transposed}{reuse}"))
                 self.used.add(symbol.weight)
         steps = [
             (symbol.step, name) for symbol, name in zip(inputs, names) if symbol.step is not None
@@ -203,6 +203,6 @@ class Recorder:
         return self.record("cross_entropy", inputs, (), labels=labels, notes=notes)
 
 
-def shape_text(shape: Shape) -> str:
+def format_shape(shape: Shape) -> str:
     """Format a shape, as in "T × 128"; that of a scalar as "one number"."""
     return f" {TIMES} ".join(map(str, shape)) or "one number"

@@ -18,8 +18,8 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
 
     Args:
         root: result of the computation.
-        names: the names of nodes, as `anexa.graph.expression.parse_expression` returns them; a node
-            without a name gets one from `operation_name`.
+        names: the names of nodes, as `anexa.graph.expression.evaluate_expression` returns them; a
+            node without a name gets one from `operation_name`.
         title: the title of the drawing; default: the number of the result.
 
     Returns:

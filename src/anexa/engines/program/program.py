@@ -95,7 +95,7 @@ class Instruction:
         return [value for value in self.inputs if value is not None]
 
     def __str__(self) -> str:
-        outputs = ", ".join(f"{value} {shape_text(value.shape)}" for value in self.outputs)
+        outputs = ", ".join(f"{value} {_format_tuple(value.shape)}" for value in self.outputs)
         inputs = [str(value) for value in self.inputs if value is not None]
         inputs += [f"{name}={number:g}" for name, number in self.settings.items()]
         return f"{outputs}{' = ' if outputs else ''}{self.kernel}({', '.join(inputs)})"
@@ -189,6 +189,6 @@ class Program:
             yield f"return {value} as {name}"
 
 
-def shape_text(shape: Sequence[Any]) -> str:
+def _format_tuple(shape: Sequence[Any]) -> str:
     """Format a shape as text, such as "(N, 128)"."""
     return f"({', '.join(map(str, shape))})"
