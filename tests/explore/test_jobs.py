@@ -188,10 +188,21 @@ def test_job_that_cannot_be_done_ends_with_one_sentence(
     assert "\n" not in last["error"]
 
 
-def test_job_with_wrong_fields_is_refused(client: TestClient) -> None:
-    response = client.post("/api/write", json={"count": 1000})
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"count": 1000}, "count must be at most 20, not 1000"),
+        ({"step": "1_0"}, 'step must be an integer, not "1_0"'),
+        ({"folder": True}, "folder must be an integer, not true"),
+        ({"temprature": 1}, "temprature is not supported: leave it out"),
+    ],
+)
+def test_job_with_wrong_fields_is_refused(
+    client: TestClient, body: dict[str, Any], sentence: str
+) -> None:
+    response = client.post("/api/write", json=body)
     assert response.status_code == 400
-    assert "count" in response.json()["error"]["message"]
+    assert response.json()["error"]["message"] == sentence
 
 
 def test_documents_of_a_step(client: TestClient, names_model: Path) -> None:
@@ -255,9 +266,15 @@ def test_job_that_runs_out_of_memory_ends_with_a_sentence(
     assert [json.loads(line) for line in lines] == [{"progress": 0.5}, {"error": sentence}]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("too long: cut it")])
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "there is not enough memory at the moment: try again in a second"),
+        (OutOfMemoryError("too long: cut it"), "too long: cut it"),
+    ],
+)
 def test_view_that_runs_out_of_memory_is_an_error(
-    error: MemoryError, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    error: MemoryError, sentence: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise error
@@ -265,9 +282,7 @@ def test_view_that_runs_out_of_memory_is_an_error(
     monkeypatch.setattr("anexa.explore.session.trace_batch", fail)
     response = client.get("/api/map", params={"text": "emma"})
     assert response.status_code == 503
-    assert response.json()["error"]["message"] == (
-        "there is not enough memory at the moment: try again in a second"
-    )
+    assert response.json()["error"]["message"] == sentence
 
 
 def test_closed_job_is_canceled() -> None:

@@ -178,6 +178,7 @@ def test_other_sentencepiece_models_are_refused(options: dict[str, Any], reason:
         ("added_tokens.json", '{"<x>": 5}', "has two tokens for the id 5"),
         ("added_tokens.json", '{"<x>": 7000}', "ids do not follow its vocabulary"),
         ("tokenizer_config.json", '{"added_tokens_decoder": {"x": 1}}', "a damaged added_tokens"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"٣": "x"}}', "a damaged added_tokens"),
         (
             "tokenizer_config.json",
             json.dumps({"added_tokens_decoder": {"9" * 5000: "x"}}),

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from anexa.engines import Batch
 from anexa.errors import UsageError
@@ -40,6 +40,9 @@ class JobRequest(BaseModel):
             in the folder.
         edit: switches, as `anexa.explore.switches.parse_edit` reads them.
     """
+
+    # A number must be a number, and an unknown field is an error rather than ignored.
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     computes: ClassVar[bool] = True  # whether the session's lock must be held while the job runs
     folder: int = 0

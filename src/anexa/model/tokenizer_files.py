@@ -250,7 +250,7 @@ def _added_tokens(
         for text, token_id in _ids(folder / ADDED_TOKENS_FILE).items():
             tokens[token_id] = added_token(token_id, text, special=False)
     for key, token in (described if isinstance(described, dict) else {}).items():
-        if not key.isdecimal() or len(key) > 9 or not _text(token):
+        if not (key.isascii() and key.isdecimal()) or len(key) > 9 or not _text(token):
             raise AnexaError(f"{folder} has a damaged added_tokens_decoder: {short_repr(key)}")
         flags = token if isinstance(token, dict) else {}
         entry = added_token(int(key), _text(token), special=bool(flags.get("special")))

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from anexa.errors import AnexaError, OutOfMemoryError, one_line
 from anexa.ranges import BOUNDS, TYPE_NAMES
-from anexa.server.errors import APIError, overloaded_error
+from anexa.server.errors import APIError, as_api_error
 
 MAX_SHOWN_CHARS = 40  # characters; longer strings are not repeated in messages
 BODY_NAME = "the body of the request"  # what a message calls the body if no field is wrong
@@ -174,9 +174,9 @@ def _shown(value: object) -> str:
 
 
 def invalid_request(error: RequestValidationError) -> APIError:
-    """Convert FastAPI's error about the body or a query parameter to an error with status 400."""
+    """Convert FastAPI's error about the body or a parameter of the URL to one with status 400."""
     first = error.errors()[0]
-    if first["loc"][0] == "query":
+    if first["loc"][0] in ("query", "path"):
         name = str(first["loc"][1])
         return APIError(f"{name} {_condition([first])}", name)
     if first["type"] == "json_invalid":
@@ -217,8 +217,8 @@ def add_error_handlers(app: FastAPI, advice: str) -> None:
 
     @app.exception_handler(OutOfMemoryError)  # which would be treated as another AnexaError
     @app.exception_handler(MemoryError)
-    async def memory_error(_request: Request, _error: MemoryError) -> Response:
-        return overloaded_error().response()
+    async def memory_error(_request: Request, error: MemoryError) -> Response:
+        return as_api_error(error).response()
 
     @app.exception_handler(AnexaError)
     async def other_error(_request: Request, error: AnexaError) -> Response:

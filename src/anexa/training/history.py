@@ -101,7 +101,7 @@ def frame_path(folder: Path, step: int) -> Path:
 def frame_steps(folder: Path) -> list[int]:
     """List the steps after which a model folder has key frames, in order."""
     names = (path.stem.removeprefix("step-") for path in (folder / HISTORY_FOLDER).glob("step-*"))
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
 def read_frame(folder: Path, step: int) -> KeyFrame:
