@@ -36,6 +36,15 @@ def byte_tokenizer() -> Tokenizer:
     return Tokenizer(backend)
 
 
+def without_end() -> Tokenizer:
+    """Make a tokenizer of bytes in which no token begins or ends a text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Backend(models.BPE(vocab={byte: i for i, byte in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    return Tokenizer(backend)
+
+
 def small_model(
     model_type: str = "gpt2", adds_bos: bool = False, tokenizer: Tokenizer | None = None
 ) -> Model:

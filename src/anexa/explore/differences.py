@@ -23,7 +23,8 @@ class TensorDifference:
 
     Attributes:
         name: name of the tensor.
-        kind: "weight" or "activation".
+        kind: "weight"; or "activation", for every computed tensor, the loss and transposed weights
+            among them.
         norm: Euclidean norm of the difference; None if the tensors cannot be compared.
         relative: `norm` divided by the norm of the finite elements there; infinite if only the
             latter is 0, and 0 if both are. None if the tensors cannot be compared.

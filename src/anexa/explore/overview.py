@@ -1,4 +1,7 @@
-"""The first view of the page: the open folders, and the map of all tensors of a scene."""
+"""What the page of `anexa explore` asks for first: the open folders, and the map of a scene.
+
+A scene is a computation to look at (`Scene`); its map shows all of its tensors.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from anexa.explore.axes import axes_of, tokens_of
 from anexa.explore.quantities import quantities_of
 from anexa.explore.rule import Array
-from anexa.explore.scene import Scene
+from anexa.explore.scene import Scene, encode_document
 from anexa.explore.session import OpenFolder, Session, token_ids
 from anexa.explore.trace import LOSS, Trace
 from anexa.explore.windows import make_thumbnail
@@ -19,15 +22,15 @@ from anexa.model.weights import num_parameters
 from anexa.names import encode_name, shown
 
 EXAMPLE_QUESTION = "12+34"  # what the page first asks a chat model
-EXAMPLE_TOKENS = 24  # maximum tokens of the example that a model without a run generates
+EXAMPLE_TOKENS = 24  # maximum length of an example that the model generates
 
 
-def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
+def describe_folder(folder: OpenFolder, folder_id: int) -> dict[str, Any]:
     """Describe an open folder for the page.
 
     Args:
         folder: open model folder.
-        number: id of the folder.
+        folder_id: id of the folder.
 
     Returns:
         A JSON object with the name, the model, the steps of its run and an example. If the steps
@@ -36,9 +39,9 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
     Raises:
         AnexaError: if no example can be made: see `example_scene`.
     """
-    config, run, example = folder.config, folder.replay, example_scene(folder, number)
+    config, run, example = folder.config, folder.replay, example_scene(folder, folder_id)
     return {
-        "id": number,
+        "id": folder_id,
         "name": encode_name(folder.name),
         "path": shown(str(folder.path)),
         "model_type": config.model_type,
@@ -51,15 +54,16 @@ def describe_folder(folder: OpenFolder, number: int) -> dict[str, Any]:
     }
 
 
-def example_scene(folder: OpenFolder, number: int) -> Scene:
+def example_scene(folder: OpenFolder, folder_id: int) -> Scene:
     """Choose the scene to show first.
 
-    A chat model is asked `EXAMPLE_QUESTION`; a model whose run can be repeated reads the first text
-    of the run's first step; any other model generates a text, which takes some time.
+    A chat model is asked `EXAMPLE_QUESTION`. Another model reads the first sequence of the first
+    step that can be repeated; without such a step, a text that it generates, which takes some time.
+    The text is cut where the context is full.
 
     Args:
         folder: open model folder.
-        number: id of the folder.
+        folder_id: id of the folder.
 
     Returns:
         A scene with the weights in the folder.
@@ -68,15 +72,20 @@ def example_scene(folder: OpenFolder, number: int) -> Scene:
         AnexaError: if the model has no token to begin a text, or cannot be computed.
     """
     if folder.model.chat_template is not None:
-        return Scene(number, kind="chat", text=EXAMPLE_QUESTION)
+        return Scene(folder_id, kind="chat", text=EXAMPLE_QUESTION)
+    tokenizer, block_size = folder.tokenizer, folder.config.block_size
     if folder.replay and folder.replay.last_step > folder.replay.first_step:
         [text, *_] = folder.replay.documents(folder.replay.first_step + 1)
-        return Scene(number, text=text)
-    prompt = folder.tokenizer.encode_prompt("")
-    engine = folder.language_model(folder.model.weights).engine
-    length = min(EXAMPLE_TOKENS, folder.config.block_size)
-    [ids] = generate_batch(engine, [prompt], folder.tokenizer.eot_token_id, max_tokens=length)
-    return Scene(number, text=folder.tokenizer.decode(ids))
+    else:
+        prompt = tokenizer.encode_prompt("")
+        engine = folder.language_model(folder.model.weights).engine
+        length = min(EXAMPLE_TOKENS, block_size)
+        [ids] = generate_batch(engine, [prompt], tokenizer.eot_token_id, max_tokens=length)
+        text = tokenizer.decode(ids)
+    # A sequence of the run may be a part of a document that leaves no room for BOS and EOS.
+    while len(encode_document(tokenizer, text)) > block_size + 1:
+        text = text[:-1]
+    return Scene(folder_id, text=text)
 
 
 def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
@@ -89,8 +98,8 @@ def describe_map(session: Session, scene: Scene) -> dict[str, Any]:
         scene: scene whose tensors are described.
 
     Returns:
-        A JSON object with the tokens of each sequence, the loss in nats, and for each tensor its
-        name, shape, axes, equations, inputs and quantities.
+        A JSON object with the tokens of each sequence, the loss in nats, and the tensors: names,
+        shapes, inputs, the operations that compute them, and the quantities that are known.
 
     Raises:
         AnexaError: if the scene cannot be computed: see `Session.trace`.
@@ -119,23 +128,23 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
     rule = type(node.rule) if node else None
     return {
         "name": name,
-        "kind": "activation" if node else "weight",
+        "kind": "activation" if node else "weight",  # the loss and transposed weights have a node
         "shape": tensor.shape,
         "axes": axes_of(folder.config, trace, name),
         "title": rule.__name__.lower() if rule else "",
         "summary": (rule.__doc__ or "").partition("\n")[0] if rule else "",
         "equation": node.rule.equation if node else "",
-        "gradient": rule.gradient if rule else "",
+        "gradient": rule.gradient if rule else "",  # an equation, too
         "inputs": node.sources if node else (),
         "layer": layer[0] if layer else "",
     }
 
 
 def make_thumbnails(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Reduce the first matrix of every tensor to a thumbnail of at most 48 x 48 blocks.
+    """Reduce every tensor to a thumbnail: at most 48 x 48 blocks of numbers of its first matrix.
 
     Args:
-        tensors: tensors by name.
+        tensors: tensors by name; the first matrix has the index 0 on all axes before the last two.
 
     Returns:
         Two arrays for each tensor, as `make_thumbnail` computes them, under the name of the tensor

@@ -1,4 +1,4 @@
-"""Runs the glass box: `anexa explore`."""
+"""Server of the glass box, the page that explains each number of a model, and of the course."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anexa.ranges import Range
 from anexa.server.http_server import Server, address_of, bind_socket
 
 HOST = "127.0.0.1"  # address to listen on, which only this computer reaches
-ALLOWED_HOSTS = (HOST, "localhost")  # hosts that a request may name
+ALLOWED_HOSTS = (HOST, "localhost")  # what the Host header of a request may name
 
 
 def serve_glass_box(
@@ -29,18 +29,20 @@ def serve_glass_box(
     name: str = "the glass box",
     add_pages: AddPages | None = None,
 ) -> None:
-    """Serve the glass box on this computer alone until SIGINT or SIGTERM.
+    """Serve the glass box on this computer alone until SIGINT, SIGTERM or SIGHUP.
 
-    A thread computes the first views meanwhile. Models that are trained on the page are in a
-    temporary folder, which is removed at the end.
+    A thread computes in advance what the page is likely to ask for: the first scene of the first
+    model, and a step of each run. Models that are trained on the page are in a temporary folder,
+    which is removed at the end.
 
     Args:
-        paths: model folders, at least one; None stands for the bundled model.
+        paths: model folders, JSON or GGUF files, at least one; None stands for the bundled model.
         port: port to listen on; 0 for any free port.
-        show: called with a line for the user: the address of the page, with its access token.
-        page: path of the page whose address is shown, with its query.
+        show: function that shows the user a line of text: the address of `page`, with its access
+            token.
+        page: URL path of the page to open first, with its query.
         name: name of that page in the line.
-        add_pages: function that adds further pages; None for none.
+        add_pages: function that adds further pages, such as those of the course; None for none.
 
     Raises:
         AnexaError: if the port cannot be listened on, or a model cannot be loaded.
@@ -60,18 +62,21 @@ def serve_glass_box(
         )
         listener.listen()  # a browser that is faster than the server waits
         show(f"{name} is at {address_of(HOST, listener)}{page}#token={token}")
-        threading.Thread(target=_prepare, args=(session,), daemon=True).start()
+        threading.Thread(target=prepare, args=(session,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
 
 
-def _prepare(session: Session) -> None:
-    """Compute what the page shows first, and load the engines of the runs, before a user waits."""
-    with suppress(AnexaError):  # the page asks again, and shows the error
-        with session.lock:
-            session.trace(example_scene(session.folder(0), 0))
-        for folder in session.folders:
-            if folder.replay:
-                for _ in folder.replay.state(
-                    min(folder.replay.first_step + 1, folder.replay.last_step)
-                ):
+def prepare(session: Session) -> None:
+    """Compute what the page shows first, and a step of each run, before a user waits for them.
+
+    The step also loads the library of the run's engine.
+    """
+    # Errors are suppressed, as the page asks for the same again, and shows them.
+    with suppress(AnexaError), session.lock:
+        session.trace(example_scene(session.folder(0), 0))
+    for folder in session.folders:
+        if folder.replay:
+            step = min(folder.replay.first_step + 1, folder.replay.last_step)
+            with suppress(AnexaError):
+                for _ in folder.replay.state(step):
                     pass

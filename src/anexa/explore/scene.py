@@ -20,7 +20,7 @@ class Scene:
     """A computation: the weights of a model after a training step, an input, and switches.
 
     Attributes:
-        folder: index of an opened model folder.
+        folder: id of an open model folder.
         step: number of training steps after which the weights are taken; None: the weights in the
             model folder.
         kind: kind of input. "text": a text; "chat": a question, with the answer that the model
@@ -41,8 +41,21 @@ class Scene:
         return replace(self, edits=())
 
 
-def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
+def encode_document(tokenizer: Tokenizer, text: str) -> list[int]:
     """Encode a text as in training: for a model of documents, with BOS before and EOS after it.
+
+    Raises:
+        AnexaError: if the text has characters that the model does not know, or is empty and no
+            token begins a text.
+    """
+    ids = tokenizer.encode_prompt(text)
+    if tokenizer.adds_bos and tokenizer.eos_token_ids:
+        return [*ids, tokenizer.eot_token_id]
+    return ids
+
+
+def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
+    """Encode a text of a scene as `encode_document` does, and check its length.
 
     Returns:
         2 to `block_size` + 1 token ids, of which all but the first are predicted.
@@ -52,9 +65,7 @@ def encode_text(tokenizer: Tokenizer, text: str, block_size: int) -> list[int]:
             context, or has nothing to predict.
     """
     check_prompt_length(len(text), tokenizer, block_size)
-    ids = tokenizer.encode_prompt(text)
-    if tokenizer.adds_bos and tokenizer.eos_token_ids:
-        ids = [*ids, tokenizer.eot_token_id]
+    ids = encode_document(tokenizer, text)
     if len(ids) > block_size + 1:
         raise AnexaError(
             f"the text has {counted(len(ids), 'token')}, and this model sees at most "

@@ -199,15 +199,15 @@ class Session:
         self.folders.append(OpenFolder(path))
         return len(self.folders) - 1
 
-    def folder(self, number: int) -> OpenFolder:
+    def folder(self, folder_id: int) -> OpenFolder:
         """Return the open folder with an id.
 
         Raises:
             UsageError: if no open folder has this id.
         """
-        if not 0 <= number < len(self.folders):
-            raise UsageError(f"there is no folder {number}: {len(self.folders)} are open")
-        return self.folders[number]
+        if not 0 <= folder_id < len(self.folders):
+            raise UsageError(f"there is no folder {folder_id}: {len(self.folders)} are open")
+        return self.folders[folder_id]
 
     def weights(self, scene: Scene) -> Weights:
         """Return the weights of a scene by name, with its switches applied.

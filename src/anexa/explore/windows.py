@@ -78,7 +78,8 @@ def make_thumbnail(tensor: Array, size: int = 48) -> dict[str, Array]:
     """Reduce the first matrix of a tensor to at most `size` x `size` blocks.
 
     Args:
-        tensor: array with any number of axes.
+        tensor: array with any number of axes; the first matrix has the index 0 on all axes before
+            the last two.
         size: maximum number of rows and columns; default: 48.
 
     Returns:
