@@ -12,7 +12,8 @@ from anexa.cli.output import echo
 if TYPE_CHECKING:
     from anexa.generation import LanguageModel
 
-# Maximum length of the card's sample, in tokens; the thought about 347*86 takes 145.
+CARD_QUESTION = "347*86"  # of the card's sample, to a model with Anexa's own chat template
+# Maximum length of the card's sample, in tokens; a thought about `CARD_QUESTION` takes 145.
 MAX_CARD_SAMPLE_TOKENS = 200
 
 
@@ -22,7 +23,10 @@ def publish(
         str, typer.Argument(metavar="USER/NAME", help="Name of the repository on the Hub.")
     ],
     private: Annotated[
-        bool, typer.Option("--private", help="Make the repository private.")
+        bool,
+        typer.Option(
+            "--private", help="Create a private repository; refuse one that exists and is public."
+        ),
     ] = False,
     license_: Annotated[
         str | None,
@@ -37,7 +41,11 @@ def publish(
         bool, typer.Option("--dry-run", help="Show what would be published, and send nothing.")
     ] = False,
 ) -> None:
-    """Publish a model on the Hugging Face Hub, its card and files in one commit."""
+    """Publish a model on the Hugging Face Hub, its card and files in one commit.
+
+    The repository is created if it is new. If it has model files of an earlier version that the
+    new version lacks, they are deleted.
+    """
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import UsageError
     from anexa.generation import LanguageModel
@@ -59,7 +67,7 @@ def publish(
     check_repository_name(repository)
     source = ModelFolder(folder)
     files, unpublished = select_files(source)
-    model = LanguageModel.open(folder, "numpy")  # for one short text PyTorch is slow to load
+    model = LanguageModel.open(folder, "numpy")  # PyTorch takes longer to load than one text takes
     warn_if_unfinished(folder)
     card = make_hub_card(
         source.card,
@@ -72,7 +80,7 @@ def publish(
     )
     publication = Publication(repository, card, files)
     sizes = publication.sizes()
-    visibility = "only you can see it" if private else "everybody can see it"
+    visibility = "private" if private else "public, unless it exists and is private"
     echo(f"{shown(str(folder))} as {repository} on the Hugging Face Hub ({visibility}):")
     for name, size in sizes.items():
         echo(f"  {name:{max(map(len, sizes))}}  {size:13,} bytes")
@@ -87,16 +95,20 @@ def publish(
 
 
 def _sample(model: LanguageModel) -> str | None:
-    """Generate a sample for the model card; None if the model cannot answer the question."""
+    """Generate a sample for the model card: an answer of a chat model, else a text.
+
+    Returns:
+        The sample, with the question; None if the model cannot generate one.
+    """
     from anexa.errors import AnexaError
     from anexa.model.chat_format import CHAT_TEMPLATE
 
-    if model.chat_template is None:
-        return model.generate(max_tokens=MAX_CARD_SAMPLE_TOKENS, seed=42)
-    question = "347*86" if model.chat_template == CHAT_TEMPLATE else "Hello"
+    question = CARD_QUESTION if model.chat_template == CHAT_TEMPLATE else "Hello"
     try:
+        if model.chat_template is None:
+            return model.generate(max_tokens=MAX_CARD_SAMPLE_TOKENS, seed=42)
         limit = min(MAX_CARD_SAMPLE_TOKENS, model.max_new_tokens)
         answer = model.chat([{"role": "user", "content": question}], max_tokens=limit, seed=42)
-    except AnexaError:  # unknown characters, or a template for other messages
+    except AnexaError:  # no token begins a text, unknown characters, a template for other messages
         return None
     return "\n".join(filter(None, (question, answer.reasoning, answer.content)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
 from anexa.training import build_trainer
 from tests.cli.process import one_sentence, posix
@@ -15,7 +16,7 @@ from tests.cli.publish.publishing import CARD, publish
 from tests.cli.test_files import unprivileged
 from tests.hub.pieces import divide
 from tests.hub.server import Hub, Repository
-from tests.model.helpers import FILES
+from tests.model.helpers import FILES, small_model, without_end
 from tests.training.runs import settings, stop_after, write_names
 
 huggingface_hub: Any = pytest.importorskip(
@@ -77,6 +78,15 @@ def test_dry_run_sends_nothing(hub: Hub, place: Path) -> None:
     assert result.stdout.endswith("nothing was sent (--dry-run)\n")
     assert "model.safetensors " in result.stdout
     assert hub.requests == []
+
+
+def test_model_that_cannot_begin_a_text_is_published_without_a_sample(
+    hub: Hub, tmp_path: Path
+) -> None:
+    create_folder(tmp_path / "endless", small_model(tokenizer=without_end()), "")
+    result = publish(hub, tmp_path, "endless", "ada/endless", "--dry-run")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "## Sample" not in result.stdout
 
 
 @pytest.mark.slow
