@@ -225,7 +225,7 @@ def test_standard_output_that_is_closed_or_gone(
         env=environment(),
         capture_output=True,
     )
-    assert closed.stderr == b"anexa: the standard output is closed: name a file with --out\n"
+    assert closed.stderr == b"anexa: the standard output is closed: name a file to write\n"
     assert closed.returncode == 1
     read, write = os.pipe()
     os.close(read)

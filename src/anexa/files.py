@@ -26,7 +26,7 @@ from anexa.output_paths import (
     file_descriptor,
     is_stdout,
     numbered_path,
-    path_status,
+    output_status,
 )
 
 _UMASK = os.umask(0)  # the umask can only be read by setting it
@@ -73,7 +73,7 @@ def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
         BrokenPipeError: if the reader of the standard output has closed the pipe.
     """
     check_output(path, replace=replace)
-    status = None if is_stdout(path) else path_status(path)
+    status = None if is_stdout(path) else output_status(path)
     is_stream = (
         is_stdout(path)
         or file_descriptor(path) is not None

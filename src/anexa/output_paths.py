@@ -25,15 +25,17 @@ def check_output(
 ) -> None:
     """Check that an output path from the user can be written, before any work is done.
 
-    To try it, a temporary file is created beside the output and removed. The output itself is
-    neither created nor changed.
+    The output itself is neither created nor changed. A temporary file is created, and removed, in
+    the folder of a regular file, or in the nearest existing parent of a new folder; the permissions
+    of devices and pipes are looked up.
 
     Args:
-        path: new file or folder; existing file, device or named pipe, or a link to one of these; or
-            "-" for the standard output.
+        path: new file or folder; existing file, device or named pipe, or a link to one of these; an
+            open file, such as /dev/fd/3; or "-" for the standard output.
         folder: whether the output is a folder, which never replaces anything; its parents may be
             missing.
-        replace: whether an existing file may be replaced.
+        replace: whether an existing file or block device may be overwritten; other devices, pipes
+            and open files always may.
         binary: whether the content is binary, which is not written to a terminal.
 
     Raises:
@@ -45,7 +47,7 @@ def check_output(
     if is_stdout(path):
         _check_stdout(folder, binary)
         return
-    status = path_status(path)
+    status = output_status(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     if status is None:
         _check_free(path, target, folder)
@@ -53,7 +55,7 @@ def check_output(
         raise AnexaError(f"{path} exists already: choose another folder")
     elif stat.S_ISDIR(status.st_mode):
         raise AnexaError(f"cannot write {path}, which is a folder: name the file to write")
-    elif file_descriptor(path) is not None:  # its file has been opened, so nothing is replaced
+    elif file_descriptor(path) is not None:  # an open file: writing to it replaces no other one
         return
     elif not replace and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         raise AnexaError(f"{path} exists already: choose another name, or replace it with --force")
@@ -67,7 +69,7 @@ def _check_stdout(folder: bool, binary: bool) -> None:
     if folder:
         raise UsageError("a folder is not written to the standard output: name a folder with --out")
     if sys.stdout is None:
-        raise AnexaError("the standard output is closed: name a file with --out")
+        raise AnexaError("the standard output is closed: name a file to write")
     if binary and sys.stdout.isatty():
         raise UsageError(
             "this is not text for a terminal: name a file with --out, or pipe the output into "
@@ -106,21 +108,22 @@ def is_stdout(path: Path) -> bool:
 
 
 def file_descriptor(path: Path) -> int | None:
-    """Return the file descriptor that a path such as /dev/fd/3 names; None if it names none.
+    """Return the file descriptor that a path names: 3 for /dev/fd/3, 2 for /dev/stderr.
 
-    /dev/stderr names descriptor 2. The descriptor may be closed.
+    The descriptor may be closed. All other paths give None: also /dev/stdout, for which `is_stdout`
+    is true, and /dev/stdin, which is no output.
     """
     name = "/dev/fd/2" if path.as_posix() == "/dev/stderr" else path.as_posix()
     found = DESCRIPTOR_PATTERN.fullmatch(name)
     return int(found[1]) if found else None
 
 
-def path_status(path: Path) -> os.stat_result | None:
-    """Return the `stat` result of a path, following links; None if it does not exist.
+def output_status(path: Path) -> os.stat_result | None:
+    """Return the `stat` result of an output path, following links; None if it does not exist.
 
     Raises:
         AnexaError: if the path cannot be followed, such as links in a loop or a parent that may
-            not be read.
+            not be entered.
     """
     try:
         return path.stat()
