@@ -13,8 +13,8 @@ from anexa.errors import AnexaError
 
 # Signs in the labels of graphs.
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-MAX_NODES = 150  # maximum number of nodes that a page holds
-MAX_EDGES = 400  # maximum number of arrows
+MAX_NODES = 150  # maximum number of nodes of a drawing, which is to be read on one sheet
+MAX_EDGES = 400  # maximum number of its edges
 
 NodeKind = Literal["input", "constant", "operation", "weighted", "output"]
 """Role of a node in the computation: a named input, a constant, an operation without or with
@@ -26,10 +26,10 @@ class NodeColors:
     """Colors of a node's box, as CSS hex colors such as "#ddf4ff".
 
     Attributes:
-        fill: background on a light page.
-        stroke: outline on a light page.
-        dark_fill: background on a dark page.
-        dark_stroke: outline on a dark page.
+        fill: interior of the box on a light background.
+        stroke: outline on a light background.
+        dark_fill: interior on a dark background.
+        dark_stroke: outline on a dark background.
     """
 
     fill: str
@@ -56,8 +56,8 @@ class Node:
         title: first line of text in the box, emphasized.
         details: lines of text below the title.
         kind: role of the node, which determines the colors of the box (`NODE_COLORS`).
-        group: label, in lines, of the frame around this node, such as a layer of the model.
-            Consecutive nodes with the same label share a frame; () means no frame.
+        group: lines of the label of the frame around this node; the frame is that of a layer, for
+            example. Consecutive nodes with the same label share a frame; () means no frame.
     """
 
     title: str
@@ -68,11 +68,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow from one node of a graph to a later one.
+    """An edge from one node of a graph to a later one; drawn as an arrow.
 
     Attributes:
-        source: index in `Graph.nodes` of the node where the arrow begins.
-        target: index of the node where the arrow ends; larger than `source`.
+        source: index in `Graph.nodes` of the node where the edge begins.
+        target: index of the node where the edge ends; larger than `source`.
         label: text beside the arrow; "" for none.
     """
 
@@ -83,13 +83,13 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """A drawing of a computation graph, which is acyclic and small enough for a page.
+    """A drawing of a computation graph, which is acyclic and small enough to be read.
 
     Attributes:
         title: heading of the drawing, one line.
-        nodes: nodes in topological order, at least one: each arrow leads to a later node.
-        edges: arrows; two nodes may have several arrows between them.
-        note: legend, one line, such as the meaning of the labels of arrows; "" for none.
+        nodes: nodes in topological order, at least one: each edge leads to a later node.
+        edges: edges; two nodes may have several edges between them.
+        note: legend, one line, such as the meaning of the labels of edges; "" for none.
 
     Raises:
         AnexaError: if the graph has more than `MAX_NODES` nodes or `MAX_EDGES` edges.
@@ -106,22 +106,22 @@ class Graph:
         assert all(0 <= edge.source < edge.target < len(self.nodes) for edge in self.edges)
 
     def stages(self) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-        """Iterate over the runs of consecutive nodes that share a frame.
+        """Iterate over the stages: consecutive nodes in the same frame, or without a frame.
 
         Yields:
-            The label of the frame, `Node.group`, and the indices of the nodes in it. Consecutive
-            nodes without a frame are a run as well, with the label ().
+            The label of the frame, `Node.group`, which is () without a frame; and the indices of
+            the nodes.
         """
         for group, nodes in groupby(range(len(self.nodes)), key=lambda i: self.nodes[i].group):
             yield group, list(nodes)
 
 
 def check_size(n_nodes: int, n_edges: int) -> None:
-    """Check that a graph fits on a page, before it is built.
+    """Check that a graph is small enough to be drawn; a caller may ask before it builds the graph.
 
     Args:
         n_nodes: number of nodes.
-        n_edges: number of arrows.
+        n_edges: number of edges.
 
     Raises:
         AnexaError: if there are more than `MAX_NODES` nodes or `MAX_EDGES` edges.
@@ -135,10 +135,10 @@ def check_size(n_nodes: int, n_edges: int) -> None:
 
 
 def format_number(x: float) -> str:
-    """Format a finite number for a label, with a Unicode minus sign.
+    """Format a finite number for a label, with Unicode minus signs, also in the exponent.
 
-    An integer below a million in magnitude has all of its digits ("1024"); other numbers have 4
-    significant digits ("0.3333", "1.235e+06").
+    An integer below a million in magnitude has all of its digits ("1024"); other numbers have at
+    most 4 significant digits ("0.3333", "0.5", "1.235e+06").
     """
     text = f"{x:.0f}" if x == int(x) and abs(x) < 1e6 else f"{x:.4g}"
     return text.replace("-", MINUS) if x else "0"  # not "-0"
@@ -152,7 +152,8 @@ def replace_unprintable(text: str) -> str:
 def to_mermaid(graph: Graph) -> str:
     """Return the source of a Mermaid flowchart, which GitHub, GitLab and many editors render.
 
-    The note of the graph becomes a comment, which is not drawn.
+    It has the colors for a light background only. The note of the graph becomes a comment, which
+    is not drawn.
     """
     title = json.dumps(replace_unprintable(graph.title), ensure_ascii=False)  # valid YAML, too
     lines = ["---", f"title: {title}", "---", "flowchart TB"]
@@ -178,7 +179,8 @@ def to_mermaid(graph: Graph) -> str:
 def mermaid_text(*lines: str) -> str:
     """Return lines as the content of a quoted Mermaid label, joined by <br/>.
 
-    Characters that have a meaning in Mermaid or Markdown are escaped as numeric entities.
+    All characters but letters, digits and a few signs are escaped as numeric entities, as many have
+    a meaning in Mermaid or Markdown.
     """
 
     def escape(line: str) -> str:
@@ -190,7 +192,10 @@ def mermaid_text(*lines: str) -> str:
 
 
 def to_dot(graph: Graph) -> str:
-    """Return the source of a graph in Graphviz DOT, which `dot -Tsvg` and other tools render."""
+    """Return the source of a graph in Graphviz DOT, which `dot -Tsvg` and other tools render.
+
+    It has the colors for a light background only. The heading is the title and the note.
+    """
     heading = dot_text(*filter(None, (graph.title, graph.note)))
     lines = [
         "digraph {",

@@ -41,7 +41,7 @@ def model_graph(config: ModelConfig) -> Graph:
     Identical layers are drawn once, under the names of the first layer, with the number of layers.
 
     Raises:
-        AnexaError: if the graph is too large for a page, as with many different layers.
+        AnexaError: if the graph is too large to be drawn, as with many different layers.
     """
     steps = record_operations(config)
     layers = layers_of(steps)

@@ -26,7 +26,7 @@ def value_graph(root: Value, names: Mapping[Value, str], title: str = "") -> Gra
         The graph, one node for each value.
 
     Raises:
-        AnexaError: if the graph is too large for a page, or a gradient overflows.
+        AnexaError: if the graph is too large to be drawn, or a gradient overflows.
     """
     grads = gradients(root)
     nodes = list(grads)
