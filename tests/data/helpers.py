@@ -31,7 +31,7 @@ def texts(corpus: Documents) -> list[str]:
 
 
 def framed(texts: Sequence[Sequence[int]], eot_token_id: int) -> tuple[Array, Array, Array]:
-    """Tokenize documents for `DocumentDataset`: ids, boundaries, document indices."""
+    """Tokenize documents for `SeparateDocuments`: ids, boundaries, document indices."""
     ids, boundaries = [eot_token_id], [0]
     for text in texts:
         ids += [*text, eot_token_id]

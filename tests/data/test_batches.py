@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anexa.data import batches
 from anexa.data import documents as documents_module
 from anexa.data.batches import Dataset, LabeledSequence
-from anexa.data.documents import DocumentDataset
+from anexa.data.documents import SeparateDocuments
 from anexa.data.splitting import split
 from anexa.data.tokens import TokenizedCorpus
 from anexa.data.windows import TokenWindows
@@ -39,7 +39,7 @@ def listed(rows: Sequence[LabeledSequence]) -> list[list[int]]:
     return [list(row.ids) for row in rows]
 
 
-def epoch(lines: DocumentDataset, number: int) -> list[list[int]]:
+def epoch(lines: SeparateDocuments, number: int) -> list[list[int]]:
     """Return all sequences of an epoch, from batches of one sequence."""
     n = len(lines.eval_sequences(10**9))
     return [list(lines.batch(step, 1)[0].ids) for step in range(number * n, (number + 1) * n)]
@@ -86,7 +86,7 @@ def test_a_text_shorter_than_a_window_is_refused(n: int) -> None:
 def test_sequences_have_two_tokens_or_more(
     texts: list[list[int]], length: int, seed: int, asked: list[tuple[int, int]]
 ) -> None:
-    lines = DocumentDataset(*framed(texts, END_OF_TEXT), length, seed)
+    lines = SeparateDocuments(*framed(texts, END_OF_TEXT), length, seed)
     for step, size in asked:
         rows = listed(lines.batch(step, size))
         assert len(rows) == size
@@ -97,7 +97,7 @@ def test_sequences_have_two_tokens_or_more(
 def test_an_epoch_predicts_every_token_once(
     texts: list[list[int]], length: int, seed: int, number: int
 ) -> None:
-    rows = epoch(DocumentDataset(*framed(texts, END_OF_TEXT), length, seed), number)
+    rows = epoch(SeparateDocuments(*framed(texts, END_OF_TEXT), length, seed), number)
     targets = Counter(token for row in rows for token in row[1:])
     expected = Counter(token for text in texts for token in text)
     expected[END_OF_TEXT] = len(texts)
@@ -108,7 +108,7 @@ def test_an_epoch_predicts_every_token_once(
 def test_sequences_of_a_document_share_a_token_and_have_boundaries(
     texts: list[list[int]], length: int, seed: int
 ) -> None:
-    rows = epoch(DocumentDataset(*framed(texts, END_OF_TEXT), length, seed), 0)
+    rows = epoch(SeparateDocuments(*framed(texts, END_OF_TEXT), length, seed), 0)
     following = {row[0]: row for row in rows if row[0] != END_OF_TEXT}
     whole = []
     for row in (row for row in rows if row[0] == END_OF_TEXT):
@@ -123,7 +123,7 @@ def test_sequences_of_a_document_share_a_token_and_have_boundaries(
 
 
 def test_epochs_are_shuffled_differently() -> None:
-    lines = DocumentDataset(*framed([[i] for i in range(20)], END_OF_TEXT), 8, seed=1)
+    lines = SeparateDocuments(*framed([[i] for i in range(20)], END_OF_TEXT), 8, seed=1)
     orders = [epoch(lines, number) for number in range(4)]
     assert len({str(order) for order in orders}) == 4
     assert orders[0] != listed(lines.eval_sequences(20))
@@ -131,7 +131,7 @@ def test_epochs_are_shuffled_differently() -> None:
 
 
 def test_a_batch_may_span_epochs() -> None:
-    lines = DocumentDataset(*framed([[0], [1], [2]], END_OF_TEXT), 8, seed=1)
+    lines = SeparateDocuments(*framed([[0], [1], [2]], END_OF_TEXT), 8, seed=1)
     one_by_one = [list(lines.batch(i, 1)[0].ids) for i in range(8)]
     assert listed(lines.batch(0, 8)) == one_by_one
 
@@ -145,7 +145,7 @@ def test_a_batch_depends_on_seed_and_step_alone(
 ) -> None:
     def rows() -> Dataset:
         if of_lines:
-            return DocumentDataset(*framed([[i, i] for i in range(7)], END_OF_TEXT), 4, seed)
+            return SeparateDocuments(*framed([[i, i] for i in range(7)], END_OF_TEXT), 4, seed)
         return TokenWindows(range(50), 4, seed)
 
     source = rows()
@@ -158,7 +158,7 @@ def test_a_batch_depends_on_seed_and_step_alone(
 def test_other_seeds_and_steps_give_other_batches() -> None:
     texts = [[i] for i in range(100)]
     sources: list[Dataset] = [
-        DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed) for seed in range(5)
+        SeparateDocuments(*framed(texts, END_OF_TEXT), 8, seed) for seed in range(5)
     ]
     assert len({str(listed(source.batch(0, 20))) for source in sources}) == 5
     sources = [TokenWindows(range(10_000), 8, seed) for seed in range(5)]
@@ -171,7 +171,7 @@ def test_samples_are_distinct_and_evenly_spread(n: int, size: int) -> None:
     texts = [[i] for i in range(n)]
     places = [
         row.ids[1]
-        for row in DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed=1).eval_sequences(size)
+        for row in SeparateDocuments(*framed(texts, END_OF_TEXT), 8, seed=1).eval_sequences(size)
     ]
     assert len(places) == min(n, size)
     assert places[0] == 0
@@ -192,7 +192,7 @@ def test_a_whole_sample_of_windows_predicts_every_token_once(n: int, length: int
 def test_samples_do_not_depend_on_the_seed() -> None:
     texts = [[i] for i in range(100)]
     samples = [
-        str(listed(DocumentDataset(*framed(texts, END_OF_TEXT), 8, seed).eval_sequences(9)))
+        str(listed(SeparateDocuments(*framed(texts, END_OF_TEXT), 8, seed).eval_sequences(9)))
         for seed in range(3)
     ]
     assert len(set(samples)) == 1
@@ -264,7 +264,7 @@ def test_sequences_of_a_step_never_change_between_versions() -> None:
     """So that a run can be resumed with a later version."""
     order = list(range(9))
     random.Random("7 2").shuffle(order)
-    lines = DocumentDataset(*framed([[i] for i in range(9)], END_OF_TEXT), 8, seed=7)
+    lines = SeparateDocuments(*framed([[i] for i in range(9)], END_OF_TEXT), 8, seed=7)
     assert [row[1] for row in epoch(lines, 2)] == order
     rng = random.Random("7 3")
     starts = [rng.randint(0, 91) for _ in range(4)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anexa.data import duplicates, ngrams
 from anexa.data.batches import Dataset
-from anexa.data.documents import DocumentDataset, DocumentSubset
+from anexa.data.documents import DocumentDataset, SeparateDocuments
 from anexa.data.duplicates import deduplicate, deduplicate_against
 from anexa.data.ngrams import KNOWN_TEXT_CLAIM
 from anexa.data.packing import PackedDocuments
@@ -156,7 +156,7 @@ def test_few_of_many_windows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_documents_of_a_dataset_are_hashed_by_their_tokens() -> None:
     training, _ = parts([[1, 2], [1, 2], [2, 1], [1], [], [258]])[0]
-    assert isinstance(training, DocumentDataset)
+    assert isinstance(training, SeparateDocuments)
     [hashes] = duplicates._document_hashes(training.select(np.arange(6)))
     assert hashes[0] == hashes[1]
     assert len({*hashes.tolist()}) == 5
@@ -177,7 +177,7 @@ def lines(texts: list[list[int]], seed: int = 1) -> tuple[Dataset, Dataset]:
 
 
 def documents_of(dataset: Dataset) -> set[tuple[int, ...]]:
-    assert isinstance(dataset, DocumentSubset)
+    assert isinstance(dataset, DocumentDataset)
     return {
         tuple(dataset.tokens[dataset.boundaries[i] + 1 : dataset.boundaries[i + 1]].tolist())
         for i in dataset.chosen.tolist()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anexa.data.batches import Dataset, LabeledSequence
-from anexa.data.documents import DocumentDataset
+from anexa.data.documents import SeparateDocuments
 from anexa.data.mixture import Mixture, integer_weights, locate_sequence
 from anexa.data.packing import PackedDocuments
 from anexa.data.windows import TokenWindows
@@ -48,8 +48,8 @@ def test_weights_keep_their_ratios(weights: list[Fraction]) -> None:
     assert np.gcd.reduce(np.array(whole, object)) == 1
 
 
-def lines(first: int, count: int, seed: int = 1) -> DocumentDataset:
-    return DocumentDataset(*framed([[first + i] for i in range(count)], END), 4, seed)
+def lines(first: int, count: int, seed: int = 1) -> SeparateDocuments:
+    return SeparateDocuments(*framed([[first + i] for i in range(count)], END), 4, seed)
 
 
 def targets(sequences: list[LabeledSequence]) -> Counter[int]:

@@ -21,15 +21,17 @@ from anexa.data.tokens import Array
 # Number of documents whose tokens are counted at once, which bounds the memory.
 COUNT_BATCH_SIZE = 2**20
 
-Subset = TypeVar("Subset", bound="DocumentSubset")  # class of a dataset and its copies
+Subset = TypeVar("Subset", bound="DocumentDataset")  # class of a dataset and its copies
 
 
-class DocumentSubset(TextDataset):
-    """Base of datasets of documents; the tokens are shared with the datasets of other documents.
+class DocumentDataset(TextDataset):
+    """Base of datasets of documents: some documents of a corpus, or all of them.
+
+    The tokens of the corpus are shared with the datasets of its other documents.
 
     Args:
-        tokens: token ids of all documents, with an end-of-text token before and after each, shape
-            (N,).
+        tokens: token ids of all documents, with one end-of-text token before each document and
+            after the last one, shape (N,).
         boundaries: positions of the end-of-text tokens in `tokens`, shape (D + 1,) for D documents.
         chosen: indices of the documents in this dataset, each from 0 to D − 1.
         length: maximum number of predicted tokens in a sequence.
@@ -50,10 +52,10 @@ class DocumentSubset(TextDataset):
         self.length, self.seed = length, seed
 
     def select(self: Subset, chosen: Array, note: str = "", claim: str = "") -> Subset:
-        """Return a copy of the dataset with other documents, and with its notes and claim.
+        """Return a copy of the dataset with other documents, which takes over notes and claim.
 
         Args:
-            chosen: indices of its documents, shape (number of documents,).
+            chosen: indices of the documents in the copy, shape (number of documents,).
             note: sentence that is added to the notes; "" for none.
             claim: new `Dataset.claim`, which is added to the notes, too; "" keeps the old claim.
         """
@@ -63,12 +65,12 @@ class DocumentSubset(TextDataset):
     @cached_property
     def num_tokens(self) -> int:
         """Number of predicted tokens: those of the documents, and an end-of-text token each."""
-        return sum(int(lengths.sum()) for _, lengths in self.lengths(self.chosen))
+        return sum(int(lengths.sum()) for _, lengths in self.document_lengths(self.chosen))
 
-    def lengths(self, documents: Array) -> Iterator[tuple[int, Array]]:
+    def document_lengths(self, documents: Array) -> Iterator[tuple[int, Array]]:
         """Count the predicted tokens of documents, slice by slice.
 
-        They are the tokens of a document and the end-of-text token after it.
+        Predicted are the tokens of a document, and the end-of-text token after it.
 
         Args:
             documents: indices of the documents, shape (n,).
@@ -82,11 +84,11 @@ class DocumentSubset(TextDataset):
             yield start, self.boundaries[part + 1] - self.boundaries[part]
 
 
-class DocumentDataset(DocumentSubset):
-    """Dataset of documents between end-of-text tokens, reshuffled every epoch.
+class SeparateDocuments(DocumentDataset):
+    """Dataset in which each sequence has tokens of one document only, reshuffled every epoch.
 
-    A document longer than `length` is split into several sequences. Memory: the tokens and about
-    12 bytes per document.
+    A document of more than `length` predicted tokens is split into several sequences. Memory
+    besides the tokens and boundaries: about 8 bytes per document, and 4 per sequence.
     """
 
     _epoch = -1
@@ -94,7 +96,10 @@ class DocumentDataset(DocumentSubset):
 
     @cached_property
     def _first(self) -> Array:
-        """Number of the first sequence of each document in `chosen`; last, of all sequences."""
+        """Index of the first sequence of each document in `chosen`; then the number of sequences.
+
+        Shape (number of documents + 1,).
+        """
         first = np.zeros(len(self.chosen) + 1, np.min_scalar_type(len(self.tokens)))
         for start, counts in self._sequence_counts():
             ends = int(first[start]) + np.cumsum(counts)
@@ -108,7 +113,7 @@ class DocumentDataset(DocumentSubset):
 
     def _sequence_counts(self) -> Iterator[tuple[int, Array]]:
         """Yield slices of `chosen`: start index, and number of sequences of each document."""
-        for start, lengths in self.lengths(self.chosen):
+        for start, lengths in self.document_lengths(self.chosen):
             yield start, -(-lengths // self.length)
 
     @property
@@ -120,9 +125,9 @@ class DocumentDataset(DocumentSubset):
         """Return the `size` sequences of a training step, in the random order of their epoch.
 
         Args:
-            step: number of the step, from 0; with steps of one size, each sequence occurs once in
+            step: number of the step, from 0.
+            size: number of sequences; if it is the same in all steps, each sequence occurs once in
                 an epoch.
-            size: number of sequences.
         """
         return [
             self._sequence(self._shuffled_number(number))
@@ -148,6 +153,6 @@ class DocumentDataset(DocumentSubset):
         i = self._first.searchsorted(self._first.dtype.type(number), side="right") - 1
         document = int(self.chosen[i])
         begin, end = int(self.boundaries[document]), int(self.boundaries[document + 1])
-        # Sequences of a document overlap by a token: a last target, and the next first input.
+        # The last target of a sequence is the first input of the next one of the same document.
         start = begin + (number - int(self._first[i])) * self.length
         return label_all(self.tokens[start : min(start + self.length, end) + 1])

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.data.batches import Dataset, with_notes
-from anexa.data.documents import DocumentSubset
+from anexa.data.documents import DocumentDataset
 from anexa.data.ngrams import (
     KNOWN_TEXT_CLAIM,
     Hashes,
@@ -31,7 +31,7 @@ HASH_BATCH_SIZE = 2**16  # number of documents that are hashed at once
 # Up to this many documents, repeated ones are counted exactly; of more, a sample is counted.
 MAX_COUNTED_DOCUMENTS = 2**22
 
-Subset = TypeVar("Subset", bound=DocumentSubset)  # class of a dataset and its copies
+Subset = TypeVar("Subset", bound=DocumentDataset)  # class of a dataset and its copies
 
 
 def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Dataset]:
@@ -51,7 +51,7 @@ def deduplicate(training: Dataset, validation: Dataset) -> tuple[Dataset, Datase
         The training dataset and the validation dataset, each a copy with other documents or
         another claim, or itself; a note on repeated documents is added to `training` in place.
     """
-    if isinstance(training, DocumentSubset) and isinstance(validation, DocumentSubset):
+    if isinstance(training, DocumentDataset) and isinstance(validation, DocumentDataset):
         training, validation = _deduplicate_documents(training, validation)
     return training, _leave_out_similar([training], validation)
 
@@ -68,8 +68,8 @@ def deduplicate_against(others: Sequence[Dataset], validation: Dataset) -> Datas
     Returns:
         The validation dataset: a copy with fewer documents or another claim, or itself.
     """
-    documents = [dataset for dataset in others if isinstance(dataset, DocumentSubset)]
-    if documents and isinstance(validation, DocumentSubset):
+    documents = [dataset for dataset in others if isinstance(dataset, DocumentDataset)]
+    if documents and isinstance(validation, DocumentDataset):
         ours = np.concatenate(list(_document_hashes(validation)))
         is_copy = _are_known(ours, chain.from_iterable(map(_document_hashes, documents)))
         if is_copy.all():
@@ -189,7 +189,7 @@ def _distinct(parts: Iterable[Hashes]) -> Hashes:
     return np.concatenate(ordered)
 
 
-def _document_hashes(dataset: DocumentSubset) -> Iterator[Hashes]:
+def _document_hashes(dataset: DocumentDataset) -> Iterator[Hashes]:
     """Hash the documents of a dataset, without the end-of-text tokens around them.
 
     Yields:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anexa.data.batches import Dataset, evenly_spaced_indices
-from anexa.data.documents import DocumentSubset
+from anexa.data.documents import DocumentDataset
 from anexa.data.packing import PackedDocuments
 from anexa.data.tokens import Array
 from anexa.data.windows import TokenWindows
@@ -131,7 +131,7 @@ def _copies(
 
 def _gram_blocks(dataset: Dataset, one_in: int) -> Iterator[tuple[Hashes, Array]]:
     """Yield hashes of n-grams of all tokens of a dataset of text, and their positions."""
-    if not isinstance(dataset, TokenWindows | DocumentSubset):
+    if not isinstance(dataset, TokenWindows | DocumentDataset):
         return
     for start in range(0, len(dataset.tokens), HASH_BLOCK_TOKENS):
         block = dataset.tokens[start : start + HASH_BLOCK_TOKENS + NGRAM_TOKENS - 1]
@@ -151,7 +151,7 @@ def _is_trained(dataset: Dataset, positions: Array) -> npt.NDArray[np.bool_]:
     Returns:
         Boolean array, shape (N,).
     """
-    if not isinstance(dataset, DocumentSubset):
+    if not isinstance(dataset, DocumentDataset):
         return np.ones(len(positions), bool)
     is_chosen = np.zeros(len(dataset.boundaries), bool)
     is_chosen[dataset.chosen] = True

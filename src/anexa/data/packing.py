@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anexa.data.batches import LabeledSequence, evenly_spaced_indices, label_all, randperm
-from anexa.data.documents import DocumentSubset
+from anexa.data.documents import DocumentDataset
 from anexa.data.tokens import Array
 
 
@@ -30,15 +30,15 @@ class PackingOrder:
     order: Array
 
 
-class PackedDocuments(DocumentSubset):
+class PackedDocuments(DocumentDataset):
     """Dataset of documents joined by end-of-text tokens, in sequences of `length` + 1 tokens.
 
     Short documents share a sequence, and long ones continue in another. Every epoch joins the
     documents in a new random order, from the last one to the first again, and starts at a random
     token; its sequences overlap by a token, so that each token of the documents, and the
     end-of-text token after each, is predicted exactly once. (Random positions leave out a fraction
-    of 1/e of the text in an epoch, which matters if there is little of it.) The tokens are not
-    copied. Memory: about 12 bytes per document, and 4 per sequence.
+    of 1/e of the text in an epoch, which matters if there is little of it.) Memory besides the
+    tokens and boundaries: about 12 bytes per document, and 4 per sequence.
     """
 
     _epoch = -1
@@ -79,7 +79,7 @@ class PackedDocuments(DocumentSubset):
     def _ends(self, documents: Array) -> Array:
         ends = np.zeros(len(documents), np.min_scalar_type(len(self.tokens)))
         total = 0
-        for start, lengths in self.lengths(documents):
+        for start, lengths in self.document_lengths(documents):
             ends[start : start + len(lengths)] = total + np.cumsum(lengths)
             total += int(lengths.sum())
         return ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anexa.data.batches import Dataset, randperm, with_notes
-from anexa.data.documents import DocumentDataset
+from anexa.data.documents import SeparateDocuments
 from anexa.data.mixture import Mixture
 from anexa.data.packing import PackedDocuments
 from anexa.data.tokens import TokenizedCorpus
@@ -59,7 +59,7 @@ def split(
 
 def _split_lines(
     tokens: TokenizedCorpus, length: int, seed: int, fraction: float
-) -> tuple[DocumentDataset, DocumentDataset]:
+) -> tuple[SeparateDocuments, SeparateDocuments]:
     n = len(tokens.boundaries) - 1
     if n < 2:
         raise AnexaError(
@@ -67,7 +67,7 @@ def _split_lines(
             "a second line, or read it with --layout text"
         )
     order, cut = randperm(n, seed), _cut(n, fraction)
-    whole = DocumentDataset(tokens.ids, tokens.boundaries, order, length, seed)
+    whole = SeparateDocuments(tokens.ids, tokens.boundaries, order, length, seed)
     return whole.select(order[:cut]), whole.select(order[cut:])
 
 
@@ -76,7 +76,7 @@ def _split_documents(
 ) -> tuple[PackedDocuments, PackedDocuments]:
     order = randperm(len(tokens.boundaries) - 1, seed)
     whole = PackedDocuments(tokens.ids, tokens.boundaries, order, length, seed)
-    sizes = np.concatenate([lengths for _, lengths in whole.lengths(order)])
+    sizes = np.concatenate([lengths for _, lengths in whole.document_lengths(order)])
     budget = fraction * whole.num_tokens
     fits = sizes <= budget
     held_out = fits & (np.cumsum(np.where(fits, sizes, 0)) <= budget)
@@ -123,7 +123,7 @@ def dataset_notes(training: Dataset, validation: Dataset) -> tuple[str, ...]:
             f"{share / (training.num_tokens + share):.1%} of the tokens",
             *notes,
         )
-    if not isinstance(training, DocumentDataset) or not isinstance(validation, DocumentDataset):
+    if not isinstance(training, SeparateDocuments) or not isinstance(validation, SeparateDocuments):
         return notes
     num_long = training.num_long_documents + validation.num_long_documents
     if not num_long:
