@@ -110,27 +110,27 @@ def test_seconds_left_follow_from_the_remaining_steps(timer: Timer) -> None:
     assert clock.seconds == pytest.approx(108.0)
 
 
-@pytest.mark.parametrize("marks", [1, 7, 10, 100, 500])
+@pytest.mark.parametrize("events", [1, 7, 10, 100, 500])
 @pytest.mark.parametrize("steps", [1, 7, 29, 100, 1000])
-def test_no_mark_is_lost_to_rounding(steps: int, marks: int) -> None:
+def test_no_event_is_lost_to_rounding(steps: int, events: int) -> None:
     clock = Clock(steps, minutes=None)
-    crossed = [
+    due = [
         step
         for step in range(1, steps + 1)
-        if clock.crossed(marks, step, clock.progress(step - 1), clock.progress(step))
+        if clock.is_due(events, step, clock.progress(step - 1), clock.progress(step))
     ]
-    assert len(crossed) == min(marks, steps)
-    assert crossed[-1] == steps
+    assert len(due) == min(events, steps)
+    assert due[-1] == steps
 
 
 # The clock, by minutes
 
 
-def test_marks_are_crossed_in_runs_by_minutes() -> None:
+def test_events_are_due_in_runs_by_minutes() -> None:
     clock = Clock(steps=None, minutes=1.0)
-    assert not clock.crossed(10, 3, before=0.11, after=0.19)
-    assert clock.crossed(10, 3, before=0.19, after=0.42)
-    assert clock.crossed(10, 3, before=0.93, after=1.0)
+    assert not clock.is_due(10, 3, before=0.11, after=0.19)
+    assert clock.is_due(10, 3, before=0.19, after=0.42)
+    assert clock.is_due(10, 3, before=0.93, after=1.0)
 
 
 def test_progress_by_minutes_runs_from_0_to_1(timer: Timer) -> None:

@@ -48,14 +48,14 @@ class TrainerState:
 
     Attributes:
         step: number of completed steps.
-        seconds: training time at the last checkpoint.
+        seconds: `Clock.seconds` at the last checkpoint.
         tokens: number of predicted tokens.
         losses: losses of the steps since the last evaluation, in nats per token.
         unrecorded: losses of the steps since the last metrics record.
         evaluations: all evaluations, in order.
         progress: fraction of the run that is done; 1 when it is finished.
         final_eval_seconds: time to reserve for the last evaluation.
-        compile_seconds: time spent by `torch.compile`, which does not count as progress.
+        compile_seconds: as `Clock.compile_seconds`, which does not count as progress.
         earlier_lengths: lengths that the finished run had before it was lengthened, the first one
             first, in the unit of `TrainConfig.length_option`.
     """

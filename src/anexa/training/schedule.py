@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anexa.training.checkpoint import TrainerState
 
-FIRST_STEP_PROGRESS = 0.001  # assumed progress of the first step of a run measured in minutes
-WSD_STABLE_FRACTION = 0.6  # fraction of a "wsd" run after which the learning rate begins to fall
+# Assumed fraction of a run in minutes that a step makes up, as long as no progress is measured.
+FIRST_STEP_PROGRESS = 0.001
+WSD_DECAY_START = 0.6  # progress at which the decay of "wsd" begins, unless the warmup is longer
 
 
 def learning_rate(
@@ -27,16 +28,16 @@ def learning_rate(
         peak_learning_rate: peak learning rate, at the end of the warmup.
         progress: fraction of the run that is done, before the step.
         warmup: fraction of the run in which the learning rate rises.
-        schedule: shape of the decay: "linear"; "cosine", half a wave (Loshchilov and Hutter,
-            2017); or "wsd", warmup, stable, decay (Hu et al., 2024): constant, then linear.
-        step_fraction: fraction of the run that one step makes up; default: 0. During the warmup,
-            the learning rate is that at the end of the step, as that of the first step would be 0
-            otherwise.
+        schedule: shape of the decay, as `TrainConfig` has validated it: "linear"; "cosine", half a
+            wave (Loshchilov and Hutter, 2017); or "wsd", warmup, stable, decay (Hu et al., 2024):
+            constant, then linear.
+        step_fraction: fraction of the run that one step makes up; default: 0. The warmup is
+            computed at the end of the step: at its beginning, the first step would have the rate 0.
     """
     if progress < warmup:
         return peak_learning_rate * min(1.0, (progress + step_fraction) / warmup)
     if schedule == "wsd":
-        begin = max(warmup, WSD_STABLE_FRACTION)
+        begin = max(warmup, WSD_DECAY_START)
         return peak_learning_rate * min(1.0, (1 - progress) / (1 - begin))
     if schedule == "cosine":
         return peak_learning_rate * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
@@ -51,7 +52,7 @@ class Clock:
         minutes: planned time; None for a run that is measured in steps.
         seconds: time used before the run was resumed.
         final_eval_seconds: time reserved for the last evaluation, within the planned minutes.
-        compile_seconds: time used for compilation before the run was resumed.
+        compile_seconds: the attribute's value when the run was stopped; 0 for a new run.
         compiles: whether the first step compiles the model, which does not count as progress of a
             run in minutes.
         timer: function that returns the time in seconds, from any origin.
@@ -60,7 +61,8 @@ class Clock:
         steps: planned number of steps; None for a run that is measured in minutes.
         busy: seconds spent in steps since this clock was created.
         final_eval_seconds: time reserved for the last evaluation; updated by each evaluation.
-        compile_seconds: time used for compilation, before and since the run was resumed.
+        compile_seconds: time from the creation of the clock to the end of its first step, if that
+            step compiles the model; summed over the resumed parts of the run.
     """
 
     def __init__(
@@ -117,11 +119,14 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Training time so far, in seconds: since the clock was created, and before a resume."""
+        """Time of the run so far, in seconds: since the clock was created, and before a resume.
+
+        It includes evaluations and all pauses.
+        """
         return self._timer() - self._began
 
     def end_step(self) -> None:
-        """Add the time since the last step or pause to `busy`, and update the time of a step.
+        """Add the time since the last step or pause to `busy` and to the average time of a step.
 
         If the first step compiles the model, `compile_seconds` grows by the time up to its end.
         """
@@ -141,7 +146,14 @@ class Clock:
         self._last_step = self._timer()
 
     def progress(self, step: int) -> float:
-        """Return the fraction of the run that is done after `step` steps; 1 after the last one."""
+        """Return the fraction of the run that is done; 1 after the last step.
+
+        In a run in minutes, it is a fraction of the time, and 1 as soon as a further step would end
+        further from the planned end than this one, except before the first step.
+
+        Args:
+            step: number of completed steps.
+        """
         if self.steps is not None:
             return min(1.0, step / self.steps)
         assert self._budget is not None
@@ -149,12 +161,12 @@ class Clock:
         left = end - self.seconds
         known = self._count > 1 or not self._compiles
         next_step = self._step_seconds if known else 0.0
-        if step and left < next_step / 2:  # another step would end further from the planned time
+        if step and left < next_step / 2:
             return 1.0
         return min(1.0, max(0.0, 1 - left / max(end - self.compile_seconds, 1e-9)))
 
     def step_fraction(self, step: int, progress: float) -> float:
-        """Return the fraction of the run that one step makes up.
+        """Return the fraction of the run that one step makes up; in minutes, the mean so far.
 
         Args:
             step: number of completed steps.
@@ -164,8 +176,8 @@ class Clock:
             return 1 / self.steps
         return progress / step if step and progress else FIRST_STEP_PROGRESS
 
-    def crossed(self, count: int, step: int, before: float, after: float) -> bool:
-        """Return whether an event is due after a step, if `count` events are spread over the run.
+    def is_due(self, count: int, step: int, before: float, after: float) -> bool:
+        """Return whether one of `count` events, evenly spread over the run, is due after a step.
 
         Args:
             count: number of events over the run; the last one is due at its end.
@@ -178,7 +190,13 @@ class Clock:
         return int(after * count) > int(before * count)
 
     def seconds_left(self, step: int) -> float:
-        """Estimate the time to the end of the run, in seconds, after `step` steps."""
+        """Estimate the time to the end of the run, in seconds.
+
+        For a run in steps, of the evaluations only the final one is counted.
+
+        Args:
+            step: number of completed steps.
+        """
         if self._budget is not None:
             return max(0.0, self._budget - self.seconds)
         assert self.steps is not None

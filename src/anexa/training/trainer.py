@@ -238,7 +238,7 @@ class Trainer:
         before = state.progress
         state.progress = max(before, self.context.broadcast(clock.progress(state.step))[0])
         evaluation = None
-        if clock.crossed(config.schedule.evaluations, state.step, before, state.progress):
+        if clock.is_due(config.schedule.evaluations, state.step, before, state.progress):
             evaluation = self.evaluate()
             self.check_finite(evaluation.validation_loss)  # before a good checkpoint is replaced
             target = config.schedule.until_loss
@@ -253,7 +253,7 @@ class Trainer:
             tokens_per_second=state.tokens / clock.seconds,
             seconds_left=clock.seconds_left(state.step),
             is_record_due=evaluation is not None
-            or clock.crossed(MAX_METRICS_RECORDS, state.step, before, state.progress),
+            or clock.is_due(MAX_METRICS_RECORDS, state.step, before, state.progress),
             evaluation=evaluation,
         )
 
