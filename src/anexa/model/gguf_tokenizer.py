@@ -11,9 +11,9 @@ from anexa.errors import AnexaError, short_repr
 from anexa.model.gguf_reader import metadata_value
 from anexa.model.pre_tokenizers import (
     BYTE_LEVEL,
+    IGNORE_MERGES_PRE_TOKENIZERS,
     NFC_PRE_TOKENIZERS,
     PRE_TOKENIZERS,
-    PRE_TOKENIZERS_WITHOUT_MERGES,
 )
 from anexa.model.sentencepiece import MAX_FILE_BYTES, MAX_PIECE_CHARS, Piece, PieceType
 from anexa.model.tokenizer import END_OF_TEXT, Tokenizer
@@ -123,9 +123,9 @@ def _characters(pieces: Sequence[Piece]) -> dict[str, Any] | None:
 
 def _byte_level(pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> dict[str, Any]:
     name = metadata_value(metadata, f"{KEY_PREFIX}pre", str)
-    steps = (PRE_TOKENIZERS | PRE_TOKENIZERS_WITHOUT_MERGES).get(name)
+    steps = (PRE_TOKENIZERS | IGNORE_MERGES_PRE_TOKENIZERS).get(name)
     if steps is None:
-        known = ", ".join([*PRE_TOKENIZERS, *PRE_TOKENIZERS_WITHOUT_MERGES])
+        known = ", ".join([*PRE_TOKENIZERS, *IGNORE_MERGES_PRE_TOKENIZERS])
         raise AnexaError(f"it has the pre-tokenizer {short_repr(name)}: only {known} are supported")
     steps = [{"trim_offsets": True, **s} if s["type"] == "ByteLevel" else s for s in steps]
     vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
@@ -143,7 +143,7 @@ def _byte_level(pieces: Sequence[Piece], metadata: Mapping[str, Any]) -> dict[st
             "type": "BPE",
             "vocab": vocabulary,
             "merges": merges,
-            "ignore_merges": name in PRE_TOKENIZERS_WITHOUT_MERGES,
+            "ignore_merges": name in IGNORE_MERGES_PRE_TOKENIZERS,
         },
         "added_tokens": _added_tokens(pieces),
     }

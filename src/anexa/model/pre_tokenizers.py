@@ -1,7 +1,7 @@
 """Pre-tokenizers of byte-level BPE, which split texts into words before the merges are applied.
 
-They are named as in llama.cpp, whose names a GGUF file has (`tokenizer.ggml.pre`), and written as
-in a `tokenizer.json` of Hugging Face's `tokenizers`.
+Their names are llama.cpp's, which a GGUF file has under `tokenizer.ggml.pre`; their steps are
+written as in a `tokenizer.json` of Hugging Face's `tokenizers`.
 """
 
 from __future__ import annotations
@@ -48,33 +48,34 @@ PRE_TOKENIZERS = {
     "deepseek-coder": _DEEPSEEK_CODER,
     "deepseek-v3": _DEEPSEEK3,
 }
-# The same for BPE models with `ignore_merges`, where a word that is itself a token is encoded as
-# that token, without merges.
-PRE_TOKENIZERS_WITHOUT_MERGES = {"llama-bpe": _LLAMA3}
+# The same for BPE models with `ignore_merges`: a word that is itself a token is encoded as that
+# token; merges are applied to other words only.
+IGNORE_MERGES_PRE_TOKENIZERS = {"llama-bpe": _LLAMA3}
 
 # Pre-tokenizers whose tokenizers normalize texts to Unicode's normal form NFC. GPT-NeoX's tokenizer
 # does so, too, but shares the name gpt-2 with GPT-2's, which does not.
 NFC_PRE_TOKENIZERS = ("qwen2",)
 
 # Models whose tokenizers have these pre-tokenizers, for error messages.
-SUPPORTED_FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2 or DeepSeek"
+SUPPORTED_FAMILIES = "GPT-2, GPT-NeoX, SmolLM, Llama 3, Qwen2, DeepSeek Coder, V3 or R1"
 
 
 def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None, *, ignore_merges: bool) -> str:
     """Return llama.cpp's name of a pre-tokenizer, such as "gpt-2" or "llama-bpe".
 
     Args:
-        pre_tokenizer: value of `pre_tokenizer` in a `tokenizer.json`.
-        ignore_merges: value of `ignore_merges` of its BPE model: whether a word that is itself a
-            token is encoded as that token, without merges.
+        pre_tokenizer: value of `pre_tokenizer` in a `tokenizer.json`, as the current version of
+            `tokenizers` writes it. `trim_offsets` is ignored, as it changes no token.
+        ignore_merges: value of `ignore_merges` of its BPE model. If it is true, the pre-tokenizer
+            is searched for in `IGNORE_MERGES_PRE_TOKENIZERS`, else in `PRE_TOKENIZERS`.
 
     Raises:
-        AnexaError: if the pre-tokenizer is not one of `PRE_TOKENIZERS` or, with `ignore_merges`, of
-            `PRE_TOKENIZERS_WITHOUT_MERGES`.
+        AnexaError: if the pre-tokenizer is not there. The message continues "MODEL cannot be
+            exported: ".
     """
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
     steps = [{k: v for k, v in (step or {}).items() if k != "trim_offsets"} for step in steps]
-    for name, known in (PRE_TOKENIZERS_WITHOUT_MERGES if ignore_merges else PRE_TOKENIZERS).items():
+    for name, known in (IGNORE_MERGES_PRE_TOKENIZERS if ignore_merges else PRE_TOKENIZERS).items():
         if steps == known:
             return name
     what = " with ignore_merges" if ignore_merges else ""
