@@ -1,4 +1,8 @@
-"""Kernels of the loss: its denominators, cross-entropy, and the gradient of the logits."""
+"""Kernels of the loss: its denominators, cross-entropy, and the gradient of the logits.
+
+The docstring of the package explains the arguments. Row t has the logits z_t, a target, which is
+`IGNORE_INDEX` if there is none, and the loss denominator D_t.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,7 @@ if TYPE_CHECKING:
 def loss_denominators(
     targets: Pointer, sequence_weights: Pointer, y: Pointer, rows: int, length: int
 ) -> None:
-    """Loss denominators: y_t = number of targets in the batch / weight of the sequence.
-
-    The sequence is that of row t.
-    """
+    """Loss denominators: D_t = number of targets in the batch / weight of the sequence of row t."""
     num_targets = 0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
@@ -48,7 +49,10 @@ def cross_entropy(
     logits_width: int,
     logits_stride: int,
 ) -> None:
-    """Cross-entropy loss: L = Σ_t (lse_t − z_t,target) / N_t with lse_t = log Σ_v e^(z_tv)."""
+    """Cross-entropy loss: L = Σ_t (lse_t − z_t,target) / D_t with lse_t = log Σ_v e^(z_tv).
+
+    It writes L and lse_t, for the gradient; rows without a target add nothing and have no lse_t.
+    """
     loss_sum = 0.0
     for t in range(rows):
         if targets[t] != IGNORE_INDEX:
@@ -80,7 +84,7 @@ def cross_entropy_gradient(
     logits_stride: int,
     y_stride: int,
 ) -> None:
-    """Gradient of the loss: dz = (softmax(z) − onehot(target)) / N; 0 without a target."""
+    """Gradient of the loss: dz_t = (softmax(z_t) − onehot(target)) / D_t; 0 without a target."""
     for t in range(rows):
         z, y_V = at(logits, t * logits_stride), at(y, t * y_stride)
         if targets[t] == IGNORE_INDEX:
