@@ -109,9 +109,9 @@ def test_special_tokens_are_read_from_tokenizer_config(llama: Path) -> None:
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        ({"max_new_tokens": True}, "max_new_tokens True: it must be a number above 0"),
-        ({"max_new_tokens": 0}, "max_new_tokens 0: it must be a number above 0"),
-        ({"temperature": True}, "the temperature True: it must be a number"),
+        ({"max_new_tokens": True}, "max_new_tokens True: it must be a whole number above 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens 0: it must be a whole number above 0"),
+        ({"temperature": True}, "the temperature True: it must be a number of at least 0"),
         ({"do_sample": 1}, "the do_sample 1: it must be true or false"),
         ({"do_sample": "false"}, "the do_sample 'false': it must be true or false"),
     ],
@@ -175,7 +175,8 @@ CONFIGS = [
     ({"quantization_config": {"quant_method": "gptq"}}, "quantized weights"),
     ({"rope_parameters": {"rope_theta": 10**400}}, "rope_theta is 1000.*must be a number"),
     ({"vocab_size": 2**64}, "vocab_size is 18446744073709551616, larger than in any model"),
-    ({"eos_token_id": "2"}, "has the eos_token_id '2': it must be a number"),
+    ({"eos_token_id": "2"}, "has the eos_token_id '2': it must be a whole number, or a list"),
+    ({"eos_token_id": 1.5}, "has the eos_token_id 1.5: it must be a whole number, or a list"),
     ({"eos_token_id": [1, None]}, r"has the eos_token_id \[1, None\]"),
 ]
 

@@ -20,7 +20,7 @@ from anexa.model.model import (
 )
 from anexa.model.tensors import as_float32, write_tensors
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.tokenizer_config import add_special_tokens, parse_chat_template
+from anexa.model.tokenizer_config import parse_chat_template, with_bos_eos
 from anexa.model.tokenizer_files import convert_tokenizer_files, has_tokenizer_files
 from anexa.model.weight_files import read_weights, shard_files
 from anexa.model.weights import Weights
@@ -93,7 +93,7 @@ class ModelFolder:
             {self.path / name: self._json(name) for name in names}
             for names in ((GENERATION_CONFIG_FILE, CONFIG_FILE), (TOKENIZER_CONFIG_FILE,))
         )
-        return add_special_tokens(tokenizer, by_id, by_token)
+        return with_bos_eos(tokenizer, by_id, by_token)
 
     def _tokenizer_json(self) -> str:
         """Return the content of `tokenizer.json`, converted from older files if it is missing."""

@@ -30,7 +30,7 @@ from anexa.model.model import (
 )
 from anexa.model.tensors import as_float32
 from anexa.model.tokenizer import Tokenizer
-from anexa.model.tokenizer_config import add_special_tokens
+from anexa.model.tokenizer_config import with_bos_eos
 from anexa.model.weights import Weight, Weights
 
 # Readers may parse a number as float64 and round it to float32. Of all float32 numbers, this is the
@@ -133,7 +133,7 @@ class JSONModelFile:
             tokenizer = Tokenizer.from_json(json.dumps(self._content["tokenizer"]))
         except AnexaError as error:
             raise AnexaError(f"{self.path}: {error}") from error
-        return add_special_tokens(tokenizer, {self.path: self._content["generation_config"]}, {})
+        return with_bos_eos(tokenizer, {self.path: self._content["generation_config"]}, {})
 
     @cached_property
     def card(self) -> str:

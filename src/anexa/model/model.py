@@ -100,12 +100,13 @@ def parse_generation_config(json: dict[str, Any], path: Path) -> tuple[float, in
         temperature = 1.0
     if not is_number(temperature) or temperature < 0:
         raise AnexaError(
-            f"{path} has the temperature {short_repr(temperature)}: it must be a number"
+            f"{path} has the temperature {short_repr(temperature)}: it must be a number of at "
+            "least 0"
         )
     limit = json.get("max_new_tokens")
     if limit is not None and not (type(limit) is int and limit > 0):
         raise AnexaError(
-            f"{path} has max_new_tokens {short_repr(limit)}: it must be a number above 0"
+            f"{path} has max_new_tokens {short_repr(limit)}: it must be a whole number above 0"
         )
     do_sample = json.get("do_sample")
     if do_sample is not None and not isinstance(do_sample, bool):

@@ -12,27 +12,26 @@ from anexa.model.tokenizer import Tokenizer
 
 JSONFiles: TypeAlias = Mapping[Path, Mapping[str, Any]]  # contents of JSON files by path
 
-# Tags {% generation %} and {% endgeneration %} of a chat template; groups: the dashes or pluses
-# that trim white space, and "end".
+# Tags {% generation %} and {% endgeneration %} of a chat template. Groups: the sign on the left,
+# "end", and the sign on the right; in Jinja, - trims the white space beside a tag, and + keeps it.
 GENERATION_TAG_PATTERN = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
-def add_special_tokens(
-    tokenizer: Tokenizer, id_files: JSONFiles, token_files: JSONFiles
-) -> Tokenizer:
-    """Return the tokenizer with the BOS and EOS tokens of its model.
+def with_bos_eos(tokenizer: Tokenizer, id_files: JSONFiles, token_files: JSONFiles) -> Tokenizer:
+    """Return a copy of a tokenizer with the BOS and EOS tokens that its model's files name.
 
     As in transformers, BOS is read from `tokenizer_config.json` and EOS from the configuration of
-    the model; each falls back to the other file.
+    the model; each falls back to the other files.
 
     Args:
-        tokenizer: content of `tokenizer.json`.
-        id_files: files with `bos_token_id` and `eos_token_id`, the first one preferred.
-        token_files: files with `bos_token` and `eos_token`.
+        tokenizer: tokenizer of a `tokenizer.json`, which does not say what BOS and EOS are.
+        id_files: configurations of the model, with `bos_token_id` and `eos_token_id`, in the order
+            of preference.
+        token_files: files with `bos_token` and `eos_token`, such as `tokenizer_config.json`.
 
     Returns:
-        A copy of the tokenizer, as `Tokenizer.with_special_tokens` makes it. A token that no file
-        names is `END_OF_TEXT`, if the vocabulary has it.
+        A copy of the tokenizer, as `Tokenizer.with_special_tokens` makes it. If no file names a
+        token of the vocabulary, BOS or EOS is `END_OF_TEXT`, if the vocabulary has that.
 
     Raises:
         AnexaError: if a value has the wrong type.
@@ -45,15 +44,19 @@ def add_special_tokens(
 
 
 def _from_ids(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids under `key` in the first file where all of them are in the vocabulary.
+    """Return the ids under `key` that are in the vocabulary, from the first file that has any.
 
-    A configuration with default values has GPT-2's 50256, or Llama's 1 and 2.
+    Others are ignored: a configuration with default values has GPT-2's 50256, or Llama's 1 and 2,
+    whatever the vocabulary is.
     """
     for path, json in files.items():
         value = json.get(key)
         ids = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
-            raise AnexaError(f"{path} has the {key} {short_repr(value)}: it must be a number")
+            raise AnexaError(
+                f"{path} has the {key} {short_repr(value)}: it must be a whole number, or a list "
+                "of them"
+            )
         known = [i for i in ids if tokenizer.id_to_token(i) is not None]
         if known:
             return known
@@ -61,9 +64,10 @@ def _from_ids(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the id of the token under `key`, as a list; empty if the vocabulary lacks it.
+    """Return the id of the first token under `key` that is in the vocabulary.
 
-    The key is that of the first file whose token is in the vocabulary.
+    Returns:
+        A list of that id; empty if there is no such token.
     """
     for path, json in files.items():
         token = json.get(key)
@@ -80,13 +84,14 @@ def _from_tokens(files: JSONFiles, key: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def parse_chat_template(json: Mapping[str, Any], path: Path) -> str | None:
-    """Read the chat template in a `tokenizer_config.json`; None if the file has no template.
-
-    Of several templates by name, it is that named "default".
+    """Read the chat template in a `tokenizer_config.json`.
 
     Args:
         json: content of the file.
         path: path of the file, for error messages.
+
+    Returns:
+        The template; of several templates by name, that named "default". None if there is none.
 
     Raises:
         AnexaError: if the template is not a string.
