@@ -148,8 +148,9 @@ class Clock:
     def progress(self, step: int) -> float:
         """Return the fraction of the run that is done; 1 after the last step.
 
-        In a run in minutes, it is a fraction of the time, and 1 as soon as a further step would end
-        further from the planned end than this one, except before the first step.
+        In a run in minutes, it is the fraction of the time until now, without `compile_seconds` and
+        `final_eval_seconds`. It is 1 as soon as a further step would end further from the planned
+        end than the run does now, but never before the first step.
 
         Args:
             step: number of completed steps.
