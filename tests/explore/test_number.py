@@ -11,11 +11,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from anexa.errors import AnexaError
+from anexa.errors import AnexaError, UsageError
 from anexa.explore.number import MAX_TERMS
 from anexa.explore.number_view import Link, NumberView
 from anexa.explore.overview import describe_map
-from anexa.explore.quantities import QuantityName, quantities_of, read_tensor
+from anexa.explore.quantities import (
+    QuantityName,
+    check_quantity,
+    element_of_run,
+    quantities_of,
+    read_tensor,
+)
 from anexa.explore.responses import json_line
 from anexa.explore.rule import Index
 from anexa.explore.scene import Scene
@@ -272,20 +278,37 @@ def test_what_is_not_there_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("tensor", "index", "there"),
+    ("tensor", "index", "there", "message"),
     [
-        ("wte.weight", (0, 0), scene(GPT2)),
-        ("lm_head.weight", (0, 0), scene(GPT2)),
-        ("logits", (0, 0, 0), scene(MICROGPT, None, "len")),
+        ("wte.weight", (0, 0), scene(GPT2), "has another shape in the scene to compare with"),
+        ("lm_head.weight", (0, 0), scene(GPT2), "the scene to compare with has no lm_head.weight"),
+        (
+            "logits",
+            (0, 0, 0),
+            scene(MICROGPT, None, "len"),
+            "has another shape in the scene to compare with",
+        ),
     ],
 )
 def test_differences_need_the_same_shape(
-    session: Session, tensor: str, index: Index, there: Scene
+    session: Session, tensor: str, index: Index, there: Scene, message: str
 ) -> None:
     here = scene(MICROGPT)
     for ask in (
         lambda: explained(session, here, tensor, index, "difference", there),
         lambda: read_tensor(session, here, tensor, "difference", there),
     ):
-        with pytest.raises(AnexaError, match="another shape in the scene to compare with"):
+        with pytest.raises(AnexaError, match=message):
             ask()
+
+
+def test_unknown_tensors_and_moments_are_refused(session: Session) -> None:
+    """By the functions on quantities themselves, which other code may call."""
+    where, folder = scene(GPT2, 2), session.folder(GPT2)
+    for quantity in ("value", "gradient", "m"):
+        with pytest.raises(UsageError, match="there is no tensor nope in this model"):
+            check_quantity(session, where, "nope", quantity)
+    with pytest.raises(UsageError, match="the run has no value of nope after step 2"):
+        element_of_run(folder, 2, "nope", (0, 0))
+    with pytest.raises(UsageError, match=r"the run has no v of h\.0\.mlp\.c_fc\.weight after step 2"):
+        element_of_run(folder, 2, "h.0.mlp.c_fc.weight", (0, 0), "v")

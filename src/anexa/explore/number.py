@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anexa.errors import UsageError
 from anexa.explore.axes import IndexNames
 from anexa.explore.code import CodeLines, operation_code
 from anexa.explore.curves import SampledCurve, curve_of
@@ -21,6 +20,7 @@ from anexa.explore.quantities import (
     element_of_run,
     quantities_of,
     update_of,
+    value_to_compare,
 )
 from anexa.explore.replay import as_array
 from anexa.explore.rule import Index
@@ -124,8 +124,9 @@ class _Explainer:
         assert step is not None
         if quantity == "change":
             return self._change(step)
-        if step == run.first_step or run.config.optimizer.dropout:
-            return self._kept(quantity, step)
+        is_trained = self._tensor in run.optimizer.trainable(run.model_config)
+        if step == run.first_step or run.config.optimizer.dropout or not is_trained:
+            return self._kept(quantity, step, is_trained)
         update = update_of(self._folder, step, self._tensor)
         fused = update.optimizer.muon_weights(self._folder.config).get(self._tensor, 0)
         found = explain_step(update, self._index, quantity, fused, run.incremental)
@@ -143,9 +144,7 @@ class _Explainer:
     def difference(self, versus: Scene) -> NumberView:
         """Explain the difference of a value between the scene and another one."""
         tensor, scene = self._tensor, self._scene
-        other = self._session.trace(versus).values.get(tensor)
-        if other is None or other.shape != self._trace.values[tensor].shape:
-            raise UsageError(f"{tensor} has another shape in the scene to compare with")
+        other = value_to_compare(self._session, scene, tensor, versus)
         there = Link(
             tensor,
             self._index,
@@ -190,14 +189,21 @@ class _Explainer:
         found = replace(self._plain(quantity, difference, ""), equation=equation, terms=terms)
         return replace(found, num_terms=2, rebuilt=difference)
 
-    def _kept(self, quantity: QuantityName, step: int) -> NumberView:
-        """Describe a weight or moment whose origin is not known, with a note that says why."""
+    def _kept(self, quantity: QuantityName, step: int, is_trained: bool) -> NumberView:
+        """Describe a weight or moment that no step explains, with a note that says why."""
         run, config = self._folder.require_replay(), self._folder.config
         value = element_of_run(self._folder, step, self._tensor, self._index, quantity)
-        if step > run.first_step:
+        if not is_trained:
+            note = (
+                "This weight is frozen in the run: it is that of the model that the run started "
+                "from."
+            )
+        elif step > run.first_step:
             note = "The run has dropout: the gradients that led to this number were not kept."
         elif step:
             note = f"The history begins with step {step}: what led to this number was not kept."
+        elif run.config.finetune.from_:
+            note = "An initial weight, that of the model that the run started from."
         else:
             parameter = get_architecture(config).parameters(config)[self._tensor]
             mean, std, seed = parameter.mean, parameter.std, run.config.run.seed
