@@ -310,5 +310,7 @@ def test_unknown_tensors_and_moments_are_refused(session: Session) -> None:
             check_quantity(session, where, "nope", quantity)
     with pytest.raises(UsageError, match="the run has no value of nope after step 2"):
         element_of_run(folder, 2, "nope", (0, 0))
-    with pytest.raises(UsageError, match=r"the run has no v of h\.0\.mlp\.c_fc\.weight after step 2"):
+    with pytest.raises(
+        UsageError, match=r"the run has no v of h\.0\.mlp\.c_fc\.weight after step 2"
+    ):
         element_of_run(folder, 2, "h.0.mlp.c_fc.weight", (0, 0), "v")

@@ -22,16 +22,22 @@ def turn(x, position, base):
 """
 
 WRONG: Wrong = {
-    "i divided by the size": ("-2 * i / size", "-i / size", "Divide by the whole size"),
+    "no 2 in the power": ("-2 * i / size", "-i / size", "The 2 is missing"),
+    "divided by half of the size": ("i / size)", "i / (size // 2))", "Divide by the whole size"),
+    "a factor instead of a power": (
+        "base ** (-2 * i / size)",
+        "1 / base * -2 * i / size",
+        "and not a factor",
+    ),
     "no minus in the power": ("(-2 * i", "(2 * i", "The power has a minus"),
     "a frequency for each number": (
         "range(size // 2)",
         "range(size)",
-        "half as many as numbers",
+        "half as many as the vector has numbers",
     ),
     "counted from 1": ("range(size // 2)", "range(1, size // 2 + 1)", "i is counted from 0"),
-    "two plus signs": ("a * cos(angle) - b", "a * cos(angle) + b", "must be a minus"),
-    "two minus signs": ("b * cos(angle) + a", "b * cos(angle) - a", "must be a minus"),
+    "two plus signs": ("a * cos(angle) - b", "a * cos(angle) + b", "Exactly one of the two signs"),
+    "two minus signs": ("b * cos(angle) + a", "b * cos(angle) - a", "Exactly one of the two signs"),
     "cos and sin exchanged": (
         "b * cos(angle) + a * sin(angle)",
         "a * cos(angle) + b * sin(angle)",

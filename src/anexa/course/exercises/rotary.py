@@ -1,4 +1,4 @@
-"""Chapter 13: rotary positions, compared with the engine `lists`, and by what they are for."""
+"""Chapter 13: rotary positions, compared with the engine `lists`, and tried in a model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Vector = list[float]
 Turn = Callable[[Vector, int, float], Vector]  # function with the arguments and result of `turn`
 
 TOLERANCE = 1e-12  # Question.tolerance of most questions
-ANNA = [10, 0, 5, 5, 0]  # token ids that the small Llama reads
-# Question.why, here and below.
+ANNA = [10, 0, 5, 5, 0]  # token ids for a small Llama: BOS, a, n, n, a
+# Question.why, here and below: sentences for answers that are no typical mistake.
 WHY = (
     "The pair of numbers i and i + half is turned by the angle position · frequency i. In a model "
     "with other angles, nothing that training has learned about distances would be true."
 )
 WHY_FREQUENCIES = (
-    "Frequency i is the base to the power of −2 · i / size. If it is wrong, all hands of the clock "
-    "run at another speed than in training."
+    "Frequency i is the base to the power of −2 · i / size. If frequencies are wrong, the hands of "
+    "the clock run at other speeds than in training."
 )
 WHY_DISTANCE = (
     "The score of a query and a key must depend on their distance alone: the same at the positions "
@@ -188,16 +188,17 @@ def questions(rng: Random) -> list[Question]:
 
 _DEGREES = "Angles are in radians, the measure of math.cos and math.sin: here they are in degrees."
 _OTHER_WAY = (
-    "This turns in the other direction. The distances are kept, but the weights of published "
-    "models were trained with this one."
+    "This turns in the other direction. The distances are kept, but published models were trained "
+    "with a · cos − b · sin."
 )
 _NO_MINUS = (
-    "One of the two signs must be a minus: else it is no turn, and the length of the pair changes."
+    "Exactly one of the two signs is a minus, that before b · sin: else it is no turn, and the "
+    "length of the pair changes."
 )
 _SAME = "The second number of a pair is b · cos + a · sin: here cos and sin are exchanged."
 _NEIGHBORS = (
-    "The pairs are i and i + half, not neighbors. Both are good turns, but the numbers of "
-    "published models are in this order."
+    "The pairs are i and i + half, not neighbors. Both are good turns, but Llama's weights in the "
+    "format of transformers are made for i and i + half."
 )
 _OVERWRITTEN = (
     "The second number of a pair is computed from the first one before the turn. Here it has been "
@@ -206,16 +207,17 @@ _OVERWRITTEN = (
 _BY_ELEMENT = "Both numbers of a pair have the same angle: there is one frequency for each pair."
 _FROM_1 = "Positions are counted from 0: the first token is not turned."
 _SIZE = "Divide by the whole size: the power is −2 · i / size."
+_NO_TWO = "The 2 is missing: the power is −2 · i / size."
 _POSITIVE = "The power has a minus: the first pair turns fastest, and the others more slowly."
-_TOO_MANY = "There is a frequency for each pair, that is half as many as numbers."
-_LINEAR = "The power grows with i: it is the base to the power of it, and no quotient."
+_TOO_MANY = "There is one frequency for each pair: half as many as the vector has numbers."
+_LINEAR = "−2 · i / size is the power of the base, and not a factor: base ** (−2 · i / size)."
 _ADDED = "The position is added here: it has to turn the vector."
 
 
 def _frequencies(size: int, base: float) -> Question:
     half = size // 2
     wrong = [
-        (_SIZE, [base ** (-i / size) for i in range(half)]),
+        (_NO_TWO, [base ** (-i / size) for i in range(half)]),
         (_SIZE, [base ** (-2 * i / half) for i in range(half)]),
         (_POSITIVE, [base ** (2 * i / size) for i in range(half)]),
         (_TOO_MANY, [base ** (-2 * i / size) for i in range(size)]),
