@@ -1,4 +1,4 @@
-"""The quantities of a tensor in a scene (`Scene`): value, gradient, moments, update, differences."""
+"""The quantities of a tensor in a `Scene`: value, gradient, moments, update, and differences."""
 
 from __future__ import annotations
 
