@@ -162,6 +162,16 @@ def test_all_other_refused_fields_are_refused_by_name(server: ServerProcess, rou
 
 
 @pytest.mark.parametrize("route", MODELS)
+def test_values_that_look_as_if_they_asked_for_nothing_are_refused(
+    server: ServerProcess, route: str
+) -> None:
+    """In llama.cpp, no samplers mean that not even the temperature has an effect."""
+    for field, value in (("samplers", []), ("n_predict", -1)):
+        message, _ = error_of(server.post(PATHS[route], {**BODIES[route], field: value}))
+        assert message == f"{field} is not supported: leave it out"
+
+
+@pytest.mark.parametrize("route", MODELS)
 def test_values_that_ask_for_nothing_change_nothing(
     server: ServerProcess, answers: dict[str, Any], route: str
 ) -> None:

@@ -35,7 +35,9 @@ FunctionName = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHA
 class FunctionDefinition(RequestModel):
     """A function that the model may call.
 
-    `parameters` is the JSON schema of its arguments; without it, the function takes none.
+    `parameters` is the JSON schema of its arguments; without it, the function takes none. Whatever
+    `strict` is, the arguments match the schema if the request requires the call, and may not match
+    it if the model chooses to call.
     """
 
     name: FunctionName
@@ -86,9 +88,13 @@ class ToolFields(RequestModel):
     """Request fields about tools; without `tools`, a call cannot be required by `tool_choice`."""
 
     tools: Tools | None = None
-    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = Field(
+        None, description='"auto" by default: the model chooses whether to call a tool'
+    )
     parallel_tool_calls: bool | None = Field(
-        None, description="whether an answer may have several calls; true by default"
+        None,
+        description="whether an answer may have several calls; true by default. A required call is "
+        "the only one",
     )
 
 
@@ -98,9 +104,10 @@ class ToolUse:
 
     Attributes:
         rendered: tools that the chat template shows to the model, in OpenAI's format.
-        grammar: grammar of a tool call, if the answer must be one; None if any text is allowed.
+        grammar: grammar of a call, if the answer must be one; for a named function, that of the
+            arguments alone. None if any text is allowed.
         new_parser: function that creates a parser of the tool calls in an answer; None if answers
-            are not parsed.
+            are not parsed, as with a chat template that describes no known format of calls.
     """
 
     rendered: Sequence[dict[str, Any]] = ()
@@ -114,7 +121,8 @@ def tool_use(body: ToolFields, model: LanguageModel) -> ToolUse:
     Raises:
         APIError: if `tool_choice` requires a call without `tools`, or of a tool that is not among
             them; two tools have the same name; or, if a call is required, the parameters of a tool
-            are not a valid JSON schema.
+            are not JSON, too long, or nested too deep. Other faults of a schema are found when it
+            is compiled.
     """
     tools, choice = body.tools or [], body.tool_choice or "auto"
     _check_names(tools)
@@ -145,7 +153,7 @@ def rendered_tools(tools: Sequence[FunctionTool], model: LanguageModel) -> Seque
 
 
 def answer_grammar(body: StructuredFields, use: ToolUse) -> Grammar | None:
-    """Return the grammar of an answer: that of a required tool call, or the requested grammar.
+    """Return the grammar of an answer: that of `ToolUse`, or the requested grammar.
 
     Returns:
         The grammar; None if the answer may be any text.

@@ -1,6 +1,6 @@
-"""Fields of OpenAI's API, vLLM and llama.cpp that are refused by name if they ask for something.
+"""Fields of OpenAI's API, vLLM, llama.cpp and transformers that are refused by name.
 
-`docs/api.md` lists them. A null, and the value with which the other server does nothing, pass.
+`docs/api.md` lists them. A null, and the value that asks for what Anexa does anyway, pass.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from anexa.server.unsupported import Neutral, Unsupported
 
-# Types of fields, named after the value that is accepted besides null.
+# Types of fields, named after the value that is accepted. Null is accepted by all of them.
 Null = Annotated[Unsupported, Neutral()]
 False_ = Annotated[Unsupported, Neutral(False)]
 True_ = Annotated[Unsupported, Neutral(True)]
@@ -21,10 +21,7 @@ EmptyList = Annotated[Unsupported, Neutral([])]
 
 
 class UnsupportedSampling(BaseModel):
-    """Unsupported fields of OpenAI's routes that generate text.
-
-    They are from vLLM, llama.cpp and transformers.
-    """
+    """Unsupported fields of vLLM, llama.cpp and transformers, on all routes that generate text."""
 
     allowed_token_ids: Null = None
     bad_words: EmptyList = None
@@ -42,7 +39,7 @@ class UnsupportedSampling(BaseModel):
     min_keep: Zero = None
     mirostat: Zero = None
     n_indent: Zero = None
-    n_predict: Null = None
+    n_predict: Null = None  # -1 asks for no limit: so does a `max_tokens` of -1, which is honored
     n_probs: Zero = None
     no_repeat_ngram_size: Zero = None
     num_beams: One = None
@@ -53,7 +50,7 @@ class UnsupportedSampling(BaseModel):
     response_fields: EmptyList = None
     return_token_ids: False_ = None
     return_tokens_as_token_ids: False_ = None
-    samplers: EmptyList = None
+    samplers: Null = None  # an empty list switches off all samplers of llama.cpp
     skip_special_tokens: True_ = None
     t_max_predict_ms: Annotated[Unsupported, Neutral(-1, 0)] = None
     tfs_z: One = None
@@ -65,9 +62,9 @@ class UnsupportedSampling(BaseModel):
 
 
 class UnsupportedChat(BaseModel):
-    """Unsupported fields of `POST /v1/chat/completions`."""
+    """Further unsupported fields of `POST /v1/chat/completions`."""
 
-    add_special_tokens: False_ = None  # which the template writes
+    add_special_tokens: False_ = None  # the chat template writes them
     audio: Null = None
     best_of: One = None
     chat_template: Null = None
@@ -77,7 +74,7 @@ class UnsupportedChat(BaseModel):
     functions: EmptyList = None
     include_reasoning: True_ = None
     modalities: Annotated[Unsupported, Neutral(["text"])] = None
-    moderation: Null = None
+    moderation: Null = None  # a model of OpenAI that checks the messages and the answer
     reasoning_format: Annotated[Unsupported, Neutral("auto", "deepseek")] = None
     store: False_ = None
     verbosity: Annotated[Unsupported, Neutral("medium")] = None
@@ -85,7 +82,7 @@ class UnsupportedChat(BaseModel):
 
 
 class UnsupportedCompletion(BaseModel):
-    """Unsupported fields of `POST /v1/completions`."""
+    """Further unsupported fields of `POST /v1/completions`."""
 
     add_special_tokens: True_ = None
     max_completion_tokens: Null = None
