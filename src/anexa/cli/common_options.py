@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 ModelPath = Annotated[
-    Path | None, typer.Argument(help="Model folder, or JSON file. [default: the bundled model]")
+    Path | None,
+    typer.Argument(help="Model folder, or JSON or GGUF file. [default: the bundled model]"),
 ]
 EngineName = Annotated[
     str,

@@ -26,7 +26,7 @@ def export(
         Path | None,
         typer.Option(
             help="File or folder to write; - is the standard output. "
-            "[default: the name of the model]",
+            "[default: the name of the model, with .gguf or .json for a file]",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def export(
     if precision is not None and to != "gguf":
         raise UsageError(f"--precision applies to GGUF files only: leave it out with --to {to}")
     if force and to == "folder":
-        raise UsageError("--force replaces files, never a folder: choose another --out")
+        raise UsageError("--force replaces files, never a folder: leave it out with --to folder")
     name = "anexa" if folder is None else model_name(folder)
     out = out or Path(f"{name}{EXPORT_SUFFIXES[to]}")
     check_export(out, to, replace=force)

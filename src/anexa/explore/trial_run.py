@@ -1,4 +1,4 @@
-"""A names run of a few seconds, which the page offers: the same training as `anexa train`."""
+"""A training of a few seconds on first names, which the page of `anexa explore` offers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from anexa.training.presets import PRESETS
 
 TRIAL_PRESET = "microgpt"  # preset of the run, in `PRESETS`
 TRIAL_STEPS = int(PRESETS[TRIAL_PRESET]["steps"])  # number of training steps
-# Command line of the training, without `--out`.
-# NumPy's engine starts at once, and one that a user has installed may take seconds to load.
+# Arguments of `anexa`, without `--out`. The engine is `numpy`, which starts at once; PyTorch takes
+# seconds to load.
 TRIAL_ARGUMENTS = (
     "train",
     "firstnames",
@@ -47,7 +47,7 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
         The folder, as the generator's return value. Closing the generator stops the training.
 
     Raises:
-        AnexaError: if the training fails.
+        AnexaError: if the training fails, or what it has recorded is damaged.
     """
     command = [sys.executable, "-m", "anexa", *TRIAL_ARGUMENTS, "--out", str(folder)]
     with subprocess.Popen(
@@ -71,7 +71,8 @@ def train_trial_run(folder: Path) -> Generator[dict[str, Any], None, Path]:
         assert process.stderr
         complaint = process.stderr.read().decode(errors="replace").strip()
         if process.returncode:
-            # A signal ends an interpreter that is still starting with a traceback.
+            # The last line says what is wrong: before it, there may be warnings, or a traceback if
+            # a signal ends an interpreter that is still starting.
             reason = complaint.splitlines()[-1] if complaint else f"status {process.returncode}"
             raise AnexaError(f"the training failed: {one_line(reason)}")
     return folder

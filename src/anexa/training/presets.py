@@ -1,6 +1,7 @@
 """Presets of `anexa train`: options that train well, where they differ from the defaults.
 
-The sweeps behind these numbers are in docs/experiments.md.
+Most options of the small models come from the sweeps in docs/experiments.md; comments say where
+the others come from.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MICROGPT = {
 # Llama: its three matrices then have as many parameters as two of 4 times the width.
 _LLAMA = {"model_type": "llama", "n_inner": 344}
 # The same, with a longer context for thoughts: 13 by 13 digits take 2,500 characters. A step has as
-# many tokens as two such sequences, but dozens of shorter ones.
+# many tokens as two of the longest sequences: mostly dozens of shorter ones.
 _THINK = _LLAMA | {
     "block_size": 2560,
     "batch_size": 2,
@@ -53,8 +54,9 @@ _CHAT = _LLAMA | {
     "steps": 600,
     "beta2": 0.95,
 }
-# Larger models. Their options were not swept: the batch size and AdamW's learning rates are those
-# of nanoGPT and GPT-3 for such sizes, Muon's learning rates those of the small models.
+# Larger models. Their options were not swept: the batch sizes and AdamW's learning rates follow
+# nanoGPT (10 million parameters) and GPT-3 (124 million), between them for 30 million. Muon's
+# learning rates fall as the model grows.
 _LARGE = {"batch_size": 64, "weight_decay": 0.1}
 # GPT-2 with about 10 million parameters: minutes on a GPU, a night on a laptop.
 _GPT2_10M = _LARGE | {
@@ -89,11 +91,9 @@ _GPT2_124M = _LARGE | {
     "beta2": 0.95,
 }
 # A model that exists (`--from`), whose sizes are its own. The length of the run, the batch size
-# and the learning rate depend on the model: see `complete_base_options` and
-# `finetune_learning_rate`.
+# and the learning rate depend on the model: `complete_base_options` sets them.
 _FINETUNE = {
     "optimizer": "adamw",
-    "learning_rate": 1e-4,
     "beta2": 0.95,
     "weight_decay": 0.0,
     "warmup": 0.1,
@@ -130,14 +130,17 @@ ADAMW_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-LORA_LEARNING_RATE_FACTOR = 5  # learning rate of adapters / that of all weights, as swept
+# Learning rate of adapters divided by that of all weights: half of the best factor in a sweep, as a
+# margin to those that make the model worse.
+LORA_LEARNING_RATE_FACTOR = 5
 
 
 def finetune_learning_rate(n_embd: int, lora: int = 0) -> float:
-    """Return AdamW's peak learning rate for training a model further, to one significant digit.
+    """Return the default peak learning rate for training a model further, with any optimizer.
 
-    It comes from sweeps over the width, and is inversely proportional to it, as in μP (Yang et al.,
-    2022), where the update of a matrix is summed over its columns.
+    It is 0.1 / `n_embd`, for adapters `LORA_LEARNING_RATE_FACTOR` times that, to one significant
+    digit: a choice below the best rates of AdamW at two widths, with one seed. Like the learning
+    rates of μP (Yang et al., 2022), it is inversely proportional to the width.
 
     Args:
         n_embd: width of the model.
@@ -149,8 +152,12 @@ def finetune_learning_rate(n_embd: int, lora: int = 0) -> float:
 def choose_preset(corpora: Sequence[str], base: str | None = None, *, as_text: bool = False) -> str:
     """Return the name of the default preset of a run.
 
+    It is "finetune" for a run that starts from a model, "anexa-think" for the corpus "arithmetic"
+    alone, "anexa-chat" if a corpus has conversations, and otherwise "anexa".
+
     Args:
-        corpora: names or paths; conversations are recognized in the first rows of a file.
+        corpora: corpora as `SOURCE` or `SOURCE:WEIGHT`; conversations are recognized in the first
+            rows of a file.
         base: path of the model to start from; None: a new model.
         as_text: whether files of conversations are read as texts, by --layout or --field.
     """
