@@ -138,7 +138,7 @@ def test_folder_without_write_permission(command: str, place: Path) -> None:
             2,
             "--precision applies to GGUF files only: leave it out",
         ),
-        ("export model --to folder --force", 2, "--force replaces files, never a folder: leave it out"),
+        ("export model --to folder --force", 2, "never a folder: leave it out with --to folder"),
         ("export model --to folder --out names.txt", 1, "names.txt exists already"),
         ("export model --to folder", 1, "model exists already: choose another folder"),
         (

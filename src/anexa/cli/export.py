@@ -40,7 +40,7 @@ def export(
     ] = None,
     force: common.Force = False,
 ) -> None:
-    """Write a model for llama.cpp (GGUF), for any language (JSON), or back into a folder."""
+    """Write a model as GGUF for llama.cpp, as JSON for any language, or as a model folder."""
     from anexa.cli.unfinished import warn_if_unfinished
     from anexa.errors import AnexaWarning, UsageError
     from anexa.generation.language_model import BUNDLED_FOLDER

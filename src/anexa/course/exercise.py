@@ -140,8 +140,8 @@ class MissingName(Exception):
 class Exercise:
     """Exercise of a chapter, whose numbers are drawn for each student.
 
-    The chapter and the name of the student, in any case, seed the random generator; the name may be
-    empty.
+    The chapter and the name of the student, in upper or lower case, seed the random generator; the
+    name may be empty.
 
     Attributes:
         draw_by_hand: function of the generator that returns a pair: a text with the numbers to

@@ -10,15 +10,15 @@ from typing import Any
 
 from anexa.errors import AnexaError, short_repr
 
-# Limits of a normalizer, a pre-tokenizer and a decoder: by which estimated factor all of its steps
-# may lengthen a text together, in bytes of UTF-8, and how many steps it may have. Forty steps that
-# double the text would make a terabyte of one letter. Llama's longest one has 4 steps.
+# Maximum factor by which all steps of a normalizer, a pre-tokenizer or a decoder together may
+# lengthen a text, in bytes of UTF-8. Forty steps that double the text would make a terabyte of one
+# letter.
 MAX_GROWTH = 4096
-MAX_STEPS = 64
-MAX_TEMPLATE_TOKENS = 64  # around a text; BERT's template has 2
+MAX_STEPS = 64  # maximum number of steps of each part, a post-processor included; Llama's: 4
+MAX_TEMPLATE_TOKENS = 64  # that a post-processor adds to a text; BERT's adds 2
 
-# Types of the steps of each part, with the factor by which a step may lengthen a text that is not
-# empty, in bytes of UTF-8; None: it depends on the settings of the step, see `step_growth`.
+# Types of the steps of each part, with the largest factor by which a step lengthens a text that is
+# not empty, in bytes of UTF-8; None: it depends on the settings of the step, see `step_growth`.
 # `tokenizers` guesses the type of a step from its settings if it does not know its "type" in this
 # part, so steps of other types are refused.
 _GROWTH: dict[str, dict[str, float | None]] = {
@@ -54,9 +54,10 @@ def check_tokenizer_json(text: str) -> None:
         text: content of the file.
 
     Raises:
-        AnexaError: if the text is not a JSON object with a model, the model is not BPE or has a
-            dropout or an affix of subwords, a key of an object occurs twice, or a step is not
-            supported, may lengthen a text too much, or repeats it.
+        AnexaError: if the text is not a JSON object with a model, or a key of an object occurs
+            twice; if the model is not BPE, or has a dropout or an affix of subwords; if there are
+            too many steps, or a step is not supported; if the steps may lengthen a text too much,
+            repeat it, or add too many tokens or tokens without ids.
     """
     try:
         content = json.loads(text, object_pairs_hook=_object)
@@ -124,7 +125,15 @@ def _check_growth(part: str, steps: list[dict[str, Any]]) -> None:
 
 
 def step_growth(part: str, step: dict[str, Any]) -> float:
-    """Return by which factor a step may lengthen a text that is not empty, in bytes of UTF-8."""
+    """Return an upper bound on the factor by which a step lengthens a text that is not empty.
+
+    Args:
+        part: part of the tokenizer, such as "normalizer".
+        step: step of a supported type.
+
+    Returns:
+        The factor, at least 1, for lengths in bytes of UTF-8.
+    """
     kind = step["type"]
     growth = _GROWTH[part][kind]
     if growth is not None:

@@ -104,8 +104,8 @@ class FinetuneConfig:
     `freeze` and `lora` need `from_`.
 
     Attributes:
-        from_: model folder, JSON or GGUF file to continue, with its weights, tokenizer, sizes and chat
-            template; by default a new model is trained.
+        from_: model folder, or JSON or GGUF file, to continue, with its weights, tokenizer, sizes
+            and chat template; by default a new model is trained.
         freeze: groups of weights of that model to leave as they are, separated by commas:
             embeddings, positions, norms, head, and layers by number, from 0: embeddings,0-3.
         lora: rank of the adapters (LoRA, Hu et al., 2021) that are trained instead of the weights,

@@ -1,8 +1,9 @@
 """Generator of the corpus "garden": conversations with Fern, the assistant of a made-up garden.
 
-Fern knows who she is, some small talk, and four facts about each plant; about anything else she
-says that she only knows this garden. One or two of the phrasings of each question are held out:
-they are not in the corpus, but in `held_out_questions`, which measures what a model has learned.
+Fern knows who she is, some small talk, and four facts about each plant, and she answers questions
+for a list, such as which plants are red; about anything else she says that she only knows this
+garden. Some questions of each kind, but none for a list, are held out: they are not in the corpus,
+but in `held_out_questions`, which measures what a model has learned.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def answer_to(attribute: Attribute, plant: Plant, in_a_word: bool = False) -> st
     Args:
         attribute: attribute of the plant that the question asks for, such as its color.
         plant: plant of the garden.
-        in_a_word: whether the answer is the word alone; default: a sentence.
+        in_a_word: whether the answer is the attribute alone, such as "Wall bed."; default: a
+            sentence.
     """
     if in_a_word:
         word: str = plant.words[attribute]
@@ -152,7 +154,9 @@ def answer_to(attribute: Attribute, plant: Plant, in_a_word: bool = False) -> st
 
 @dataclass(frozen=True)
 class HeldOutQuestion:
-    """A conversation that ends in a question whose phrasing is not in the corpus.
+    """A conversation that ends in a question that is not in the corpus.
+
+    Its phrasing is new; if it is a "refusal", the phrasing may be known and the subject is new.
 
     Attributes:
         kind: kind of the question: "fact", about a plant; "one word", the same after a system
@@ -161,8 +165,8 @@ class HeldOutQuestion:
             "refusal", about something that Fern does not know.
         messages: messages up to the question.
         answer: the right answer.
-        fact: words that an answer must contain to be right; for "talk" and "refusal", the whole
-            answer.
+        fact: words that an answer must contain, in upper or lower case, to have the right fact; for
+            "talk" and "refusal", the whole answer.
     """
 
     kind: Literal["fact", "follow-up", "ellipsis", "one word", "talk", "refusal"]
@@ -172,7 +176,7 @@ class HeldOutQuestion:
 
 
 def held_out_questions() -> Iterator[HeldOutQuestion]:
-    """Yield all questions in phrasings that are held out."""
+    """Yield all held-out questions; those for "one word" in one phrasing each."""
     for number, plant in enumerate(PLANTS):
         neighbor = PLANTS[number - 1]
         for index, (attribute, texts) in enumerate(QUESTIONS.items()):

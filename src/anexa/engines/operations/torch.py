@@ -13,9 +13,9 @@ from anexa.engines.protocol import IGNORE_INDEX
 
 
 def positions_of(start: StartPosition, n: int) -> Tensor:
-    """Return the positions of n tokens, (T,), on the CPU.
+    """Return the positions of n tokens from `start` on, (T,), on the CPU.
 
-    For a batch, `start` is a tuple of B positions, and the result has the shape (B, T).
+    If `start` is a tuple of B positions, one for each sequence, the result has the shape (B, T).
     """
     positions_T = torch.arange(n)
     return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
@@ -30,7 +30,8 @@ def rotary_cos_sin(
 ) -> tuple[Tensor, Tensor]:
     """Compute cos and sin of the R rotary angles (start + t) f_i, each (T, 1, R).
 
-    For a batch, `start` is a tuple of B positions, and the results have the shape (B, T, 1, R).
+    If `start` is a tuple of B positions, the results have the shape (B, T, 1, R). The axis 1 stands
+    for the heads.
     """
     frequencies_R = torch.tensor(frequencies, dtype=torch.float64)
     angles_T1R = (positions_of(start, n)[..., None] * frequencies_R)[..., None, :]
@@ -57,11 +58,11 @@ _cached_cos_sin = lru_cache(maxsize=4)(torch.inference_mode(False)(rotary_cos_si
 class TorchOperations:
     """The operations of an architecture (`anexa.model.operations.Operations`) on PyTorch tensors.
 
-    Activations have the shape (B, T, C).
+    Activations have the shape (B, T, C); the names of variables leave out the B.
 
     Attributes:
-        dropout_rate: fraction of activations that `dropout` and `attention` set to 0; 0 outside of
-            training.
+        dropout_rate: fraction of the activations that `dropout` sets to 0, and of the softmax's
+            weights that `attention` does; 0 outside of training.
     """
 
     def __init__(self, dropout_rate: float = 0.0) -> None:
@@ -108,7 +109,8 @@ class TorchOperations:
     def rms_norm(self, x_TC: Tensor, gain_C: Tensor | None, eps: float) -> Tensor:
         """Divide each row by its root mean square: y = x / √(mean(x²) + ε) · γ.
 
-        A row that is longer than the gain γ is cut into groups (heads) of as many columns.
+        If rows are longer than the gain γ, each head of as many columns is normalized by itself.
+        Without a gain, γ = 1.
         """
         if gain_C is not None and gain_C.shape != x_TC.shape[-1:]:
             x_TGC = x_TC.view(*x_TC.shape[:-1], -1, len(gain_C))
@@ -118,7 +120,10 @@ class TorchOperations:
     def rotary(
         self, x_TC: Tensor, head_dim: int, start: StartPosition, frequencies: tuple[float, ...]
     ) -> Tensor:
-        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i."""
+        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i.
+
+        Columns of a head from 2R on are left as they are.
+        """
         half = len(frequencies)
         cos_sin = rotary_cos_sin if torch.compiler.is_compiling() else _cached_cos_sin
         cos, sin = cos_sin(start, x_TC.shape[-2], frequencies, x_TC.device, x_TC.dtype)
@@ -139,7 +144,8 @@ class TorchOperations:
     ) -> Tensor:
         """Compute causal attention in each head: y = softmax(c Q Kᵀ + mask) V.
 
-        c is `scale`, by default 1 / √D. With a `window`, only the last `window` keys are attended.
+        c is `scale`, by default 1 / √D. With a `window`, a token attends only to the last `window`
+        keys, its own among them. If K and V have fewer heads than Q, several heads of Q share one.
         Dropout is applied to the softmax.
         """
         batch, n, width = q_TC.shape
@@ -206,8 +212,8 @@ class TorchOperations:
     ) -> Tensor:
         """Compute the cross-entropy loss of a batch, in nats, a scalar.
 
-        L = Σ_t −log softmax(z)_t,target / N, where the loss denominator N is a number, or one for
-        each sequence, (B, 1).
+        L = Σ_t −log softmax(z)_t,target / N over the targets that are not `IGNORE_INDEX`, where the
+        loss denominator N is a number, or one for each sequence, (B, 1).
         """
         per_sequence = isinstance(loss_denominator, Tensor)
         losses = F.cross_entropy(
