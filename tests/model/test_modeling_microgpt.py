@@ -115,9 +115,20 @@ def test_unknown_arguments_that_are_none_are_accepted(microgpt: Path) -> None:
 
 
 def test_unsupported_outputs_in_the_configuration_are_refused(microgpt: Path) -> None:
-    theirs = automodel(microgpt, output_hidden_states=True)
-    with pytest.raises(TypeError, match="leave output_hidden_states false"):
-        theirs(torch.tensor([TOKENS]))
+    theirs, tokens = automodel(microgpt, output_hidden_states=True), torch.tensor([TOKENS])
+    with pytest.raises(TypeError, match="leave output_hidden_states false in the configuration"):
+        theirs(tokens)
+    with pytest.raises(TypeError, match="leave output_hidden_states false in the call"):
+        theirs(tokens, output_hidden_states=True)
+    assert theirs(tokens, output_hidden_states=False).logits.shape[:2] == (1, 10)
+
+
+@pytest.mark.parametrize("kept", [2, torch.arange(9, -1, -1)], ids=["count", "indices"])
+def test_labels_with_logits_to_keep_are_refused(microgpt: Path, kept: Any) -> None:
+    """Logits of other tokens than the labels have no loss, even if they are as many."""
+    theirs, tokens = automodel(microgpt), torch.tensor([TOKENS])
+    with pytest.raises(ValueError, match="needs the logits of all tokens: leave logits_to_keep"):
+        theirs(tokens, labels=tokens, logits_to_keep=kept)
 
 
 def test_tied_head_is_refused(microgpt: Path) -> None:

@@ -20,7 +20,8 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
-# The name of the cache in what a model returns: transformers 5 renames `past_key_values`.
+# Name of the cache among the outputs: `past_key_values` in transformers 4, and `cache` in newer
+# releases such as 5.24, where the old name is a deprecated alias.
 CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 
 
@@ -72,7 +73,12 @@ class MicroGPTConfig(PretrainedConfig):
 
 
 class MicroGPTBlock(nn.Module):
-    """Transformer block: attention, then an MLP, each added to the residual stream."""
+    """Transformer block: attention, then an MLP, each added to the residual stream.
+
+    Args:
+        config: sizes of the model.
+        layer: index of the block, under which its keys and values are in the cache.
+    """
 
     def __init__(self, config: MicroGPTConfig, layer: int) -> None:
         super().__init__()
@@ -158,33 +164,39 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
         num_items_in_batch: int | Tensor | None = None,
         **others: Any,
     ) -> CausalLMOutputWithPast:
-        """Compute logits (B, T, V), and the loss in nats if there are labels.
+        """Compute logits, and the loss in nats if there are labels.
 
         Args:
             input_ids: tokens, shape (B, T).
             attention_mask: (B, S), 0 for padding; or (B, 1, T, S), boolean (true where a query
                 attends to a key) or additive; None: no padding.
             position_ids: positions, shape (B, T); None: counted from the first token that is not
-                padding.
-            past_key_values: the name of `cache` in transformers before version 5.
+                padding; with a 4-D mask, from the beginning of the cache.
+            past_key_values: older name of `cache`.
             labels: targets, shape (B, T): `input_ids` itself, and -100 where there is no target.
-            use_cache: whether to make a cache if none is given.
-            logits_to_keep: number of last tokens to compute logits for, or their indices; 0: all.
+            use_cache: whether to create a cache if none is given; None: no.
+            logits_to_keep: number of last tokens to compute logits for, or indices of tokens, shape
+                (K,); 0: all. Without `labels` only.
             cache: KV cache that the new keys and values are appended to.
             num_items_in_batch: number of targets to divide the sum of losses by; None: the number
                 in this batch (mean loss).
-            others: `return_dict`; arguments of transformers that are None or false; and
-                `cache_position`, which must be the end of the cache.
+            others: `return_dict`; `cache_position`, which must be the end of the cache;
+                `output_attentions` and `output_hidden_states`, if not true; any other, if None.
 
         Returns:
-            The logits, the loss (None without labels), and the KV cache with the new tokens.
+            The logits, shape (B, T, V), or (B, K, V) for K kept tokens; the loss (None without
+            labels); and the KV cache with the new tokens.
 
         Raises:
-            TypeError: if another argument is not None, or asks for attentions or hidden states.
-            ValueError: if `cache_position` is not the end of the cache, or two caches are given.
+            TypeError: if another argument is not None, or if attentions or hidden states are asked
+                for, in the call or in the configuration.
+            ValueError: if `cache_position` is not the end of the cache, two caches are given, or
+                labels together with `logits_to_keep`.
         """
         if cache is not None and past_key_values is not None and cache is not past_key_values:
             raise ValueError("cache and past_key_values are two names of one argument: pass one")
+        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise ValueError("a loss needs the logits of all tokens: leave logits_to_keep out")
         cache = past_key_values if cache is None else cache
         if use_cache and cache is None:
             cache = DynamicCache()
@@ -244,7 +256,8 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
             cache_position_T: positions of the new tokens in the cache.
 
         Raises:
-            TypeError: if an argument is not None, or asks for attentions or hidden states.
+            TypeError: if an argument is not None, or if attentions or hidden states are asked for,
+                in the call or in the configuration.
             ValueError: if `cache_position` is not the end of the cache.
         """
         given = others.pop("cache_position", None)
@@ -254,13 +267,16 @@ class MicroGPTForCausalLM(PreTrainedModel, GenerationMixin):
                 f"{int(cache_position_T[0])}: leave cache_position out"
             )
         for name in ("output_attentions", "output_hidden_states"):
-            if others.pop(name, None) or getattr(self.config, name, False):
-                raise TypeError(f"microgpt's code does not return them: leave {name} false")
+            wanted, place = others.pop(name, None), "in the call"
+            if wanted is None:
+                wanted, place = getattr(self.config, name, False), "in the configuration"
+            if wanted:
+                raise TypeError(f"microgpt's code does not return them: leave {name} false {place}")
         for name, value in others.items():
             if value is not None:
                 raise TypeError(f"microgpt has no argument {name}: leave it out, or pass None")
 
 
 def rms_norm(x_BTC: Tensor, eps: float) -> Tensor:
-    """Divide each row by its root mean square (Zhang and Sennrich, 2019), without gains."""
+    """Divide the vector of each token by its root mean square (Zhang and Sennrich, 2019)."""
     return x_BTC * (x_BTC.square().mean(-1, keepdim=True) + eps).rsqrt()
