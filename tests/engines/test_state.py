@@ -15,6 +15,7 @@ import pytest
 from anexa.engines import Batch, DeviceConfig, Engine, OptimizerConfig, open_engine
 from anexa.engines.lists import ListsEngine
 from anexa.engines.numpy import NumpyEngine
+from anexa.engines.operations.scalar import ScalarOperations
 from anexa.engines.scalar import ScalarEngine
 from anexa.engines.tape import TapeEntry
 from anexa.model.architectures import ARCHITECTURES
@@ -212,7 +213,19 @@ def test_scalar_inference_keeps_no_graph(model: tuple[ModelConfig, Weights]) -> 
 
     graph = engine.graph(BATCHES[0])
     assert values_with_children() > before + 100, "a graph that is held would be seen"
+    loss = graph.data
     del graph
+    without_graph = engine.graph(BATCHES[0], recording=False)
+    assert values_with_children() == before
+    assert without_graph.data == loss
+
+
+def test_scalar_cross_entropy_keeps_no_graph_of_the_logits() -> None:
+    logits_TV, losses = [[Value(1.0), Value(2.0)]], []
+    for recording in (True, False):
+        losses.append(ScalarOperations(recording).cross_entropy(logits_TV, [1], 1.0))
+    assert [bool(loss.children) for loss in losses] == [True, False]
+    assert losses[0].data == losses[1].data
 
 
 def calls_of(function: Callable[..., Any], work: Callable[[], object]) -> int:

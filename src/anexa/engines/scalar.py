@@ -33,7 +33,8 @@ class ScalarEngine(PurePythonEngine):
         for inputs, targets, loss_denominator in batch.sequences():
             logits_TV = self._forward(ops, self.config, self._nested, inputs)
             losses.append(ops.cross_entropy(logits_TV, targets, loss_denominator))
-        return total(losses)
+        loss = total(losses)
+        return loss if recording else Value(loss.data)
 
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:
         ops = HeadlessOperations(ScalarOperations(recording=False), self._nested[self._head]).ops

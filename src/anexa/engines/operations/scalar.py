@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import erfc, exp, pi, sqrt
-from typing import Any
 
 from anexa.engines.nested import NestedLayerKVCache
 from anexa.engines.operations import matrices
@@ -18,7 +17,6 @@ from microgpt import Value, dot, softmax
 
 Vector = list[Value]
 Matrix = list[Vector]  # its rows
-Nested = Any  # a Vector or a Matrix, or a single Value
 
 
 def total(values: Sequence[Value]) -> Value:
@@ -50,8 +48,8 @@ class ScalarOperations:
     """The operations of an architecture (`anexa.model.operations.Operations`) on `Value`s.
 
     Args:
-        recording: whether to record the graph for gradients; False for inference, as
-            `torch.no_grad`.
+        recording: whether to record the graph for gradients; if False, the graph of an operation is
+            dropped when its result is computed, for inference, as `torch.no_grad`.
     """
 
     def __init__(self, recording: bool = True) -> None:
@@ -77,7 +75,7 @@ class ScalarOperations:
         return self._result([[a + b for a, b in zip(x_row, y_row)] for x_row, y_row in rows])
 
     def transpose(self, w: Matrix) -> Matrix:
-        """Transpose a matrix: y = xᵀ, with the same `Value`s."""
+        """Transpose a matrix: y = wᵀ, with the same `Value`s."""
         return list(map(list, zip(*w)))
 
     def linear(self, x_TC: Matrix, weight_OC: Matrix, bias_O: Vector | None = None) -> Matrix:
@@ -108,7 +106,7 @@ class ScalarOperations:
     def rms_norm(self, x_TC: Matrix, gain_C: Vector | None, eps: float) -> Matrix:
         """Divide each row by its root mean square: y = x / √(mean(x²) + ε) · γ.
 
-        A row that is longer than the gain γ is cut into groups (heads) of as many columns.
+        A row that is longer than the gain γ is cut into groups (heads) of its length.
         """
         y_TC = []
         for row in x_TC if gain_C is None else matrices.reshape(x_TC, len(gain_C)):
@@ -134,9 +132,10 @@ class ScalarOperations:
         scale: float | None = None,
         window: int | None = None,
     ) -> Matrix:
-        """Compute causal attention in each head: y = softmax(c Q Kᵀ) V, without later keys.
+        """Compute attention in each head: y_t = softmax(c q_t Kᵀ) V, with the keys up to token t.
 
-        c is `scale`, by default 1 / √D. With a `window`, only the last `window` keys are attended.
+        c is `scale`, by default 1 / √D. With a `window`, only the last `window` of these keys are
+        attended, that of token t included.
         """
         keys, values = kv_cache.append(k_TC, v_TC) if kv_cache else (k_TC, v_TC)
         before = len(keys) - len(q_TC)
@@ -194,12 +193,13 @@ class ScalarOperations:
 
     def cross_entropy(
         self, logits_TV: Matrix, targets_T: Sequence[int], loss_denominator: float
-    ) -> Nested:
+    ) -> Value:
         """Compute the cross-entropy loss of one sequence, in nats, as one `Value`.
 
-        L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N, where N is the loss denominator of the
-        sequence, as in `Batch.loss_denominators`. `microgpt.py` computes −log softmax(z) instead,
-        which is the same up to rounding, but fails if a probability underflows to 0.
+        L = Σ_t (log Σ_v e^(z_tv) − z_t,target) / N over the tokens with a target, where N is the
+        loss denominator of the sequence, as in `Batch.loss_denominators`. `microgpt.py` computes
+        −log softmax(z) instead, which is the same up to rounding, but fails if a probability
+        underflows to 0.
         """
         losses = []
         for logits, target in zip(logits_TV, targets_T):
@@ -207,9 +207,9 @@ class ScalarOperations:
                 highest = max(logit.data for logit in logits)
                 exps = [(logit - highest).exp() for logit in logits]
                 losses.append(total(exps).log() + highest - logits[target])
-        return total(losses) / loss_denominator
+        return self._result([[total(losses) / loss_denominator]])[0][0]
 
 
 def detach(x: Matrix) -> Matrix:
-    """Copy the numbers of a matrix without their graph, as `torch.Tensor.detach`."""
+    """Copy the numbers of a matrix without their graph, as `x.detach().clone()` in PyTorch."""
     return [[Value(value.data) for value in row] for row in x]
