@@ -21,7 +21,14 @@ KEY = "a long and secret key"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    arguments = ["--api-key", KEY, "--allow-origin", "https://Partner.test/", "--engine", "numpy"]
+    origins = (
+        "https://Partner.test/",
+        "https://a.test:443",
+        "http://a.test:80",
+        "https://b.test:80",
+    )
+    arguments = ["--api-key", KEY, "--engine", "numpy"]
+    arguments += [part for origin in origins for part in ("--allow-origin", origin)]
     with serving(*arguments, cwd=tmp_path_factory.mktemp("locked")) as running:
         yield running
 
@@ -112,6 +119,14 @@ def test_pages_of_other_origins_are_refused(server: ServerProcess, locked: Serve
     partner = asked(locked, "https://partner.test")
     assert partner.status_code == 200
     assert partner.headers["access-control-allow-origin"] == "https://partner.test"
+    # Browsers leave the default port out.
+    for origin, status in (
+        ("https://a.test", 200),
+        ("http://a.test", 200),
+        ("https://b.test:80", 200),
+        ("https://b.test", 403),
+    ):
+        assert asked(locked, origin).status_code == status, origin
     # Pages of allowed origins can read errors too.
     keyless = locked.get("/v1/models", headers={"Origin": "https://partner.test"})
     assert keyless.status_code == 401

@@ -13,7 +13,8 @@ from anexa.cli import common_options as common
 from anexa.cli.output import echo
 from anexa.errors import UsageError
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # host names that each request may name
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # values of the Host header that are always allowed
+DEFAULT_PORTS = {"http": 80, "https": 443}  # of each scheme of an origin
 ALL_ADDRESSES = ("0.0.0.0", "::")  # values of --host for every address of this computer
 
 
@@ -55,8 +56,8 @@ def serve(
     prefix_cache: Annotated[
         int,
         typer.Option(
-            help="Memory in MB, for each model, for the keys and values of prompts, which later "
-            "prompts with the same beginning reuse; 0 for none."
+            help="Memory in MB, for each model, to keep the keys and values of prompts for later "
+            "prompts with the same beginning; 0 for none."
         ),
     ] = 64,
     timeout: Annotated[
@@ -100,7 +101,7 @@ def serve(
 
 
 def is_local(host: str) -> bool:
-    """Return whether only this computer reaches a host, so that the server needs no API key.
+    """Return whether a server on an address is reached only from this computer: it needs no key.
 
     Args:
         host: name or address to listen on; "localhost", ::1 and all of 127.0.0.0/8 are local.
@@ -122,14 +123,17 @@ def _origin(text: str) -> str:
     """Check an origin of `--allow-origin`, such as https://a.example:8443.
 
     Returns:
-        The origin in the form in which browsers send it.
+        The origin in the form in which browsers send it: without the default port of its scheme.
     """
-    match = re.fullmatch(r"(https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?)/?", text.lower())
+    pattern = r"((https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\]))(?::([0-9]{1,5}))?/?"
+    match = re.fullmatch(pattern, text.lower())
     if not match:
         raise UsageError(
             f"--allow-origin must be an origin such as https://a.example, not {text!r}"
         )
-    return match[1]
+    site, scheme, port = match.groups()
+    is_default = port is None or int(port) == DEFAULT_PORTS[scheme]
+    return site if is_default else f"{site}:{int(port)}"
 
 
 def model_names(folders: list[Path]) -> dict[str, Path | None]:
