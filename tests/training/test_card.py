@@ -59,7 +59,7 @@ def test_card_states_architecture_and_sizes(card: str, run: Trainer) -> None:
 
 def test_card_states_corpus_and_steps(card: str, run: Trainer) -> None:
     corpus = open_corpus(str(run.folder.parent / "my names.txt"), run.config.data.layout)
-    assert f"| corpus | my names.txt, SHA-256 `{corpus.sha256}` |" in card
+    assert f"| corpus | my names.txt, SHA-256 `{corpus.sha256}` (not of the file) |" in card
     assert f"| steps | 20 of 1 sequence, {run.state.tokens} tokens |" in card
 
 

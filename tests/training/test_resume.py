@@ -106,10 +106,19 @@ def test_changed_files_of_a_folder_are_named(tmp_path: Path) -> None:
     before = paths[0].read_bytes()
     paths[0].unlink()
     paths[5].write_bytes(b"a picture")
-    refused("; no file in it was modified since, so some were removed or renamed")
+    no_later_file = (
+        "; no file in it has a later modification time, so some were removed, renamed, or copied "
+        "in with an older time"
+    )
+    refused(no_later_file)
     paths[0].write_bytes(before)
     later = time.time() + 100
     os.utime(paths[0], (1e9, 1e9))
+    copied = notes / "copied.md"
+    copied.write_text("all new", encoding="utf-8")
+    os.utime(copied, (1e9, 1e9))
+    refused(no_later_file)
+    copied.unlink()
     paths[2].write_text("shorter", encoding="utf-8")
     os.utime(paths[2], (later, later))
     refused("; modified or added since: old/c.md")

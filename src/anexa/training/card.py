@@ -78,7 +78,7 @@ tags: [anexa, {model.model_type}]
 | context | {model.block_size} tokens |
 | vocabulary | {model.vocab_size} tokens |
 | tokenizer | {_tokenizer(config)} |
-| corpus | {escape_markdown(corpus)}, SHA-256 `{sha256}` |
+| corpus | {escape_markdown(corpus)}, SHA-256 `{sha256}` (not of the file) |
 | steps | {state.step:,} of {batch}, {counted(state.tokens, "token")} |
 | weights | {_kept(state)} |
 | time | {state.seconds:,.0f} s |

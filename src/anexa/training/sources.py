@@ -26,11 +26,11 @@ class SourceRecord:
     Attributes:
         name: name of the corpus, for messages.
         weight: weight in the mixture, as the user wrote it; "" if none was given, so that the share
-            of the corpus is that of its size.
-        sha256: hash of the text, in hexadecimal.
+            of the corpus is that of its training sequences.
+        sha256: hash of the documents and the layout (not of the file), in hexadecimal.
         size: size of the text in UTF-8, in bytes; 0 if it is generated.
-        documents: number of documents; None for running text, or if it is not known.
-        notes: sentences about the encoding, and about what was left out.
+        documents: number of documents of a `TextCorpus`; None for running text and other corpora.
+        notes: sentences about the character encoding of files, and about texts that were left out.
     """
 
     name: str
@@ -72,7 +72,8 @@ def find_changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
         corpus: the corpora as they are now.
 
     Returns:
-        Index of the corpus, and its recorded hash; None if there is no record, or none differs.
+        Index of the corpus, and its recorded hash; None if the record is missing or damaged, or no
+        hash differs.
     """
     try:
         recorded = [str(record["sha256"]) for record in read_json(folder / SOURCES_PATH)["sources"]]
@@ -87,6 +88,8 @@ def find_changed_source(folder: Path, corpus: Corpus) -> tuple[int, str] | None:
 def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> str:
     """Return the end of a message: which files of a corpus folder changed since a run began.
 
+    They are found by modification time, so one that is copied in with an older time is not named.
+
     Args:
         folder: model folder of the run, whose record of the corpora was written at its start.
         source: folder of the texts.
@@ -97,7 +100,8 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
         no such file; "" if the run has no record.
 
     Raises:
-        UsageError: if a pattern matches no path inside a folder.
+        OSError: if a file is removed meanwhile.
+        UsageError: if a pattern can match no file of a folder, such as "../*.md".
     """
     try:
         start = (folder / SOURCES_PATH).stat().st_mtime
@@ -107,7 +111,10 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
     entries = folder_entries(source, accept, Tally(skip_bad=True))
     paths = [entry.path for entry in entries if (source / entry.path).stat().st_mtime > start]
     if not paths:
-        return "; no file in it was modified since, so some were removed or renamed"
+        return (
+            "; no file in it has a later modification time, so some were removed, renamed, or "
+            "copied in with an older time"
+        )
     more = (
         f" and {counted(len(paths) - MAX_LISTED_FILES, 'other')}"
         if len(paths) > MAX_LISTED_FILES
@@ -117,7 +124,7 @@ def files_modified_since(folder: Path, source: Path, include: Sequence[str]) -> 
 
 
 def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
-    """Return the validation loss of each corpus of a mixture, for the weights that are kept.
+    """Return the validation loss of each corpus of a mixture, of the weights in the model folder.
 
     Returns:
         The losses in nats per token, by name of the corpus, without the corpora that have no
@@ -131,7 +138,9 @@ def losses_by_corpus(corpus: Corpus, state: TrainerState) -> dict[str, float]:
 
 
 def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) -> str:
-    """Return a table of several corpora in Markdown; "" for a single one.
+    """Format the records of several corpora as a table in Markdown, between line breaks.
+
+    A single corpus needs no table: the result is "".
 
     Args:
         records: records of the corpora.
@@ -140,13 +149,13 @@ def sources_table(records: Sequence[SourceRecord], losses: Mapping[str, float]) 
     if len(records) < 2:
         return ""
     rows = (
-        f"| {escape_markdown(each.name)} | {each.weight or 'by size'} | {each.size:,} | "
+        f"| {escape_markdown(each.name)} | {each.weight or 'by sequences'} | {each.size:,} | "
         f"{'' if each.documents is None else f'{each.documents:,}'} | "
         f"{f'{losses[each.name]:.4f}' if each.name in losses else ''} | `{each.sha256}` |"
         for each in records
     )
     header = (
-        "| corpus | weight | bytes | documents | validation loss | SHA-256 |\n"
+        "| corpus | weight | bytes | documents | validation loss | SHA-256 (not of the file) |\n"
         "| --- | --- | --- | --- | --- | --- |"
     )
     return "\n".join(["", header, *rows, ""])
