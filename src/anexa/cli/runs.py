@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="A folder of model folders, or one.")] = Path(
-        "models"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with model folders, or one model folder.")
+    ] = Path("models"),
     as_json: common.AsJson = False,
 ) -> None:
-    """List models: what each was trained on, how large it is, its best loss, and its state."""
+    """List models: their corpora, sizes and best losses, and the states of their trainings."""
     import json
 
     from anexa.cli.table import UNKNOWN_CELL, format_cell, show_table

@@ -57,19 +57,19 @@ def download_corpus(corpus: CorpusInfo, progress: Progress | None = None) -> Pat
     """Download a corpus into the cache folder, unless the file is there already.
 
     A file that the user has put there is used like a downloaded one. Transient errors are retried
-    twice. A download is written to a temporary file, verified and renamed, so the cache never
-    contains a partial file.
+    twice. A download is written to a temporary file, verified if the registry has a checksum, and
+    renamed, so the cache never contains a partial file.
 
     Args:
-        corpus: entry of the corpus in `CORPORA`.
+        corpus: corpus to download, a value of `CORPORA`.
         progress: progress callback: `(bytes_done, bytes_total)`; the total is None if unknown.
 
     Returns:
         Path of the file in the cache folder.
 
     Raises:
-        AnexaError: if the download fails, the cache is not writable, or the cached file has the
-            wrong checksum.
+        AnexaError: if the download fails, the cache cannot be read or written, or the cached file
+            has the wrong checksum.
         ValueError: if the corpus has no URL to download from.
     """
     if corpus.source is None:
@@ -95,7 +95,7 @@ def download_corpus(corpus: CorpusInfo, progress: Progress | None = None) -> Pat
     except OSError as error:
         raise AnexaError(
             f"cannot use the cache folder {path.parent}: {error.strerror or error}; "
-            "set the environment variable ANEXA_CACHE to a writable folder"
+            "set the environment variable ANEXA_CACHE to a folder that you may read and write"
         ) from error
     return path
 
@@ -121,7 +121,7 @@ def _download(url: str, path: Path, sha256: str | None, progress: Progress | Non
 
     Args:
         url: address of the file.
-        path: path that the verified file gets.
+        path: path that the complete file gets.
         sha256: expected SHA-256; None: not checked.
         progress: progress callback: `(bytes_done, bytes_total)`, total None if unknown.
 

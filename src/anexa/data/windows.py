@@ -43,7 +43,8 @@ class TokenWindows(TextDataset):
         Args:
             starts: positions in `tokens` of the sequences for evaluation, shape (S,).
             note: sentence that is added to the notes; "" for none.
-            claim: new `Dataset.claim`, which is added to the notes, too; "" keeps the old claim.
+            claim: sentence about what the validation loss measures (`Dataset.claim`), which is
+                added to the notes too; "" keeps the old one.
         """
         dataset = TokenWindows(self.tokens, self.length, self._seed)
         dataset._starts = starts
@@ -79,9 +80,9 @@ class TokenWindows(TextDataset):
         last = len(self.tokens) - self.length - 1
         if last < 0:
             raise AnexaError(
-                f"the text is too short: a training sequence has {self.length + 1} tokens, and "
-                f"the text has {len(self.tokens)} besides those for validation: give a longer "
-                f"text, or a --block-size below {max(2, len(self.tokens))}"
+                f"the text is too short for training sequences of {self.length + 1} tokens, as it "
+                f"has {len(self.tokens)} besides those for validation: give a longer text, or a "
+                f"--block-size below {max(2, len(self.tokens))}"
             )
         return [self._sequence(rng.randint(0, last)) for _ in range(size)]
 

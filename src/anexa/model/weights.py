@@ -10,14 +10,12 @@ from typing import NamedTuple, TypeAlias
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 
-# Float32 or float64 numbers; a memoryview is a part of a file that was mapped or read.
+# Float32 or float64 numbers; a memoryview shows a part of a weight file.
 Numbers: TypeAlias = "array[float] | memoryview[float]"
 
 
 class Weight(NamedTuple):
-    """An array in row-major order.
-
-    It needs the standard library only.
+    """An array in row-major order, which can be read without NumPy.
 
     Attributes:
         shape: shape of the array.
@@ -39,7 +37,7 @@ Weights = dict[str, Weight]  # by name, as the architecture names them in transf
 
 
 def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
-    """Draw initial weights in float64; with the same seed, they are the same on every machine.
+    """Draw initial weights in float64; the same state of `rng` gives the same on every machine.
 
     Args:
         config: architecture and sizes of the model.
@@ -60,16 +58,16 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """Count the parameters of a model: the elements of all of its weights, a tied head once."""
+    """Count the elements of all weights of a model; a head tied to the embedding adds none."""
     return sum(prod(p.shape) for p in get_architecture(config).parameters(config).values())
 
 
-def flops_per_token(config: ModelConfig) -> float:
+def flops_per_token(config: ModelConfig) -> int:
     """Estimate the FLOPs of a training step per token (Chowdhery et al., 2022, appendix B).
 
-    6 for every element of a matrix that is multiplied (2 forward, 4 backward), so not for embedding
-    tables, but for a tied one, which is the head too; and 12 n_layer x n_head x head_dim x
-    block_size for attention, although half of it is masked.
+    Every element of a matrix counts 6 (2 forward, 4 backward), even if LoRA freezes it (it costs
+    4); those of embedding tables count 0, unless the head is tied to them. Attention counts
+    12 n_layer x n_head x head_dim x block_size, although half of it is masked, or more by a window.
     """
     architecture = get_architecture(config)
     lookups = {architecture.positions}

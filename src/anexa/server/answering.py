@@ -50,7 +50,8 @@ async def truncate(
     Args:
         served: model that answers.
         conversation: conversation to answer.
-        max_tokens: number of tokens to leave free for the answer; None means the model's own limit.
+        max_tokens: number of tokens to leave free for the answer; None and larger numbers mean the
+            model's own limit.
 
     Returns:
         The rest of the conversation, and the number of turns that were dropped.

@@ -1,4 +1,4 @@
-"""RunSummary of a training run, read from its checkpoint without the weights."""
+"""Summary of a training run, read from its checkpoint without the weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anexa.training.specs import corpora_without_folders
 
 @dataclass(frozen=True)
 class RunSummary:
-    """RunSummary of a model folder and of the training run that wrote it.
+    """Summary of a model folder and of the training run that wrote it.
 
     All fields from `state` on describe the training run; they are None for a model folder without a
     checkpoint.

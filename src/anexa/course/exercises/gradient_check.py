@@ -1,4 +1,4 @@
-"""Chapter 9: a judge of gradients, and the operation with a wrong one."""
+"""Chapter 9: numerical gradients, to find the operation whose backward is wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ Vector = list[float]
 Forward = Callable[[Vector], Vector]  # output of an operation from its input x
 Backward = Callable[[Vector, Vector], Vector]  # gradient of x from x and the output's gradient g
 
-TOLERANCE = 1e-5  # Question.tolerance of `error`
-STEP = 1e-5  # by which x is moved in the results of typical mistakes
+# Question.tolerance of `error`; the reader writes this function, and `find`.
+TOLERANCE = 1e-5
+STEP = 1e-5  # by which x is moved where the result of a typical mistake is computed
 # Weights of the operation "linear", which computes MATRIX @ x.
 MATRIX = [
     [0.9, -1.3, 0.4, 0.7],
@@ -121,7 +122,7 @@ _FROM_0 = "Weights are counted from 0, as in the text."
 
 
 def ask_operations(names: Mapping[str, Any], call: str, arguments: Sequence[Any]) -> Any:
-    """Return the answer of the reader's file, which gets the functions of `OPERATIONS` for names.
+    """Ask the reader's file a question, with the functions of operations in place of their names.
 
     Raises:
         MissingName: if the file does not define a name that the question needs.
@@ -141,7 +142,7 @@ def _functions(name: str, is_wrong: bool) -> tuple[Forward, Backward]:
 
 
 def by_hand(rng: Random) -> tuple[str, Question]:
-    """Draw gradients and losses to both sides, as a text, and the question for the wrong one."""
+    """Draw four gradients, one of them wrong, and the losses that show it, as a text."""
     slopes = rng.sample([-3.0, -2.5, -1.5, -1.0, 1.0, 1.5, 2.5, 3.0], 4)
     index = rng.randrange(4)
     said = list(slopes)
@@ -167,7 +168,7 @@ def by_hand(rng: Random) -> tuple[str, Question]:
 
 
 def questions(rng: Random) -> list[Question]:
-    """Draw the questions: errors of single operations, then chains to find the wrong one in."""
+    """Draw the questions: errors of single operations, then chains with up to two wrong ones."""
 
     def vector(low: float, high: float) -> Vector:
         return [round(rng.uniform(low, high), 3) for _ in range(4)]
@@ -177,7 +178,8 @@ def questions(rng: Random) -> list[Question]:
     found = [_error("exp3", False, vector(1.5, 2.0), g)]
     for name, sign in (("softmax", 1), ("softmax", -1), ("rmsnorm", 1), ("linear", -1)):
         found.append(_draw_error(rng, name, sign))
-    while True:  # until ReLU gets two clearly negative numbers, and the norm a positive one
+    # Two inputs of ReLU are clearly negative, one is clearly positive, and none is near its bend.
+    while True:
         x = vector(0.2, 1.5)
         y = sorted(OPERATIONS["linear"][0](x))
         if y[1] < -0.2 and y[-1] > 0.3 and min(map(abs, y)) > 0.02:
@@ -194,7 +196,11 @@ def questions(rng: Random) -> list[Question]:
 
 
 def _draw_error(rng: Random, name: str, sign: int) -> Question:
-    """Draw a question about a wrong backward whose largest difference has the given sign."""
+    """Draw a question about a wrong backward that shows only if differences are taken with `abs`.
+
+    The largest difference of the wrong gradient from the right one has the opposite of `sign`, and
+    those with this sign are clearly smaller. It is above 0.02.
+    """
     _, right, wrong = OPERATIONS[name]
     while True:
         x = [round(rng.uniform(-1.5, 1.5), 3) for _ in range(4)]
