@@ -144,11 +144,19 @@ def models(draw: st.DrawFn, engine: str = "") -> tuple[ModelConfig, Weights]:
 
 @st.composite
 def batches(draw: st.DrawFn, config: ModelConfig) -> Batch:
-    """Batches of up to three sequences of different lengths."""
+    """Batches of up to three sequences of different lengths, some with gaps in their positions."""
     row = st.lists(
         st.integers(0, config.vocab_size - 1), min_size=2, max_size=config.block_size + 1
     )
-    return Batch.from_sequences(draw(st.lists(row, min_size=1, max_size=3)))
+    rows = draw(st.lists(row, min_size=1, max_size=3))
+    rng = draw(st.randoms(use_true_random=False))
+    positions = [
+        [*sorted(rng.sample(range(config.block_size), len(ids) - 1)), config.block_size]
+        if draw(st.booleans())
+        else None
+        for ids in rows
+    ]
+    return Batch.from_labels(rows, rows, positions=positions)
 
 
 def assert_close(ours: Mapping[str, Weight], theirs: Mapping[str, Weight], bound: float) -> None:

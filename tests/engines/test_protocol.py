@@ -31,7 +31,7 @@ SEQUENCES = st.lists(st.lists(st.integers(0, 99), min_size=2, max_size=9), min_s
 @given(SEQUENCES)
 def test_unpadded_sequences_are_those_of_the_batch(sequences: list[list[int]]) -> None:
     batch = Batch.from_sequences(sequences)
-    unpadded = [(list(inputs), list(targets)) for inputs, targets, _ in batch.sequences()]
+    unpadded = [(list(inputs), list(targets)) for inputs, targets, *_ in batch.sequences()]
     assert unpadded == [(tokens[:-1], tokens[1:]) for tokens in sequences]
 
 
@@ -97,3 +97,11 @@ def test_a_sequence_without_targets_changes_nothing(name: str, model_type: str) 
     (loss, gradients), (expected, theirs) = engine.gradients(together), engine.gradients(alone)
     assert loss == pytest.approx(expected, rel=1e-12)
     assert_close(gradients, theirs, bound=1e-12)
+
+
+def test_every_token_needs_a_position() -> None:
+    for positions in ([[0, 1]], [[0, 1, 2, 3]]):
+        with pytest.raises(ValueError, match="a position for each of its tokens"):
+            Batch.from_labels([[1, 2, 3]], [[1, 2, 3]], positions=positions)
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        Batch.from_labels([[1, 2]] * 2, [[1, 2]] * 2, positions=[[0, 1]])

@@ -220,6 +220,18 @@ def test_attention_weights_are_dropped(rate: float) -> None:
     assert seen.max().item() == pytest.approx(1 / (1 - rate))
 
 
+def test_gradients_of_positions_with_gaps_are_the_same_every_time() -> None:
+    """The tokens at one position are added up in the same order, whatever the threads do."""
+    config = ModelConfig("gpt2", vocab_size=7, block_size=512, n_embd=128, n_head=2, n_layer=1)
+    engine = open_engine("torch", config, random_weights(config, seed=1))
+    rows = [[(a * b) % 7 for a in range(300)] for b in range(1, 9)]
+    rng = random.Random(2)
+    positions = [[*sorted(rng.sample(range(512), 299)), 512] for _ in rows]
+    batch = Batch.from_labels(rows, rows, positions=positions)
+    first, *others = (engine.gradients(batch)[1]["wpe.weight"].data for _ in range(4))
+    assert all(other == first for other in others)
+
+
 # ------------------------------------------------------------------ the compiler
 
 

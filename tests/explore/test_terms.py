@@ -26,6 +26,8 @@ from tests.engines.helpers import SCALINGS, configs, needs_torch, random_weights
 from tests.examples import examples
 
 BATCH = Batch.from_sequences([[1, 2, 3, 2, 1, 5], [4, 4, 2, 0]])
+ROWS = [[1, 2, 3, 2, 1, 5], [4, 4, 2, 0], [6, 1]]
+WITH_GAPS = Batch.from_labels(ROWS, ROWS, positions=[[0, 1, 3, 4, 7, 8], None, [2, 3]])
 CONFIGS = {
     "microgpt": ModelConfig("microgpt", 7, 8, 8, 2, 2),
     "gpt2": ModelConfig("gpt2", 7, 8, 8, 2, 2),
@@ -142,6 +144,25 @@ def test_terms_add_up_for_any_sizes(config: ModelConfig, seed: int) -> None:
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_slopes_equal_central_differences(traces: dict[str, Trace], architecture: str) -> None:
     check_slopes(traces[architecture], random.Random(0))
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_terms_and_slopes_hold_with_gaps_between_positions(architecture: str) -> None:
+    config = CONFIGS[architecture]
+    trace = trace_batch(config, random_weights(config, seed=1), WITH_GAPS)
+    check_numbers(trace, random.Random(0))
+    check_slopes(trace, random.Random(0))
+
+
+def test_row_of_the_table_is_that_of_the_position() -> None:
+    config = CONFIGS["gpt2"]
+    trace = trace_batch(config, random_weights(config, seed=1), WITH_GAPS)
+    table = "wpe.weight"
+    (name,) = (node.name for node in trace.nodes.values() if table in node.inputs)
+    terms = explain(trace, name, (0, 2, 5)).terms
+    assert [term.source.index for term in terms if term.source.tensor == table] == [(3, 5)]
+    pulled = explain_gradient(trace, table, (2, 5)).terms
+    assert {term.source.index for term in pulled} == {(1, 2, 5), (2, 0, 5)}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

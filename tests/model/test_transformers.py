@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from anexa.engines import Batch, open_engine
+from anexa.engines import Batch, installed_engines, open_engine
 from anexa.model.config import ModelConfig
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
@@ -198,6 +198,31 @@ def test_automodel_computes_the_same_logits(tmp_path: Path, changes: dict[str, A
         loss = engine.loss(Batch.from_sequences([TOKENS]))
         assert loss == pytest.approx(output.loss.item(), abs=1e-5)
     assert output.logits.std() > 0.1, "not all the same anyway"
+
+
+@needs_torch
+@pytest.mark.parametrize("changes", [one for one in THEIRS if one.id != "microgpt"])
+def test_automodel_computes_the_same_loss_at_the_same_positions(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    import torch
+
+    model = random_folder(tmp_path / "model", changes)
+    tokens, positions = torch.tensor([TOKENS]), [0, 1, 2, 4, 5, 7, 8, 11, 14, 15]
+    with torch.no_grad():
+        theirs = automodel(tmp_path / "model").eval()(
+            tokens,
+            attention_mask=torch.ones_like(tokens),  # else a gap would begin another sequence
+            position_ids=torch.tensor([positions]),
+            labels=tokens,
+        )
+    batch = Batch.from_labels([TOKENS], [TOKENS], positions=[positions])
+    for name in {"torch", "numpy", "numba"} & {*installed_engines()}:
+        engine = open_engine(name, model.config, model.weights)
+        assert engine.loss(batch) == pytest.approx(theirs.loss.item(), abs=1e-5)
+        assert engine.loss(batch) != pytest.approx(
+            engine.loss(Batch.from_sequences([TOKENS])), abs=1e-4
+        )
 
 
 @needs_torch

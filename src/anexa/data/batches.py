@@ -27,10 +27,12 @@ class LabeledSequence(NamedTuple):
         ids: token ids.
         labels: for each token its id, or `IGNORE_INDEX` for a token without a loss, such as that of
             a prompt. The first token is not predicted, whatever its label.
+        positions: position of each token, for training with gaps; None: 0, 1, 2, …
     """
 
     ids: TokenSequence
     labels: TokenSequence
+    positions: TokenSequence | None = None
 
 
 class Dataset(Protocol):

@@ -14,11 +14,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits
+from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits, TokenPositions
 from anexa.model.config import ModelConfig
-
-StartPosition: TypeAlias = int | tuple[int, ...]
-"""Position of the first token; a tuple: the position for each sequence of a batch."""
 
 # Attention in a batch reads whole blocks of this many keys; `config.block_size` is the context.
 KEYS_PER_BLOCK = 64
@@ -142,7 +139,7 @@ class ArrayDecoder(ABC):
     def _cached_logits(
         self,
         tokens_BT: Any,
-        start: StartPosition,
+        positions: TokenPositions,
         kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Any:
@@ -150,7 +147,7 @@ class ArrayDecoder(ABC):
 
         Args:
             tokens_BT: token ids.
-            start: position of the first token; for several sequences, a tuple with that of each.
+            positions: position of the first token, or a tuple with that of each sequence.
             kv_cache: cache of each layer, to which the keys and values of the tokens are appended.
             in_batch: whether this is a decoding step of several sequences, which needs operations
                 whose results do not depend on the batch.

@@ -8,7 +8,7 @@ from typing import Any
 from anexa.engines.nested import flatten, nest
 from anexa.engines.operations import lists as operations
 from anexa.engines.operations.headless import HeadlessOperations
-from anexa.engines.operations.matrices import Nested, add
+from anexa.engines.operations.matrices import Nested, SequencePositions, add
 from anexa.engines.optimizers.lists import Numbers
 from anexa.engines.protocol import Batch
 from anexa.engines.pure_python import PurePythonEngine
@@ -32,6 +32,7 @@ class ListsEngine(PurePythonEngine):
         inputs: Sequence[int],
         targets: Sequence[int],
         loss_denominator: float,
+        positions: SequencePositions = 0,
         recording: bool = True,
     ) -> tuple[ListsTape, list[float]]:
         """Compute the loss of one sequence, and record its operations.
@@ -40,13 +41,14 @@ class ListsEngine(PurePythonEngine):
             inputs: T token ids.
             targets: T token ids to predict; `IGNORE_INDEX` where there is none.
             loss_denominator: divisor of the sum of the losses of all tokens.
+            positions: position of the first token, or of each token; default: 0, 1, 2, …
             recording: whether operations are recorded for `Tape.backward`; default: they are.
 
         Returns:
             The tape, and the loss, its last output, as a list of one number.
         """
         tape = ListsTape(recording)
-        logits_TV = self._forward(tape.ops, self.config, self._nested, inputs)
+        logits_TV = self._forward(tape.ops, self.config, self._nested, inputs, positions)
         return tape, tape.ops.cross_entropy(logits_TV, targets, loss_denominator)
 
     def hidden_states(self, tokens: Sequence[int]) -> list[list[float]]:

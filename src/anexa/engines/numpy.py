@@ -10,14 +10,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
 from anexa.engines.operations.arrays import Array, Tokens, as_weights
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, TrainStepOutput
+from anexa.engines.protocol import Batch, TokenPositions, TrainStepOutput
 from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
@@ -91,7 +91,9 @@ class NumpyEngine(ArrayDecoder):
         tape = ArrayTape(recording)
         inputs_BT = np.frombuffer(batch.inputs, np.int64).reshape(batch.shape)
         targets_BT = np.frombuffer(batch.targets, np.int64).reshape(batch.shape)
-        logits_BTV = self._forward(tape.ops, self.config, self._weights, inputs_BT)
+        logits_BTV = self._forward(
+            tape.ops, self.config, self._weights, inputs_BT, batch.token_positions
+        )
         denominators_B1 = np.array(batch.loss_denominators, self.dtype)[:, None]
         return tape, tape.ops.cross_entropy(logits_BTV, targets_BT, denominators_B1)
 
@@ -141,12 +143,12 @@ class NumpyEngine(ArrayDecoder):
     def _cached_logits(
         self,
         tokens_BT: Tokens,
-        start: StartPosition,
+        positions: TokenPositions,
         kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Array:
         tape = (DecodeTape if in_batch else ArrayTape)(recording=False)
-        return self._forward(tape.ops, self.config, self._weights, tokens_BT, start, kv_cache)
+        return self._forward(tape.ops, self.config, self._weights, tokens_BT, positions, kv_cache)
 
     def _inference(self) -> AbstractContextManager[object]:
         return _quietly()

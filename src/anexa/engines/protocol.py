@@ -16,6 +16,26 @@ if TYPE_CHECKING:  # engines of plain Python need no NumPy
 
 Logits: TypeAlias = "npt.NDArray[Any]"  # floats, shape (B, V)
 
+TokenPositions: TypeAlias = int | tuple[int, ...] | tuple[tuple[int, ...], ...]
+"""Position of the first token of each sequence, which the others follow; a tuple for B sequences
+has an entry for each: the position of its first token, or the positions of all its T tokens."""
+
+
+class BatchSequence(NamedTuple):
+    """A sequence of a batch, without padding.
+
+    Attributes:
+        inputs: token ids.
+        targets: for each token the token to predict; `IGNORE_INDEX` where there is none.
+        loss_denominator: divisor of the summed loss.
+        positions: position of each token.
+    """
+
+    inputs: Sequence[int]
+    targets: Sequence[int]
+    loss_denominator: float
+    positions: Sequence[int]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -28,12 +48,15 @@ class Batch:
             longest sequence − 1.
         sequence_weights: per-sequence loss weights, shape (B,), nonzero; a negative weight lowers
             the likelihood of the sequence (policy gradient). None: 1 for every sequence.
+        positions: positions of the B*T tokens, less than the context length; those of a padded
+            sequence end with 0. None: 0, 1, 2, … in every sequence.
     """
 
     inputs: array[int]
     targets: array[int]
     shape: tuple[int, int]
     sequence_weights: array[float] | None = None
+    positions: array[int] | None = None
 
     @classmethod
     def from_sequences(
@@ -62,6 +85,7 @@ class Batch:
         sequences: Sequence[Sequence[int]],
         labels: Sequence[Sequence[int]],
         sequence_weights: Sequence[float] | None = None,
+        positions: Sequence[Sequence[int] | None] | None = None,
     ) -> Batch:
         """Create a batch in which the labeled tokens of each sequence are predicted.
 
@@ -72,6 +96,11 @@ class Batch:
                 token without a loss. The first token is not predicted, whatever its label.
             sequence_weights: loss weight of each sequence, nonzero; a negative weight lowers the
                 likelihood of the sequence. Default: 1 for each.
+            positions: position of each token, by sequence; of a sequence with None, and by default,
+                0, 1, 2, …
+
+        Raises:
+            ValueError: if a sequence has not as many positions as tokens.
         """
         length = max(map(len, sequences)) - 1
         inputs, targets = array("q"), array("q")
@@ -82,7 +111,15 @@ class Batch:
             targets.extend(label[1:])
             targets.extend([IGNORE_INDEX] * padding)
         weights = None if sequence_weights is None else array("d", sequence_weights)
-        return cls(inputs, targets, (len(sequences), length), weights)
+        placed = None
+        if positions is not None and any(each is not None for each in positions):
+            placed = array("q")
+            for ids, each in zip(sequences, positions, strict=True):
+                if each is not None and len(each) != len(ids):
+                    raise ValueError("a sequence needs a position for each of its tokens")
+                placed.extend(range(len(ids) - 1) if each is None else each[:-1])
+                placed.extend([0] * (length + 1 - len(ids)))
+        return cls(inputs, targets, (len(sequences), length), weights, placed)
 
     @property
     def num_targets(self) -> int:
@@ -95,19 +132,29 @@ class Batch:
         weights = self.sequence_weights or [1.0] * self.shape[0]
         return array("d", (self.num_targets / weight for weight in weights))
 
-    def sequences(self) -> Iterator[tuple[array[int], array[int], float]]:
-        """Yield inputs, targets and loss denominator of each sequence, up to its last target.
+    @property
+    def token_positions(self) -> TokenPositions:
+        """The positions of the tokens, as operations take them: 0, or T for each sequence."""
+        if self.positions is None:
+            return 0
+        rows = range(0, len(self.positions), self.shape[1])
+        return tuple(tuple(self.positions[row : row + self.shape[1]]) for row in rows)
+
+    def sequences(self) -> Iterator[BatchSequence]:
+        """Yield each sequence, up to its last target.
 
         A sequence without targets is left out: it has no loss.
         """
         length = self.shape[1]
         for index, loss_denominator in enumerate(self.loss_denominators):
-            start = index * length
-            targets = self.targets[start : start + length]
+            begin = index * length
+            targets = self.targets[begin : begin + length]
             while targets and targets[-1] == IGNORE_INDEX:
                 targets.pop()
+            end = begin + len(targets)
+            positions = range(len(targets)) if self.positions is None else self.positions[begin:end]
             if targets:
-                yield self.inputs[start : start + len(targets)], targets, loss_denominator
+                yield BatchSequence(self.inputs[begin:end], targets, loss_denominator, positions)
 
 
 @dataclass

@@ -30,8 +30,8 @@ class ScalarEngine(PurePythonEngine):
             The loss. Without a recording it has no graph, and no gradients can be computed from it.
         """
         ops, losses = ScalarOperations(recording), []
-        for inputs, targets, loss_denominator in batch.sequences():
-            logits_TV = self._forward(ops, self.config, self._nested, inputs)
+        for inputs, targets, loss_denominator, positions in batch.sequences():
+            logits_TV = self._forward(ops, self.config, self._nested, inputs, positions)
             losses.append(ops.cross_entropy(logits_TV, targets, loss_denominator))
         loss = total(losses)
         return loss if recording else Value(loss.data)

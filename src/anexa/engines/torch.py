@@ -21,13 +21,13 @@ from anexa.engines.device import (
     release_free_memory,
     set_num_threads,
 )
-from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, TrainStepOutput
+from anexa.engines.protocol import Batch, TokenPositions, TrainStepOutput
 from anexa.errors import OutOfMemoryError
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
@@ -65,8 +65,8 @@ class Network(nn.Module):
         tokens_BT: Tensor,
         targets_BT: Tensor | None = None,
         loss_denominator: float | Tensor = 1.0,
+        positions: TokenPositions | Tensor = 0,
         dropout: float = 0.0,
-        start: StartPosition = 0,
         kv_cache: Sequence[Any] | None = None,
         ops: Operations[Tensor] | None = None,
     ) -> Tensor:
@@ -77,8 +77,9 @@ class Network(nn.Module):
             targets_BT: ids of the tokens to predict; `IGNORE_INDEX` for a token without a loss.
                 None: compute the logits.
             loss_denominator: divisor of the summed loss: a number, or one per sequence, (B, 1).
+            positions: positions of the tokens, as in `Operations.positions`, or a tensor, (B, T);
+                default: 0, 1, 2, … in each sequence.
             dropout: fraction of activations that are set to 0; default: 0. Ignored with `ops`.
-            start: position of the first token; a tuple has that of each sequence. Default: 0.
             kv_cache: KV cache of each layer, to which the tokens are appended; None: no cache.
             ops: implementation of the operations; default: `TorchOperations`.
 
@@ -88,7 +89,7 @@ class Network(nn.Module):
         """
         ops, weights = ops or TorchOperations(dropout), self.weights()
         forward = self._architecture.forward
-        logits_BTV = forward(ops, self._config, weights, tokens_BT, start, kv_cache)
+        logits_BTV = forward(ops, self._config, weights, tokens_BT, positions, kv_cache)
         if targets_BT is None:
             return logits_BTV
         if logits_BTV.dtype == torch.bfloat16:  # not precise enough for the softmax over V
@@ -270,11 +271,11 @@ class TorchEngine(ArrayDecoder):
         if dropout:  # seeded by seed and step, so that a retry drops the same activations
             distributed.seed_process(hash((self._seed, self._step)) & 0xFFFFFFFF)
         loss = torch.zeros((), dtype=self._dtype, device=self._device_config.device)
-        for number, (x_BT, y_BT, loss_denominator) in enumerate(micro_batches, start=1):
+        for number, (x_BT, y_BT, loss_denominator, positions) in enumerate(micro_batches, start=1):
             is_last = number == len(micro_batches)
             # The processes average their gradients, but the sum is wanted.
             denominator = loss_denominator / self._world_size
-            inputs = (x_BT, y_BT, denominator, dropout)
+            inputs = (x_BT, y_BT, denominator, positions, dropout)
             with nullcontext() if is_last else distributed.no_sync(self._training):
                 if self._compiled:
                     loss += self._compiled.run(self._forward_backward, *inputs)
@@ -293,7 +294,7 @@ class TorchEngine(ArrayDecoder):
 
     def _micro_batches(
         self, batch: Batch, own: slice
-    ) -> list[tuple[Tensor, Tensor, float | Tensor]]:
+    ) -> list[tuple[Tensor, Tensor, float | Tensor, int | Tensor]]:
         """Split the sequences of this process into micro-batches.
 
         Args:
@@ -301,20 +302,24 @@ class TorchEngine(ArrayDecoder):
             own: slice of the sequences that this process computes.
 
         Returns:
-            For each micro-batch the inputs, the targets and the loss denominators.
+            For each micro-batch the inputs, the targets, the loss denominators and the positions.
         """
         device, size = self._device_config.device, self._micro_batch_size(batch.shape[1])
-        flat = (torch.frombuffer(a, dtype=torch.int64) for a in (batch.inputs, batch.targets))
-        inputs_BT, targets_BT = (a.view(batch.shape).to(device) for a in flat)
+        inputs_BT, targets_BT = (
+            _to_tensor(numbers, batch.shape).to(device) for numbers in (batch.inputs, batch.targets)
+        )
         # More processes than sequences: this one takes part with a loss of 0.
         if not len(inputs_BT[own]):
-            return [(inputs_BT[:1], targets_BT[:1], math.inf)]
-        parts = zip(torch.split(inputs_BT[own], size), torch.split(targets_BT[own], size))
-        if batch.sequence_weights is None:
-            return [(x_BT, y_BT, float(batch.num_targets)) for x_BT, y_BT in parts]
-        denominators_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
-        denominators = torch.split(denominators_B[own, None], size)
-        return [(x_BT, y_BT, n_B1) for (x_BT, y_BT), n_B1 in zip(parts, denominators)]
+            return [(inputs_BT[:1], targets_BT[:1], math.inf, 0)]
+        inputs, targets = (torch.split(x_BT[own], size) for x_BT in (inputs_BT, targets_BT))
+        denominators: Sequence[float | Tensor] = [float(batch.num_targets)] * len(inputs)
+        if batch.sequence_weights is not None:
+            divisors_B = torch.tensor(batch.loss_denominators, dtype=self._dtype, device=device)
+            denominators = torch.split(divisors_B[own, None], size)
+        positions: Sequence[int | Tensor] = [0] * len(inputs)
+        if batch.positions is not None:
+            positions = torch.split(_to_tensor(batch.positions, batch.shape)[own], size)
+        return list(zip(inputs, targets, denominators, positions))
 
     def _micro_batch_size(self, length: int) -> int:
         """Return the number of sequences of `length` tokens in a micro-batch."""
@@ -324,12 +329,13 @@ class TorchEngine(ArrayDecoder):
     def _cached_logits(
         self,
         tokens_BT: Tensor,
-        start: StartPosition,
+        positions: TokenPositions,
         kv_cache: Sequence[AnyLayerCache],
         in_batch: bool,
     ) -> Tensor:
         ops = TorchDecodeOperations() if in_batch and self._kind == "cpu" else None
-        return cast(Tensor, self._network(tokens_BT, start=start, kv_cache=kv_cache, ops=ops))
+        network = self._network
+        return cast(Tensor, network(tokens_BT, positions=positions, kv_cache=kv_cache, ops=ops))
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -375,6 +381,11 @@ class TorchEngine(ArrayDecoder):
                     if weight.requires_grad:
                         weight.data = weight.data.clone()
             self._shares_memory = False
+
+
+def _to_tensor(numbers: array[int], shape: tuple[int, int]) -> Tensor:
+    """Return the numbers as a matrix on the CPU, without a copy."""
+    return torch.frombuffer(numbers, dtype=torch.int64).view(shape)
 
 
 def _weight(tensor: Tensor) -> Weight:

@@ -28,8 +28,8 @@ class Rotary(Rule):
     The columns of a head from 2R on are not turned. The input is x, (B, T, C).
 
     Args:
-        cos: cos α, (T, R).
-        sin: sin α, (T, R).
+        cos: cos α, (B, T, R).
+        sin: sin α, (B, T, R).
         head_dim: width of a head, D.
 
     Attributes:
@@ -64,8 +64,8 @@ class Rotary(Rule):
             return stack_indices(*index), ONE
         first = i < self.half
         other = c + self.half if first else c - self.half
-        sine = self.sin[t, i % self.half] * (-direction if first else direction)
-        return stack_indices(b, t, [c, other]), np.array([self.cos[t, i % self.half], sine])
+        sine = self.sin[b, t, i % self.half] * (-direction if first else direction)
+        return stack_indices(b, t, [c, other]), np.array([self.cos[b, t, i % self.half], sine])
 
     def terms(self, index: Index) -> Sum:
         indices, factors = self.rotation_terms(index, 1)

@@ -78,24 +78,33 @@ class Embedding(Rule):
 
 
 class Positions(Rule):
-    """Position embedding: an element plus the position table's element for its position."""
+    """Position embedding: an element plus the position table's element for its position.
+
+    Args:
+        positions: position of each token, (B, T).
+    """
 
     equation = "y[t] = x[t] + P[t]"
     gradient = "dx = g,  dP[t] = Σ g[b, t] over the sequences b"
 
+    def __init__(self, inputs: Sequence[Array], output: Array, positions: Indices) -> None:
+        super().__init__(inputs, output)
+        self._positions = positions
+        if (positions != np.arange(positions.shape[1])).any():  # with gaps
+            self.equation = "y[t] = x[t] + P[p],  p the position of token t"
+            self.gradient = "dx = g,  dP[p] = Σ g over the tokens at position p"
+
     def terms(self, index: Index) -> Sum:
-        _, t, c = index
-        position = Terms(Elements(1, stack_indices(t, c)), ONE)
+        b, t, c = index
+        position = Terms(Elements(1, stack_indices(self._positions[b, t], c)), ONE)
         return Sum((Terms(Elements(0, stack_indices(*index)), ONE), position))
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         if source == 0:
             return stack_indices(*index), ONE
-        t, c = index
-        if t >= self.output.shape[1]:  # no sequence is that long
-            return np.empty((0, 3), np.intp), np.empty(0)
-        sequences = np.arange(len(self.output))
-        return stack_indices(sequences, t, c), np.ones(len(sequences))
+        position, c = index
+        sequences, tokens = np.nonzero(self._positions == position)
+        return stack_indices(sequences, tokens, c), np.ones(len(sequences))
 
 
 class Add(Rule):

@@ -180,7 +180,8 @@ def document_gradients(engine: Engine, batch: Batch) -> Vector:
     length, found = batch.shape[1], []
     for start in range(0, len(batch.inputs), length):
         row = slice(start, start + length)
-        document = Batch(batch.inputs[row], batch.targets[row], (1, length))
+        positions = None if batch.positions is None else batch.positions[row]
+        document = Batch(batch.inputs[row], batch.targets[row], (1, length), None, positions)
         part = document.num_targets / batch.num_targets
         gradient = flatten(engine.gradients(document)[1])
         found.append(part * gradient if part else np.zeros_like(gradient))

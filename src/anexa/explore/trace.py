@@ -242,7 +242,6 @@ class _Builder:
 
 
 RULES: dict[type[Operation[Any]], type[Rule]] = {
-    operations.Positions: rules.Positions,
     operations.Add: rules.Add,
     operations.Linear: rules.Linear,
     operations.GELU: rules.GELU,
@@ -265,8 +264,13 @@ def _simple_rule(operation: Any, x: list[Array], output: Array, part: int) -> Ru
         first = own + own[:, :1] * (x[0].shape[-1] // output.shape[-1] - 1)
         return rules.Identity(x, output, (first + part * own.shape[1]).ravel())
     if isinstance(operation, operations.Rotary):
-        cos_TR, sin_TR = operation.cos[:, 0, 0], operation.sines[:, 0, 1]
-        return attention_rules.Rotary(x, output, cos_TR, sin_TR, operation.head_dim)
+        cos, sin = operation.cos[..., 0, 0, :], operation.sines[..., 0, 1, :]
+        shape = *output.shape[:2], cos.shape[-1]
+        cos_BTR, sin_BTR = np.broadcast_to(cos, shape), np.broadcast_to(sin, shape)
+        return attention_rules.Rotary(x, output, cos_BTR, sin_BTR, operation.head_dim)
+    if isinstance(operation, operations.Positions):
+        positions_BT = np.broadcast_to(operation.positions_T, output.shape[:2])
+        return rules.Positions(x, output, positions_BT)
     return RULES[type(operation)](x, output)
 
 

@@ -110,7 +110,7 @@ class Recorder:
         return self.record("embedding", [table_VC, tokens_T], (*tokens_T.shape, table_VC.shape[1]))
 
     def positions(
-        self, x_TC: SymbolicTensor, table_SC: SymbolicTensor, start: int
+        self, x_TC: SymbolicTensor, table_SC: SymbolicTensor, positions: int
     ) -> SymbolicTensor:
         return self.record("positions", [x_TC, table_SC], x_TC.shape)
 
@@ -154,7 +154,7 @@ class Recorder:
         return self.record("rms_norm", inputs, x_TC.shape, notes=notes)
 
     def rotary(
-        self, x_TC: SymbolicTensor, head_dim: int, start: int, frequencies: tuple[float, ...]
+        self, x_TC: SymbolicTensor, head_dim: int, positions: int, frequencies: tuple[float, ...]
     ) -> SymbolicTensor:
         first, last = format_number(frequencies[0]), format_number(frequencies[-1])
         notes = [f"heads of {head_dim}, frequencies {first} to {last}"]

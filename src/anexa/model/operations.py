@@ -28,11 +28,12 @@ class Operations(Protocol[Tensor]):
     def embedding(self, table_VC: Tensor, /, tokens_T: Any) -> Tensor:
         """Look up row `tokens_T[t]` of the table for every t: (T, C)."""
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, /, start: Any) -> Tensor:
-        """Add row `start + t` of the table to row t of x: (T, C).
+    def positions(self, x_TC: Tensor, table_SC: Tensor, /, positions: Any) -> Tensor:
+        """Add to each row of x the row of the table at the position of its token: (T, C).
 
-        `start` is the position of the first token; an engine that computes batches also takes a
-        tuple, with the position for each sequence.
+        `positions` is the position of the first token, which the others follow, or a sequence with
+        the position of each of the T tokens. An engine that computes batches takes a number for all
+        sequences alike, or an entry for each sequence: either of these.
         """
 
     def add(self, x: Tensor, y: Tensor, /) -> Tensor:
@@ -62,13 +63,13 @@ class Operations(Protocol[Tensor]):
         """
 
     def rotary(
-        self, x_TC: Tensor, /, head_dim: int, start: Any, frequencies: tuple[float, ...]
+        self, x_TC: Tensor, /, head_dim: int, positions: Any, frequencies: tuple[float, ...]
     ) -> Tensor:
-        """Rotate each head of row t by angles that grow with the position, `start` + t.
+        """Rotate each head of a row by angles that grow with the position of its token.
 
         `frequencies` are the R angles between neighboring positions, in radians, at most D/2; the
-        first 2R columns of each head are rotated (in GPT-NeoX not all D). `start` is as in
-        `positions`.
+        first 2R columns of each head are rotated (in GPT-NeoX not all D). `positions` is
+        as in the method of this name.
         """
 
     def attention(

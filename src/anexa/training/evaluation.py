@@ -13,7 +13,8 @@ MAX_EVALUATION_SEQUENCES = 128  # maximum number of validation sequences of an e
 
 def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
     """Collate labeled sequences into a batch, with padding at the end of shorter ones."""
-    return Batch.from_labels([s.ids for s in sequences], [s.labels for s in sequences])
+    ids, labels, positions = zip(*sequences)
+    return Batch.from_labels(ids, labels, positions=positions)
 
 
 def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.kv_cache import StartPosition
+from anexa.engines.protocol import TokenPositions
 from anexa.model.weights import Weight, Weights
 
 Array = npt.NDArray[np.floating[Any]]  # float32 or float64
@@ -64,12 +64,12 @@ def softmax(logits: Array) -> Array:
     return exps
 
 
-def positions_of(start: StartPosition, n: int) -> Tokens:
-    """Return the positions of n tokens, (n,).
-
-    For a batch, `start` is a tuple of B positions, and the result has the shape (B, n).
-    """
-    return np.arange(n) + (start if isinstance(start, int) else np.array(start)[:, None])
+def positions_of(positions: TokenPositions, n: int) -> Tokens:
+    """Return the positions of n tokens, (n,); if `positions` is a tuple for B sequences, (B, n)."""
+    if isinstance(positions, int):
+        return np.arange(n) + positions
+    given = np.array(positions)
+    return given if given.ndim == 2 else np.arange(n) + given[:, None]
 
 
 def as_weights(arrays: Mapping[str, Array]) -> Weights:

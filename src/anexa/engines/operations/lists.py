@@ -15,12 +15,14 @@ from anexa.engines.operations.lists_attention import Rotary as Rotary
 from anexa.engines.operations.matrices import (
     Matrix,
     Nested,
+    SequencePositions,
     Vector,
     add,
     dot,
     join,
     matmul,
     matmul_transposed,
+    positions_of,
     reshape,
     softmax,
     split,
@@ -46,18 +48,19 @@ class Embedding(Operation[Nested], name="embedding"):
 
 
 class Positions(Operation[Nested], name="positions"):
-    """Position embedding: y_t = x_t + P[start + t].   dx = g,  dP[start + t] = g_t."""
+    """Position embedding: y_t = x_t + P[p_t].   dx = g,  dP[p] = Σ g_t of the tokens at p."""
 
-    def forward(self, x_TC: Matrix, table_SC: Matrix, /, start: int) -> Matrix:
-        self.start, self.shape = start, (len(table_SC), len(table_SC[0]))
-        rows_TC = table_SC[start : start + len(x_TC)]
-        return [add(x_row, row) for x_row, row in zip(x_TC, rows_TC)]
+    def forward(self, x_TC: Matrix, table_SC: Matrix, /, positions: SequencePositions) -> Matrix:
+        self.positions_T = positions_of(positions, len(x_TC))
+        self.shape = len(table_SC), len(table_SC[0])
+        return [add(row, table_SC[position]) for row, position in zip(x_TC, self.positions_T)]
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix, Matrix]:
         n_rows, width = self.shape
-        after = n_rows - self.start - len(g_TC)
-        d_table = [[0.0] * width for _ in range(self.start)] + g_TC
-        return g_TC, d_table + [[0.0] * width for _ in range(after)]
+        d_table = [[0.0] * width for _ in range(n_rows)]
+        for position, g_row in zip(self.positions_T, g_TC):
+            d_table[position] = add(d_table[position], g_row)
+        return g_TC, d_table
 
 
 class Add(Operation[Nested], name="add"):

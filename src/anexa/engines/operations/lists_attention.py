@@ -11,6 +11,7 @@ from anexa.engines.nested import NestedLayerKVCache
 from anexa.engines.operations.matrices import (
     Matrix,
     Nested,
+    SequencePositions,
     add,
     causal_mask,
     dot,
@@ -26,8 +27,8 @@ from anexa.engines.tape import Operation
 class Rotary(Operation[Nested], name="rotary"):
     """Rotary position embedding (Su et al., 2021): rotation of pairs of columns of each head.
 
-    In row t, the columns i and i + R of a head are rotated by α = (start + t) f_i, where f are the
-    R frequencies.
+    In row t, the columns i and i + R of a head are rotated by α = p_t f_i, where p_t is the
+    position of the token, and f are the R frequencies.
 
     y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α.
 
@@ -35,9 +36,14 @@ class Rotary(Operation[Nested], name="rotary"):
     """
 
     def forward(
-        self, x_TC: Matrix, /, head_dim: int, start: int, frequencies: tuple[float, ...]
+        self,
+        x_TC: Matrix,
+        /,
+        head_dim: int,
+        positions: SequencePositions,
+        frequencies: tuple[float, ...],
     ) -> Matrix:
-        self.settings = head_dim, start, frequencies
+        self.settings = head_dim, positions, frequencies
         return rotate(x_TC, *self.settings)
 
     def backward(self, g_TC: Matrix) -> tuple[Matrix]:

@@ -13,6 +13,7 @@ from typing import Any
 Vector = list[float]
 Matrix = list[Vector]  # its rows
 Nested = Any  # a Vector or a Matrix
+SequencePositions = int | Sequence[int]  # position of the first token, or of each token
 
 
 def dot(xs: Sequence[float], ys: Sequence[float]) -> float:
@@ -77,29 +78,34 @@ def reshape(x_TC: list[list[Any]], width: int) -> list[list[Any]]:
     return [elements[start : start + width] for start in range(0, len(elements), width)]
 
 
+def positions_of(positions: SequencePositions, n: int) -> Sequence[int]:
+    """Return the positions of n tokens."""
+    return range(positions, positions + n) if isinstance(positions, int) else positions
+
+
 def rotate(
     x_TC: list[list[Any]],
     head_dim: int,
-    start: int,
+    positions: SequencePositions,
     frequencies: Sequence[float],
     sign: int = 1,
 ) -> list[list[Any]]:
     """Apply rotary position embeddings: rotate the pair of columns (i, i + R) of each head.
 
-    Row t is rotated by the angles α = (start + t) f_i if `sign` is 1, by −α (the inverse) if it is
-    −1; the columns of a head from 2R on stay as they are.
+    Row t is rotated by the angles α = p_t f_i if `sign` is 1, by −α (the inverse) if it is −1; the
+    columns of a head from 2R on stay as they are.
 
     Args:
         x_TC: matrix of floats or `Value`s, one head of `head_dim` columns after the other.
         head_dim: number of columns of a head, at least 2R.
-        start: position of row 0 in the sequence.
+        positions: positions p of the rows: that of row 0, which the others follow, or all of them.
         frequencies: the R frequencies f_i, in radians per position.
         sign: 1 or −1.
     """
     half = len(frequencies)
     y_TC = []
-    for t, row in enumerate(x_TC):
-        angles = [sign * (start + t) * frequency for frequency in frequencies]
+    for position, row in zip(positions_of(positions, len(x_TC)), x_TC):
+        angles = [sign * position * frequency for frequency in frequencies]
         y_row: list[Any] = []
         for head in range(0, len(row), head_dim):
             low, high = row[head : head + half], row[head + half :]

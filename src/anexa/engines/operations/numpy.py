@@ -14,12 +14,11 @@ from math import pi, sqrt
 
 import numpy as np
 
-from anexa.engines.kv_cache import StartPosition
 from anexa.engines.operations.arrays import Array, Tokens, flatten_batch, mean, positions_of
 from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.engines.operations.numpy_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.numpy_attention import Rotary as Rotary
-from anexa.engines.protocol import IGNORE_INDEX
+from anexa.engines.protocol import IGNORE_INDEX, TokenPositions
 from anexa.engines.tape import Operation
 
 
@@ -37,17 +36,19 @@ class Embedding(Operation[Array], name="embedding"):
 
 
 class Positions(Operation[Array], name="positions"):
-    """Position embedding: y_t = x_t + P[start + t].   dx = g,  dP[start + t] = Σ_b g_t."""
+    """Position embedding: y_t = x_t + P[p_t].   dx = g,  dP[p] = Σ g_t of the tokens at p."""
 
-    def forward(self, x_TC: Array, table_SC: Array, /, start: StartPosition) -> Array:
-        self.start, self.table_shape = start, table_SC.shape
-        return x_TC + table_SC[positions_of(start, x_TC.shape[-2])]
+    def forward(self, x_TC: Array, table_SC: Array, /, positions: TokenPositions) -> Array:
+        self.positions_T = positions_of(positions, x_TC.shape[-2])
+        self.table_shape = table_SC.shape
+        return x_TC + table_SC[self.positions_T]
 
     def backward(self, g_TC: Array) -> tuple[Array, Array]:
         d_table = np.zeros(self.table_shape, g_TC.dtype)
-        n = g_TC.shape[-2]
-        assert isinstance(self.start, int)
-        d_table[self.start : self.start + n] = g_TC.reshape(-1, n, g_TC.shape[-1]).sum(axis=0)
+        if self.positions_T.ndim == 1:  # the same ones in every sequence
+            d_table[self.positions_T] = g_TC.reshape(-1, *g_TC.shape[-2:]).sum(axis=0)
+        else:
+            np.add.at(d_table, self.positions_T.ravel(), flatten_batch(g_TC))
         return g_TC, d_table
 
 

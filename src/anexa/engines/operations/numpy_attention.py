@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from anexa.engines.kv_cache import AnyLayerCache, StartPosition
+from anexa.engines.kv_cache import AnyLayerCache
 from anexa.engines.operations.arrays import Array, causal_mask, positions_of, softmax
+from anexa.engines.protocol import TokenPositions
 from anexa.engines.tape import Operation
 
 
 @lru_cache(maxsize=4)  # all layers use the same angles, for queries and for keys
 def rotary_cos_sin(
-    start: StartPosition, n: int, frequencies: tuple[float, ...], dtype: np.dtype[Any]
+    positions: TokenPositions, n: int, frequencies: tuple[float, ...], dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """Compute cosines and sines of the angles of rotary positions, α_ti = (start + t) f_i.
+    """Compute cosines and sines of the angles of rotary positions, α_ti = p_t f_i.
 
     The results are cached: callers must not change them.
 
     Args:
-        start: position of the first token; a tuple has the position for each of B sequences.
+        positions: positions p of the tokens; a tuple has those of each of B sequences.
         n: number of tokens, T.
         frequencies: R angles f_i between neighboring positions, in radians.
         dtype: dtype of the results.
@@ -35,7 +36,7 @@ def rotary_cos_sin(
         cos α, (T, 1, 1, R), and the pair (−sin α, sin α), (T, 1, 2, R); for a tuple of positions,
         both with a leading axis B.
     """
-    angles_T11R = (positions_of(start, n)[..., None] * frequencies)[..., None, None, :]
+    angles_T11R = (positions_of(positions, n)[..., None] * frequencies)[..., None, None, :]
     sines = np.sin(angles_T11R).astype(dtype)
     return np.cos(angles_T11R).astype(dtype), np.concatenate((-sines, sines), axis=-2)
 
@@ -43,18 +44,23 @@ def rotary_cos_sin(
 class Rotary(Operation[Array], name="rotary"):
     """Rotary position embedding (Su et al., 2021): rotation of pairs of columns of each head.
 
-    In row t, the columns i and i + R of a head, i < R, are rotated by α = (start + t) f_i; columns
-    from 2R on are left as they are.
+    In row t, the columns i and i + R of a head, i < R, are rotated by α = p_t f_i, where p_t
+    is the position of the token; columns from 2R on are left as they are.
 
     y_i = x_i cos α − x_(i+R) sin α,  y_(i+R) = x_(i+R) cos α + x_i sin α.
     dx = g rotated by −α.
     """
 
     def forward(
-        self, x_TC: Array, /, head_dim: int, start: StartPosition, frequencies: tuple[float, ...]
+        self,
+        x_TC: Array,
+        /,
+        head_dim: int,
+        positions: TokenPositions,
+        frequencies: tuple[float, ...],
     ) -> Array:
         self.head_dim = head_dim
-        self.cos, self.sines = rotary_cos_sin(start, x_TC.shape[-2], frequencies, x_TC.dtype)
+        self.cos, self.sines = rotary_cos_sin(positions, x_TC.shape[-2], frequencies, x_TC.dtype)
         return self.rotate(x_TC, self.sines)
 
     def backward(self, g_TC: Array) -> tuple[Array]:

@@ -12,6 +12,7 @@ from math import erfc, exp, pi, sqrt
 
 from anexa.engines.nested import NestedLayerKVCache
 from anexa.engines.operations import matrices
+from anexa.engines.operations.matrices import SequencePositions
 from anexa.engines.protocol import IGNORE_INDEX
 from microgpt import Value, dot, softmax
 
@@ -65,9 +66,9 @@ class ScalarOperations:
         """
         return [table_VC[token] for token in tokens_T]
 
-    def positions(self, x_TC: Matrix, table_SC: Matrix, start: int) -> Matrix:
-        """Add the position embedding to each token: y_t = x_t + P[start + t]."""
-        return self.add(x_TC, table_SC[start : start + len(x_TC)])
+    def positions(self, x_TC: Matrix, table_SC: Matrix, positions: SequencePositions) -> Matrix:
+        """Add the position embedding to each token: y_t = x_t + P[p_t]."""
+        return self.add(x_TC, [table_SC[p] for p in matrices.positions_of(positions, len(x_TC))])
 
     def add(self, x_TC: Matrix, y_TC: Matrix) -> Matrix:
         """Add two matrices of one shape: z = x + y."""
@@ -117,10 +118,14 @@ class ScalarOperations:
         return self._result(matrices.reshape(y_TC, len(x_TC[0])))
 
     def rotary(
-        self, x_TC: Matrix, head_dim: int, start: int, frequencies: tuple[float, ...]
+        self,
+        x_TC: Matrix,
+        head_dim: int,
+        positions: SequencePositions,
+        frequencies: tuple[float, ...],
     ) -> Matrix:
-        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i."""
-        return self._result(matrices.rotate(x_TC, head_dim, start, frequencies))
+        """Rotate the pair of columns (i, i + R) of each head by the R angles p_t f_i."""
+        return self._result(matrices.rotate(x_TC, head_dim, positions, frequencies))
 
     def attention(
         self,

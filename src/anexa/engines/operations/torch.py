@@ -8,33 +8,39 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from anexa.engines.kv_cache import AnyLayerCache, LayerDecodeCache, StartPosition
-from anexa.engines.protocol import IGNORE_INDEX
+from anexa.engines.kv_cache import AnyLayerCache, LayerDecodeCache
+from anexa.engines.protocol import IGNORE_INDEX, TokenPositions
 
 
-def positions_of(start: StartPosition, n: int) -> Tensor:
-    """Return the positions of n tokens from `start` on, (T,), on the CPU.
+def positions_of(positions: TokenPositions | Tensor, n: int) -> Tensor:
+    """Return the positions of n tokens, (T,), or for a tuple of B sequences, (B, T).
 
-    If `start` is a tuple of B positions, one for each sequence, the result has the shape (B, T).
+    A tensor is returned as it is: training passes one, since `torch.compile` would compile again
+    for each tuple. Others are made on the CPU.
     """
-    positions_T = torch.arange(n)
-    return positions_T + (start if isinstance(start, int) else torch.tensor(start)[:, None])
+    if isinstance(positions, Tensor):
+        return positions
+    if isinstance(positions, int):
+        return torch.arange(n) + positions
+    given = torch.tensor(positions)
+    return given if given.ndim == 2 else torch.arange(n) + given[:, None]
 
 
 def rotary_cos_sin(
-    start: StartPosition,
+    positions: TokenPositions | Tensor,
     n: int,
     frequencies: tuple[float, ...],
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """Compute cos and sin of the R rotary angles (start + t) f_i, each (T, 1, R).
+    """Compute cos and sin of the R rotary angles p_t f_i, each (T, 1, R).
 
-    If `start` is a tuple of B positions, the results have the shape (B, T, 1, R). The axis 1 stands
-    for the heads.
+    If `positions` differ between B sequences, the results have the shape (B, T, 1, R). The axis 1
+    stands for the heads.
     """
-    frequencies_R = torch.tensor(frequencies, dtype=torch.float64)
-    angles_T1R = (positions_of(start, n)[..., None] * frequencies_R)[..., None, :]
+    given = positions_of(positions, n)
+    frequencies_R = torch.tensor(frequencies, dtype=torch.float64, device=given.device)
+    angles_T1R = (given[..., None] * frequencies_R)[..., None, :]
     return angles_T1R.cos().to(device, dtype), angles_T1R.sin().to(device, dtype)
 
 
@@ -72,12 +78,15 @@ class TorchOperations:
         """Look up the embedding of each token: y_t = E[token_t]."""
         return F.embedding(tokens_T, table_VC)
 
-    def positions(self, x_TC: Tensor, table_SC: Tensor, start: StartPosition) -> Tensor:
-        """Add the position embedding to each token: y_t = x_t + P[start + t]."""
+    def positions(
+        self, x_TC: Tensor, table_SC: Tensor, positions: TokenPositions | Tensor
+    ) -> Tensor:
+        """Add the position embedding to each token: y_t = x_t + P[p_t]."""
         n = x_TC.shape[-2]
-        if isinstance(start, int):
-            return x_TC + table_SC[start : start + n]
-        return x_TC + table_SC[positions_of(start, n).to(x_TC.device)]
+        if isinstance(positions, int):
+            return x_TC + table_SC[positions : positions + n]
+        # Unlike that of `table_SC[…]`, the gradient is added up in the same order every time.
+        return x_TC + F.embedding(positions_of(positions, n).to(x_TC.device), table_SC)
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """Add two tensors of one shape: z = x + y."""
@@ -118,15 +127,19 @@ class TorchOperations:
         return F.rms_norm(x_TC, x_TC.shape[-1:], gain_C, eps)
 
     def rotary(
-        self, x_TC: Tensor, head_dim: int, start: StartPosition, frequencies: tuple[float, ...]
+        self,
+        x_TC: Tensor,
+        head_dim: int,
+        positions: TokenPositions | Tensor,
+        frequencies: tuple[float, ...],
     ) -> Tensor:
-        """Rotate the pair of columns (i, i + R) of each head by the R angles (start + t) f_i.
+        """Rotate the pair of columns (i, i + R) of each head by the R angles p_t f_i.
 
         Columns of a head from 2R on are left as they are.
         """
         half = len(frequencies)
         cos_sin = rotary_cos_sin if torch.compiler.is_compiling() else _cached_cos_sin
-        cos, sin = cos_sin(start, x_TC.shape[-2], frequencies, x_TC.device, x_TC.dtype)
+        cos, sin = cos_sin(positions, x_TC.shape[-2], frequencies, x_TC.device, x_TC.dtype)
         x_THD = x_TC.view(*x_TC.shape[:-1], -1, head_dim)
         low, high, rest = torch.split(x_THD, [half, half, head_dim - 2 * half], dim=-1)
         y_THD = torch.cat((low * cos - high * sin, high * cos + low * sin, rest), dim=-1)

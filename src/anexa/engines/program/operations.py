@@ -52,12 +52,12 @@ class Embedding(Operation[Value], name="embedding"):
 class Positions(Operation[Value], name="positions"):
     """Addition of learned position embeddings: a table's row for each position.
 
-    `start` is the array of the positions, (N,).
+    `positions` is an array, (N,).
     """
 
-    def forward(self, x_TC: Value, table_SC: Value, /, start: Value) -> Value:
+    def forward(self, x_TC: Value, table_SC: Value, /, positions: Value) -> Value:
         self.lookup = Embedding()
-        return Add().forward(x_TC, self.lookup.forward(table_SC, tokens_T=start))
+        return Add().forward(x_TC, self.lookup.forward(table_SC, tokens_T=positions))
 
     def backward(self, g_TC: Value) -> tuple[Value, Value]:
         return g_TC, *self.lookup.backward(g_TC)
@@ -183,23 +183,23 @@ class RMSNorm(Operation[Value], name="rms_norm"):
 class Rotary(Operation[Value], name="rotary"):
     """Rotary position embedding: rotation of pairs of columns by an angle for each position.
 
-    `start` is the array of the positions, (N,). `forward` also sets `frequencies` of the program.
+    `positions` is an array, (N,). `forward` also sets `frequencies` of the program.
     """
 
     def forward(
-        self, x_TC: Value, /, head_dim: int, start: Value, frequencies: tuple[float, ...]
+        self, x_TC: Value, /, head_dim: int, positions: Value, frequencies: tuple[float, ...]
     ) -> Value:
         program = x_TC.program
         assert program.frequencies in ((), frequencies), "a program has one table of angles"
         program.frequencies = frequencies
-        self.head_dim, self.start = head_dim, start
+        self.head_dim, self.positions = head_dim, positions
         return self.rotate(x_TC, 1)
 
     def rotate(self, x_TC: Value, sign: int) -> Value:
         """Append the rotation of x (`sign` 1) or its inverse (`sign` −1), and return its output."""
         program = x_TC.program
         tables = [program.table(name, (0, len(program.frequencies))) for name in ("cos", "sin")]
-        inputs = x_TC, *tables, self.start
+        inputs = x_TC, *tables, self.positions
         return program.emit("rotary", inputs, x_TC.shape, head_dim=self.head_dim, sign=sign)[0]
 
     def backward(self, g_TC: Value) -> tuple[Value]:

@@ -86,7 +86,7 @@ class BatchRunner:
         self._runner = Runner(program.compiled, dtype, arrays)
         self._results = program.results
         self._frame = self._runner.frame
-        words = "length", "tokens", "targets", "sequence_weights"
+        words = "length", "tokens", "positions", "targets", "sequence_weights"
         self._words = [self._runner.slots[name] for name in words]
         self._context, self._shape = config.block_size, (0, 0)
 
@@ -95,16 +95,19 @@ class BatchRunner:
 
         Raises:
             AnexaError: if the program cannot be compiled.
-            IndexError: if the sequences are longer than the context.
+            IndexError: if a sequence is longer than the context, or a position is outside of it.
             MemoryError: if the memory is too small.
         """
-        shape = batch.shape
+        shape, positions = batch.shape, batch.positions
+        if positions is not None and not 0 <= min(positions) <= max(positions) < self._context:
+            raise IndexError(f"a position is outside of the context of {self._context:,} tokens")
         if shape != self._shape:
             self._reshape(shape)
         frame, weights = self._frame, batch.sequence_weights
-        length, tokens, targets, sequence_weights = self._words
+        length, tokens, places, targets, sequence_weights = self._words
         frame[length] = shape[1]
         frame[tokens] = batch.inputs.buffer_info()[0]
+        frame[places] = (positions or self._positions).buffer_info()[0]
         frame[targets] = batch.targets.buffer_info()[0]
         frame[sequence_weights] = (weights or self._ones).buffer_info()[0]
         self._runner.run(shape[0] * shape[1])
@@ -129,6 +132,7 @@ class BatchRunner:
             IndexError: if the sequences are longer than the context.
             MemoryError: if the memory is too small.
         """
+        (before, _), self._shape = self._shape, (0, 0)  # until all arrays have their new size
         num_sequences, length = shape
         if length > self._context:
             raise IndexError(f"a sequence is longer than the context of {self._context:,} tokens")
@@ -138,12 +142,10 @@ class BatchRunner:
             self._numbers = {
                 name: self._runner.result(value)[:1].data for name, value in self._results.items()
             }
-        if num_sequences != self._shape[0] or num_sequences > 1:
+        if num_sequences != before or num_sequences > 1:
             rows = self._context if num_sequences == 1 else length
-            positions = array("q", range(rows)) * num_sequences
+            self._positions = array("q", range(rows)) * num_sequences
             self._ones = array("d", [1.0]) * num_sequences
-            self._positions = positions  # last: the frame has the address of the old ones until now
-            self.set_array("positions", positions)
         self._shape = shape
 
 

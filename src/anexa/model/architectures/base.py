@@ -42,7 +42,7 @@ class Forward(Protocol):
         config: ModelConfig,
         weights: dict[str, Tensor],
         tokens_T: Any,
-        start: Any = 0,
+        positions: Any = 0,
         kv_cache: Sequence[Any] | None = None,
     ) -> Tensor:
         """Compute the logits of the token after each token, shape (T, V).
@@ -52,8 +52,7 @@ class Forward(Protocol):
             config: sizes of the model.
             weights: arrays of the engine by Hugging Face's names.
             tokens_T: token ids, as the engine's own type.
-            start: position of the first token; for a batch, a tuple with a position for each
-                sequence.
+            positions: positions of the tokens, as in `Operations.positions`; default: 0, 1, 2, …
             kv_cache: KV cache of each layer, to which the new keys and values are appended; None
                 means that there is no cache.
         """

@@ -69,7 +69,7 @@ def forward(
     config: ModelConfig,
     weights: dict[str, Tensor],
     tokens_T: Any,
-    start: Any = 0,
+    positions: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
@@ -83,7 +83,7 @@ def forward(
         return add_adapter(ops, weights, name, x_TC, ops.linear(x_TC, weight_OC, bias_O))
 
     wte_VC, wpe_SC = weights["wte.weight"], weights["wpe.weight"]
-    x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, start))
+    x_TC = ops.dropout(ops.positions(ops.embedding(wte_VC, tokens_T), wpe_SC, positions))
     for layer in range(config.n_layer):
         block = f"h.{layer}"
         h_TC = norm(x_TC, f"{block}.ln_1")

@@ -64,7 +64,7 @@ def forward(
     config: ModelConfig,
     weights: dict[str, Tensor],
     tokens_T: Any,
-    start: Any = 0,
+    positions: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
@@ -79,7 +79,7 @@ def forward(
         return add_adapter(ops, weights, name, x_TC, y_TO)
 
     def rotary(x_TC: Tensor) -> Tensor:
-        return ops.rotary(x_TC, config.head_dim, start, frequencies)
+        return ops.rotary(x_TC, config.head_dim, positions, frequencies)
 
     x_TC = ops.dropout(ops.embedding(weights["gpt_neox.embed_in.weight"], tokens_T))
     for layer in range(config.n_layer):

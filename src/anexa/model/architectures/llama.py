@@ -81,7 +81,7 @@ def forward(
     config: ModelConfig,
     weights: dict[str, Tensor],
     tokens_T: Any,
-    start: Any = 0,
+    positions: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
@@ -98,7 +98,7 @@ def forward(
         h_TC = linear(x_TC, f"{name}_proj")
         if f"{name}_norm.weight" in weights:  # of each head: Qwen3
             h_TC = norm(h_TC, f"{name}_norm")
-        return ops.rotary(h_TC, config.head_dim, start, frequencies)
+        return ops.rotary(h_TC, config.head_dim, positions, frequencies)
 
     x_TC = ops.dropout(ops.embedding(weights["model.embed_tokens.weight"], tokens_T))
     for layer in range(config.n_layer):

@@ -46,7 +46,7 @@ def forward(
     config: ModelConfig,
     weights: dict[str, Tensor],
     tokens_T: Any,
-    start: Any = 0,
+    positions: Any = 0,
     kv_cache: Sequence[Any] | None = None,
 ) -> Tensor:
     """Compute the logits of the token after each token, shape (T, V); arguments as in `Forward`."""
@@ -55,7 +55,7 @@ def forward(
         return add_adapter(ops, weights, name, x_TC, ops.linear(x_TC, weights[f"{name}.weight"]))
 
     x_TC = ops.positions(
-        ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], start
+        ops.embedding(weights["wte.weight"], tokens_T), weights["wpe.weight"], positions
     )
     x_TC = ops.rms_norm(ops.dropout(x_TC), None, config.norm_eps)
     for layer in range(config.n_layer):
