@@ -67,7 +67,7 @@ PIECES = [MARK_IDS.get(i) or TOKENIZER.decode([i]) for i in range(TOKENIZER.voca
 
 
 def rows_of(*, length: int = LENGTH, seed: int = 1, split: Split = "training") -> ChatDataset:
-    return ChatDataset(TOKENIZER, length, ExampleGenerator(length + 1, seed, split))
+    return ChatDataset(TOKENIZER, length, ExampleGenerator(length + 1, seed, split), seed)
 
 
 def text(ids: TokenSequence) -> str:

@@ -15,6 +15,7 @@ from anexa.thinking.problems import (
     MAX_DIGITS,
     MAX_DIVIDEND_DIGITS,
     MAX_FACTOR_DIGITS,
+    MAX_LONG_DIVIDEND_DIGITS,
     MAX_PRODUCT_FACTS,
     TASKS,
     Problem,
@@ -65,12 +66,13 @@ def test_tasks_are_those_of_training() -> None:
     sizes = {(m, n) for m in range(1, 21) for n in range(1, 10) if m >= n and m * n <= 81}
     assert {name for name in names if "x" in name} == {f"{m}x{n}" for m, n in sizes}
     assert {name for name in names if "/" in name} == {
-        f"{m}/{n}" for m in range(1, MAX_DIVIDEND_DIGITS + 1) for n in (1, 2)
+        *(f"{m}/1" for m in range(1, MAX_LONG_DIVIDEND_DIGITS + 1)),
+        *(f"{m}/2" for m in range(1, MAX_DIVIDEND_DIGITS + 1)),
     }
     several = {name for name in names if name.startswith(("chain", "story"))}
     assert several == {"chain 2", "chain 3", "story", "story 3"}
     assert (MAX_DIGITS, MAX_FACTOR_DIGITS, MAX_PRODUCT_FACTS) == (20, 9, 81)
-    assert MAX_DIVIDEND_DIGITS == 8
+    assert (MAX_DIVIDEND_DIGITS, MAX_LONG_DIVIDEND_DIGITS) == (8, 20)
 
 
 # Held out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from functools import cache
 
 from anexa.data import Progress
@@ -27,6 +28,7 @@ from anexa.thinking.examples import (
     Example,
     ExampleGenerator,
 )
+from anexa.thinking.position_gaps import SEPARATORS, draw_positions
 from anexa.thinking.splits import Split
 
 MAX_PREDICTED_TOKENS = 2047  # of the longest example; its first token is not predicted
@@ -34,9 +36,11 @@ MAX_PREDICTED_TOKENS = 2047  # of the longest example; its first token is not pr
 
 @cache
 def _sample_hash() -> str:
-    examples = ExampleGenerator(MAX_PREDICTED_TOKENS + 1, 0)
-    texts = [render_example(one) for step in (0, 100, 2000) for one in examples.batch(step, 2048)]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    corpus = ArithmeticCorpus()
+    tokenizer = corpus.make_tokenizer("char")
+    training, _ = corpus.make_datasets(tokenizer, MAX_PREDICTED_TOKENS, seed=0)
+    rows = [row for step in (0, 100, 2000) for row in training.batch(step, 1)]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 class ArithmeticCorpus:
@@ -60,7 +64,7 @@ class ArithmeticCorpus:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of sample examples, hexadecimal; it changes if the generator does."""
+        """SHA-256 of sample sequences, hexadecimal; it changes if the generator does."""
         return _sample_hash()
 
     def make_tokenizer(self, spec: str) -> Tokenizer:
@@ -130,7 +134,7 @@ class ArithmeticCorpus:
             )
         splits: tuple[Split, Split] = ("training", "validation")
         training, validation = (
-            ChatDataset(tokenizer, block_size, self.examples(block_size + 1, seed, split))
+            ChatDataset(tokenizer, block_size, self.examples(block_size + 1, seed, split), seed)
             for split in splits
         )
         return training, validation
@@ -147,12 +151,17 @@ class ChatDataset:
         tokenizer: tokenizer with the special tokens of the chat template.
         length: maximum number of predicted tokens in a sequence.
         examples: generator of the conversations, none longer than `length + 1` tokens.
+        seed: random seed of the gaps between positions.
     """
 
     claim = "the validation problems are held out: they are never drawn for training"
 
-    def __init__(self, tokenizer: Tokenizer, length: int, examples: ExampleGenerator) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, length: int, examples: ExampleGenerator, seed: int
+    ) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
+        self._seed = seed
+        self._separators = {id_ for character in SEPARATORS for id_ in tokenizer.encode(character)}
         self.notes = self._notes()
         ids = (tokenizer.token_to_id(tag) for tag in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (token_id for token_id in ids if token_id is not None)
@@ -174,7 +183,7 @@ class ChatDataset:
         )
 
     def batch(self, step: int, size: int) -> list[LabeledSequence]:
-        """Return the batch of a training step, whose sequences have similar lengths.
+        """Return the batch of a training step: sequences of similar lengths, some with gaps.
 
         Args:
             step: training step, from 0.
@@ -182,7 +191,8 @@ class ChatDataset:
                 tokens in more, shorter sequences.
         """
         examples = self._examples.batch(step, size * self._length)
-        return [self.label(example) for example in examples]
+        rng = random.Random(f"{self._seed} {step} gaps")
+        return [self._with_gaps(self.label(example), rng) for example in examples]
 
     def eval_sequences(self, size: int) -> list[LabeledSequence]:
         """Return `size` sequences of all lengths, for evaluation; the same ones at every call."""
@@ -198,6 +208,10 @@ class ChatDataset:
         if ids[start + 1] == self._end_think:
             start += 2
         return LabeledSequence(ids, [*[IGNORE_INDEX] * start, *ids[start:]])
+
+    def _with_gaps(self, sequence: LabeledSequence, rng: random.Random) -> LabeledSequence:
+        positions = draw_positions(sequence.ids, self._separators, self._length, rng)
+        return sequence._replace(positions=positions)
 
 
 def render_example(example: Example) -> str:

@@ -12,7 +12,16 @@ from functools import cached_property, lru_cache
 from anexa.model.place_marks import PLACE_LETTERS
 from anexa.ranges import Range
 from anexa.thinking.phrasings import rephrase
-from anexa.thinking.problems import TASKS, Problem, Task, draw_problem, has_held_out
+from anexa.thinking.problems import (
+    MAX_DIGITS,
+    MAX_DIVIDEND_DIGITS,
+    MAX_FACTOR_DIGITS,
+    TASKS,
+    Problem,
+    Task,
+    draw_problem,
+    has_held_out,
+)
 from anexa.thinking.refusals import draw_unanswerable_request
 from anexa.thinking.splits import Split
 
@@ -20,10 +29,11 @@ from anexa.thinking.splits import Split
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 # Shares of the operations in the tokens of all problems, in percent.
-TOKEN_SHARES = {"+": 8, "-": 10, "*": 38, "/": 16, "chain": 16, "story": 5, "?": 7}
-# The tasks of an operation are drawn equally often, but for products with a factor of more than
-# LONG_FACTOR_DIGITS digits, whose sampling weight is multiplied by LONG_FACTOR_WEIGHT.
-LONG_FACTOR_DIGITS, LONG_FACTOR_WEIGHT = 9, 0.35
+TOKEN_SHARES = {"+": 8, "-": 9, "*": 34, "/": 24, "chain": 14, "story": 4, "?": 7}
+# The tasks of an operation are drawn equally often, but for products and divisions whose longer
+# operand has more digits than these: their sampling weight is multiplied by LONG_OPERAND_WEIGHT.
+LONG_OPERAND_DIGITS = {"*": MAX_FACTOR_DIGITS, "/": MAX_DIVIDEND_DIGITS}
+LONG_OPERAND_WEIGHT = 0.35
 # Fractions of the examples, each from 0 to 1.
 DIRECT_FRACTION = 0.08  # with an empty thought in the prompt, so that the model answers at once
 MULTI_TURN_FRACTION = 0.07  # with earlier turns before the question
@@ -229,10 +239,10 @@ def _tasks(max_thought_chars: int, held_out: bool) -> tuple[list[Task], list[flo
 def _token_weight(task: Task) -> float:
     """Return the weight of a task in the tokens of its operation: its mean length.
 
-    Products with a long factor are reduced by `LONG_FACTOR_WEIGHT`.
+    The weight of a product or division with a long operand is multiplied by `LONG_OPERAND_WEIGHT`.
     """
-    is_long = task.operation == "*" and task.left_size > LONG_FACTOR_DIGITS
-    return mean_lengths(task)[1] * (LONG_FACTOR_WEIGHT if is_long else 1.0)
+    is_long = task.left_size > LONG_OPERAND_DIGITS.get(task.operation, MAX_DIGITS)
+    return mean_lengths(task)[1] * (LONG_OPERAND_WEIGHT if is_long else 1.0)
 
 
 @lru_cache(maxsize=512)

@@ -18,6 +18,7 @@ MAX_DIGITS = 20  # digits of an operand of a sum, difference or comparison, and 
 MAX_FACTOR_DIGITS = 9  # digits of the shorter factor
 MAX_PRODUCT_FACTS = 81  # digits of one factor times digits of the other
 MAX_DIVIDEND_DIGITS, MAX_DIVISOR_DIGITS = 8, 2  # digits of the operands of a division
+MAX_LONG_DIVIDEND_DIGITS = 20  # digits of a dividend whose divisor has one digit
 
 INEXACT_FRACTION = 0.03  # of the chains in training, which are refused because of a division
 SMALLER_FRACTION = 0.3  # of the drawn comparisons, which ask for the smaller number
@@ -79,6 +80,7 @@ TASKS = (
         for m in range(1, MAX_DIVIDEND_DIGITS + 1)
         for n in range(1, MAX_DIVISOR_DIGITS + 1)
     ),
+    *(Task("/", m, 1) for m in range(MAX_DIVIDEND_DIGITS + 1, MAX_LONG_DIVIDEND_DIGITS + 1)),
     *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
 )
 
