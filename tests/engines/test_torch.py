@@ -255,6 +255,32 @@ def test_compiled_training_equals_uncompiled_training(model_type: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    sys.platform != "linux" or not (shutil.which("c++") or shutil.which("g++")),
+    reason="torch.compile needs a C++ compiler",
+)
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_batches_of_any_shape_share_a_compiled_graph(model_type: str) -> None:
+    """One for the first shape, one for all others, and one for gaps between positions."""
+    from torch._dynamo.utils import counters
+
+    torch.compiler.reset()
+    counters.clear()
+    config = ModelConfig(model_type, vocab_size=7, block_size=9, n_embd=8, n_head=2, n_layer=1)
+    weights = random_weights(config, seed=2)
+    engine = open_engine("torch", config, weights, device_config=DeviceConfig(compile=True))
+    for length in (4, 5, 6, 7):
+        rows = [[n % 7 for n in range(length)]] * (length - 1)
+        engine.gradients(Batch.from_sequences(rows))
+    for length in (4, 5, 6, 7):
+        rows = [[n % 7 for n in range(length)]] * (length - 1)
+        places = [range(1, length + 1)] * len(rows)
+        engine.gradients(Batch.from_labels(rows, rows, positions=places))
+    assert counters["graph_break"] == {}
+    assert counters["stats"]["unique_graphs"] == 3
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere compilers have other names")
 def test_training_continues_without_a_failing_compiler(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -184,6 +184,9 @@ class TorchOperations:
             # `is_causal` aligns query 0 with key 0, and has no window
             ones = torch.ones(n, total, dtype=torch.bool, device=q_TC.device)
             mask_TS = ones.tril(diagonal=total - n).triu(diagonal=total - n - window + 1)
+        is_causal = False
+        if mask_TS is None and n > 1:  # compiled for any T, the condition itself is no bool
+            is_causal = True
         with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not on_cpu):
             y_HTD = F.scaled_dot_product_attention(
                 q_HTD,
@@ -191,7 +194,7 @@ class TorchOperations:
                 v_HSD,
                 attn_mask=mask_TS,
                 dropout_p=self.dropout_rate,
-                is_causal=mask_TS is None and n > 1,
+                is_causal=is_causal,
                 scale=scale,
                 enable_gqa=k_TC.shape != q_TC.shape,
             )
