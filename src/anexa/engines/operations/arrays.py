@@ -49,9 +49,9 @@ def causal_mask(n: int, num_cached: int, dtype: np.dtype[Any], window: int | Non
     Row t is 0 for the key at position num_cached + t and for the keys before it, −∞ for later keys.
     With a window (a number of tokens), it is 0 only for the last `window` of these keys.
     """
-    hidden = np.full((n, num_cached + n), -np.inf, dtype)
-    later = np.triu(hidden, k=num_cached + 1)
-    return later if window is None else later + np.tril(hidden, k=num_cached - window)
+    masked = np.full((n, num_cached + n), -np.inf, dtype)
+    later = np.triu(masked, k=num_cached + 1)
+    return later if window is None else later + np.tril(masked, k=num_cached - window)
 
 
 def softmax(logits: Array) -> Array:
