@@ -1,4 +1,4 @@
-"""What the page of `anexa explore` asks for first: the open folders, and the map of a scene.
+"""The open folders, and the map of a scene: what the page of `anexa explore` asks for first.
 
 A scene is a computation to look at (`Scene`); its map shows all of its tensors.
 """
