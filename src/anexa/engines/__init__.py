@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+from anexa.engines.batch import IGNORE_INDEX, Batch
 from anexa.engines.device import DeviceConfig, select_device
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.protocol import (
-    IGNORE_INDEX,
-    Batch,
     BatchEngine,
     BatchKVCache,
     Engine,

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits, TokenPositions
+from anexa.engines.batch import TokenPositions
+from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits
 from anexa.model.config import ModelConfig
 
 # Attention in a batch reads whole blocks of this many keys; `config.block_size` is the context.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anexa.engines.batch import Batch
 from anexa.engines.nested import flatten, nest
 from anexa.engines.operations import lists as operations
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.matrices import Nested, SequencePositions, add
 from anexa.engines.optimizers.lists import Numbers
-from anexa.engines.protocol import Batch
 from anexa.engines.pure_python import PurePythonEngine
 from anexa.engines.tape import Tape, operations_of
 

@@ -8,20 +8,14 @@ from typing import cast
 
 import numpy as np
 
+from anexa.engines.batch import Batch
 from anexa.engines.operations.arrays import as_weights
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.program.inference import MAX_ROWS_PER_CALL, Inference, compile_inference
 from anexa.engines.program.runner import Array, aligned_zeros
 from anexa.engines.program.sequence_cache import SequenceCache
 from anexa.engines.program.training import TrainingStep
-from anexa.engines.protocol import (
-    Batch,
-    BatchKVCache,
-    KVBlock,
-    KVCache,
-    Logits,
-    TrainStepOutput,
-)
+from anexa.engines.protocol import BatchKVCache, KVBlock, KVCache, Logits, TrainStepOutput
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from anexa.engines.batch import Batch, TokenPositions
 from anexa.engines.kv_cache import AnyLayerCache, ArrayDecoder
 from anexa.engines.operations import numpy as operations
 from anexa.engines.operations import numpy_decode
@@ -17,7 +18,7 @@ from anexa.engines.operations.arrays import Array, Tokens, as_weights
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.numpy import NumpyOptimizer
-from anexa.engines.protocol import Batch, TokenPositions, TrainStepOutput
+from anexa.engines.protocol import TrainStepOutput
 from anexa.engines.tape import Tape, operations_of
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig

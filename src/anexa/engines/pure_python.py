@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from anexa.engines.batch import Batch
 from anexa.engines.nested import NestedLayerKVCache, to_weight
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.lists import ListsOptimizer, Numbers
-from anexa.engines.protocol import Batch, KVBlock, KVCache, TrainStepOutput
+from anexa.engines.protocol import KVBlock, KVCache, TrainStepOutput
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights

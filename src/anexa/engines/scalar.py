@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anexa.engines.batch import Batch
 from anexa.engines.nested import nest
 from anexa.engines.operations.headless import HeadlessOperations
 from anexa.engines.operations.scalar import ScalarOperations, total
 from anexa.engines.optimizers.lists import Numbers
-from anexa.engines.protocol import Batch
 from anexa.engines.pure_python import PurePythonEngine
 from microgpt import Value, gradients
 

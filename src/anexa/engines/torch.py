@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anexa.engines import distributed
+from anexa.engines.batch import Batch, TokenPositions
 from anexa.engines.compiler import CompiledModule, is_out_of_memory
 from anexa.engines.device import (
     DeviceConfig,
@@ -27,7 +28,7 @@ from anexa.engines.operations.torch import TorchOperations
 from anexa.engines.operations.torch_decode import TorchDecodeOperations
 from anexa.engines.optimizers import OptimizerConfig
 from anexa.engines.optimizers.torch import TorchOptimizer
-from anexa.engines.protocol import Batch, TokenPositions, TrainStepOutput
+from anexa.engines.protocol import TrainStepOutput
 from anexa.errors import OutOfMemoryError
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig

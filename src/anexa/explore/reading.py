@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anexa.engines.batch import IGNORE_INDEX
 from anexa.engines.operations.arrays import softmax
-from anexa.engines.protocol import IGNORE_INDEX
 from anexa.errors import UsageError
 from anexa.explore import norm_rules, rules
 from anexa.explore.code import operation_of

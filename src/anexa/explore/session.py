@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from anexa.engines import Batch, open_engine
-from anexa.engines.protocol import IGNORE_INDEX
+from anexa.engines.batch import IGNORE_INDEX
 from anexa.errors import AnexaError, UsageError
 from anexa.explore.replay import Replay
 from anexa.explore.rule import Array

@@ -15,9 +15,9 @@ from itertools import accumulate
 
 import numpy as np
 
+from anexa.engines.batch import Batch
 from anexa.engines.numpy import NumpyEngine
 from anexa.engines.optimizers import OptimizerConfig
-from anexa.engines.protocol import Batch
 from anexa.explore.digit_sources import Span
 from anexa.explore.part_locations import LineLocation, PartLocation, locate_numbers, locate_parts
 from anexa.explore.reading import is_special, token_text

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from anexa.engines.batch import Batch
 from anexa.engines.numpy import NumpyEngine
 from anexa.engines.operations import arrays
 from anexa.engines.operations import numpy as operations
 from anexa.engines.optimizers import OptimizerConfig
-from anexa.engines.protocol import Batch
 from anexa.engines.tape import Operation, TapeEntry
 from anexa.explore import attention_rules, norm_rules, rules
 from anexa.explore.rule import Array, Rule

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anexa.engines.protocol import TokenPositions
+from anexa.engines.batch import TokenPositions
 from anexa.model.weights import Weight, Weights
 
 Array = npt.NDArray[np.floating[Any]]  # float32 or float64

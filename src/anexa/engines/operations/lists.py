@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from math import erfc, exp, log, pi, sqrt, tanh
 from operator import mul
 
+from anexa.engines.batch import IGNORE_INDEX
 from anexa.engines.operations.lists_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.lists_attention import Rotary as Rotary
 from anexa.engines.operations.matrices import (
@@ -28,7 +29,6 @@ from anexa.engines.operations.matrices import (
     split,
     transpose,
 )
-from anexa.engines.protocol import IGNORE_INDEX
 from anexa.engines.tape import Operation
 
 

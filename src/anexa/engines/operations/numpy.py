@@ -14,11 +14,11 @@ from math import pi, sqrt
 
 import numpy as np
 
+from anexa.engines.batch import IGNORE_INDEX, TokenPositions
 from anexa.engines.operations.arrays import Array, Tokens, flatten_batch, mean, positions_of
 from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.engines.operations.numpy_attention import Attention as Attention  # for `operations_of`
 from anexa.engines.operations.numpy_attention import Rotary as Rotary
-from anexa.engines.protocol import IGNORE_INDEX, TokenPositions
 from anexa.engines.tape import Operation
 
 

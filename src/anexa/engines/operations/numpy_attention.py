@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from anexa.engines.batch import TokenPositions
 from anexa.engines.kv_cache import AnyLayerCache
 from anexa.engines.operations.arrays import Array, causal_mask, positions_of, softmax
-from anexa.engines.protocol import TokenPositions
 from anexa.engines.tape import Operation
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import erfc, exp, pi, sqrt
 
+from anexa.engines.batch import IGNORE_INDEX
 from anexa.engines.nested import NestedLayerKVCache
 from anexa.engines.operations import matrices
 from anexa.engines.operations.matrices import SequencePositions
-from anexa.engines.protocol import IGNORE_INDEX
 from microgpt import Value, dot, softmax
 
 Vector = list[Value]

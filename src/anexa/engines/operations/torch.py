@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from anexa.engines.batch import IGNORE_INDEX, TokenPositions
 from anexa.engines.kv_cache import AnyLayerCache, LayerDecodeCache
-from anexa.engines.protocol import IGNORE_INDEX, TokenPositions
 
 
 def positions_of(positions: TokenPositions | Tensor, n: int) -> Tensor:

@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from anexa.engines.batch import Batch
 from anexa.engines.optimizers import CLIP_EPS, OptimizerConfig
 from anexa.engines.optimizers.numpy import muon_update
 from anexa.engines.program.build import CompiledStep
@@ -21,7 +22,7 @@ from anexa.engines.program.program import Program, Value
 from anexa.engines.program.runner import Array, CompiledProgram, Runner, aligned_zeros
 from anexa.engines.program.trace import loss_program, partial_training, training_program
 from anexa.engines.program.writer import weight_offsets
-from anexa.engines.protocol import Batch, TrainStepOutput
+from anexa.engines.protocol import TrainStepOutput
 from anexa.model.config import ModelConfig
 from anexa.model.weights import Weights
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from anexa.engines.batch import IGNORE_INDEX as IGNORE_INDEX  # a constant of the writer
 from anexa.engines.operations.normal_distribution import COEFFICIENTS
-from anexa.engines.protocol import IGNORE_INDEX as IGNORE_INDEX  # a constant of the writer
 
 Pointer: TypeAlias = Any
 """Address of the first number of an array, in compiled code."""
