@@ -28,7 +28,7 @@ from anexa.thinking.examples import (
     Example,
     ExampleGenerator,
 )
-from anexa.thinking.position_gaps import SEPARATORS, draw_positions
+from anexa.thinking.position_gaps import PositionGaps
 from anexa.thinking.splits import Split
 
 MAX_PREDICTED_TOKENS = 2047  # of the longest example; its first token is not predicted
@@ -160,8 +160,7 @@ class ChatDataset:
         self, tokenizer: Tokenizer, length: int, examples: ExampleGenerator, seed: int
     ) -> None:
         self._tokenizer, self._length, self._examples = tokenizer, length, examples
-        self._seed = seed
-        self._separators = {id_ for character in SEPARATORS for id_ in tokenizer.encode(character)}
+        self._gaps, self._seed = PositionGaps(tokenizer), seed
         self.notes = self._notes()
         ids = (tokenizer.token_to_id(tag) for tag in (ASSISTANT, END_THINK))
         self._assistant, self._end_think = (token_id for token_id in ids if token_id is not None)
@@ -210,8 +209,7 @@ class ChatDataset:
         return LabeledSequence(ids, [*[IGNORE_INDEX] * start, *ids[start:]])
 
     def _with_gaps(self, sequence: LabeledSequence, rng: random.Random) -> LabeledSequence:
-        positions = draw_positions(sequence.ids, self._separators, self._length, rng)
-        return sequence._replace(positions=positions)
+        return sequence._replace(positions=self._gaps.draw(sequence.ids, self._length, rng))
 
 
 def render_example(example: Example) -> str:
