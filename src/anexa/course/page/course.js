@@ -5,7 +5,11 @@ import { make } from "/explore/dom.js";
 import { followProjector, isProjector, setProjector } from "/explore/projector.js";
 import { Task } from "/explore/tasks.js";
 
-const byId = (id) => document.getElementById(id);
+/**
+ * An element of index.html.
+ * @param {string} id
+ */
+const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const student = new URLSearchParams(location.search).get("student") ?? "";
 
 let running = new AbortController();
@@ -25,7 +29,8 @@ async function show() {
     byId("around").replaceChildren(...makeNeighbors(chapters, number));
     byId("chapter").focus({ preventScroll: true });
     window.scrollTo(0, 0);
-  } catch (error) {
+  } catch (problem) {
+    const error = /** @type {import("/page/api.js").ServerError} */ (problem);
     if (signal.aborted || error.name === "AbortError") return;
     byId("chapter").replaceChildren();
     byId("around").replaceChildren();

@@ -73,13 +73,18 @@ function found(where) {
   throw new ServerError("This is not in the saved file: open the model with anexa explore.", 0);
 }
 
-/** Request an answer; if steps have to be repeated first, wait for them and show the progress. */
+/**
+ * Request an answer; if steps have to be repeated first, wait for them and show the progress.
+ * @param {string} where
+ * @param {Record<string, any>} parameters - with the folder and the step
+ * @param {AbortSignal} [signal]
+ */
 async function patient(where, { folder, step }, signal) {
   for (;;) {
     try {
       return await request(where, token(), null, signal);
     } catch (error) {
-      if (error.code !== "replay") throw error;
+      if (/** @type {ServerError} */ (error).code !== "replay") throw error;
       await job("replay", { folder: Number(folder ?? 0), step: Number(step) }, showReplay, signal);
       showReplay(null);
     }
@@ -125,7 +130,8 @@ export async function job(name, body, onProgress = () => {}, signal = undefined)
  * @param {Response} response
  */
 async function* lines(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const body = /** @type {ReadableStream<BufferSource>} */ (response.body);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let unparsed = "";
   for (;;) {
     const { value, done } = await reader.read();

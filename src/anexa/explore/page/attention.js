@@ -66,7 +66,7 @@ const range = (n) => Array.from({ length: n }, (_, i) => i);
 async function readHead(tensor, sequence, head, count, state, signal) {
   const window = { tensor, lead: `${sequence},${head}`, level: 0, height: count, width: count };
   const found = await getTensors("window", { ...scene(state), ...window }, signal);
-  const { data, shape } = found.get("values");
+  const { data, shape } = /** @type {import("./safetensors.js").Tensor} */ (found.get("values"));
   return range(count).map((t) => Array.from(data.slice(t * shape[1], t * shape[1] + t + 1)));
 }
 

@@ -92,7 +92,11 @@ export function runningMean(numbers, size) {
   });
 }
 
-/** The lowest and the highest finite number; 0 and 1 if there is none. */
+/**
+ * The lowest and the highest finite number; 0 and 1 if there is none.
+ * @param {number[]} numbers
+ * @returns {[number, number]}
+ */
 function extent(numbers) {
   let [low, high] = [Infinity, -Infinity];
   for (const number of numbers) {

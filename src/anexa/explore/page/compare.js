@@ -46,7 +46,7 @@ export async function show(root, state, info, signal) {
     root.append(...makeResult(first, second, found));
   } catch (error) {
     if (signal.aborted) throw error;
-    root.append(make("p", { className: "error", role: "alert" }, error.message));
+    root.append(make("p", { className: "error", role: "alert" }, /** @type {Error} */ (error).message));
   }
 }
 

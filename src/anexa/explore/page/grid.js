@@ -25,16 +25,18 @@ import { blockWords, fittingZoom, zoomSteps } from "./zoom.js";
  * @property {[number, number]} cursor row and column at first
  */
 
+/** @type {Map<string, import("./zoom.js").Zoom>} */
 const zooms = new Map(); // the zoom of each matrix, kept while the page is open
 
 /** A matrix as colored cells. */
 export class Grid {
   #options;
   #tiles;
-  #scale;
-  /** @type {{level: number, size: number} | undefined} */
+  /** @type {import("./colors.js").Scale} */
+  #scale = { max: 0, rms: 1, special: false };
+  #steps;
   #zoom;
-  #steps = [];
+  #isFitted = false; // before, the zoom is not chosen
   #mode = "extreme";
   #cursor;
   #frame = 0;
@@ -50,15 +52,23 @@ export class Grid {
       this.#say(error.message),
     );
     this.#steps = zoomSteps(rows, columns);
+    [this.#zoom] = this.#steps;
     const parts = makeParts(options.name, {
       zoom: (by) => this.#step(by),
       toggleMode: () => this.#toggleMode(),
       toggleTable: () => this.#toggleTable(),
     });
     this.element = parts.element;
-    [this.view, this.canvas, this.spacer, this.hover] = [parts.view, parts.canvas, parts.spacer, parts.hover];
-    [this.key, this.zoomText, this.modeButton] = [parts.key, parts.zoomText, parts.modeButton];
-    [this.status, this.table, this.tableButton] = [parts.status, parts.table, parts.tableButton];
+    this.view = parts.view;
+    this.canvas = parts.canvas;
+    this.spacer = parts.spacer;
+    this.hover = parts.hover;
+    this.key = parts.key;
+    this.zoomText = parts.zoomText;
+    this.modeButton = parts.modeButton;
+    this.status = parts.status;
+    this.table = parts.table;
+    this.tableButton = parts.tableButton;
   }
 
   /**
@@ -86,8 +96,9 @@ export class Grid {
   /** Adapt to the width of the page; the first time, choose a zoom and show the cursor. */
   #fit() {
     if (!this.element.clientWidth) return;
-    const isFirst = !this.#zoom;
-    this.#zoom ??= zooms.get(this.#options.name) ?? this.#fitting();
+    const isFirst = !this.#isFitted;
+    this.#isFitted = true;
+    if (isFirst) this.#zoom = zooms.get(this.#options.name) ?? this.#fitting();
     this.#resize();
     if (!isFirst) return;
     this.#reveal();
@@ -165,7 +176,7 @@ export class Grid {
   }
 
   #redraw() {
-    if (!this.#zoom) return;
+    if (!this.#isFitted) return;
     cancelAnimationFrame(this.#frame);
     this.#frame = requestAnimationFrame(() => drawCells(this.canvas, this.#state()));
   }
@@ -322,7 +333,7 @@ export class Grid {
         if (this.#cursor[0] !== row || this.#cursor[1] !== column) return;
         this.#say(`${this.#where(row, column)}: ${text}`);
       } catch (error) {
-        this.#say(error.message);
+        this.#say(/** @type {Error} */ (error).message);
       }
     }, 120);
   }

@@ -14,11 +14,26 @@ const KEYS =
  */
 
 /**
+ * The elements of a grid.
+ * @typedef {object} GridParts
+ * @property {HTMLElement} element which has all others
+ * @property {HTMLElement} view with the cells, scrolled
+ * @property {HTMLCanvasElement} canvas with the visible cells
+ * @property {HTMLElement} spacer as large as all cells
+ * @property {HTMLElement} hover the number under the pointer
+ * @property {HTMLCanvasElement} key of the colors
+ * @property {HTMLElement} zoomText
+ * @property {HTMLButtonElement} modeButton
+ * @property {HTMLElement} status the number under the cursor, in words
+ * @property {HTMLElement} table the visible numbers
+ * @property {HTMLButtonElement} tableButton
+ */
+
+/**
  * Make the elements of a grid.
  * @param {string} name of the matrix, for screen readers
  * @param {GridActions} actions
- * @returns {Record<string, any>} `element`, which has all others: `key`, `zoomText`, `modeButton`,
- *     `tableButton`, `view` with `canvas` and `spacer`, `hover`, `status` and `table`
+ * @returns {GridParts}
  */
 export function makeParts(name, { zoom, toggleMode, toggleTable }) {
   const canvas = make("canvas", { className: "grid-canvas" });

@@ -19,7 +19,16 @@ const VIEWS = {
   train: ["Train a names model here", () => import("./train.js")],
 };
 
-const byId = (id) => document.getElementById(id);
+/**
+ * An element of index.html.
+ * @param {string} id
+ */
+const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+const folderField = /** @type {HTMLSelectElement} */ (byId("folder"));
+const kindField = /** @type {HTMLSelectElement} */ (byId("kind"));
+const textField = /** @type {HTMLInputElement} */ (byId("text"));
+const home = /** @type {HTMLAnchorElement} */ (byId("home"));
 
 /** @type {any[]} */
 let folders = [];
@@ -43,15 +52,15 @@ function complete() {
 
 function showFrame(info) {
   const now = state();
-  byId("folder").replaceChildren(...folders.map((one) => new Option(one.name, one.id)));
-  byId("folder").value = `${info.id}`;
+  folderField.replaceChildren(...folders.map((one) => new Option(one.name, one.id)));
+  folderField.value = `${info.id}`;
   const kind = now.chat !== undefined ? "chat" : now.batch ? "batch" : "text";
-  byId("kind").value = kind;
-  byId("kind").options[1].disabled = !info.chat;
-  byId("kind").options[2].disabled = !info.steps;
+  kindField.value = kind;
+  kindField.options[1].disabled = !info.chat;
+  kindField.options[2].disabled = !info.steps;
   const batch = `the batch of training step ${Number(now.step ?? 0) + 1}`;
-  byId("text").value = kind === "batch" ? batch : (now.chat ?? now.text ?? "");
-  byId("text").disabled = kind === "batch";
+  textField.value = kind === "batch" ? batch : (now.chat ?? now.text ?? "");
+  textField.disabled = kind === "batch";
   const items = viewsOf(info).map((name) => {
     const item = document.createElement("a");
     item.href = link({ view: name });
@@ -61,7 +70,7 @@ function showFrame(info) {
     return item;
   });
   byId("views").replaceChildren(...items);
-  byId("home").href = link({ view: "map" });
+  home.href = link({ view: "map" });
   showEdits(now.edit ?? []);
   const tensor = ["tensor", "number"].includes(now.view) ? now.tensor : undefined;
   document.title = `${[tensor, VIEWS[now.view][0]].filter(Boolean).join(" · ")} · ${info.name} · Anexa`;
@@ -150,22 +159,22 @@ window.addEventListener("folders", () => {
   folders = [];
 });
 
-byId("folder").addEventListener("change", () => {
+folderField.addEventListener("change", () => {
   const { view } = state();
-  location.hash = `#/${["tensor", "number"].includes(view) ? "map" : view}?folder=${byId("folder").value}`;
+  location.hash = `#/${["tensor", "number"].includes(view) ? "map" : view}?folder=${folderField.value}`;
 });
 
-byId("kind").addEventListener("change", () => {
-  const isBatch = byId("kind").value === "batch";
-  if (byId("text").disabled && !isBatch) byId("text").value = current().example.text ?? "";
-  byId("text").disabled = isBatch;
+kindField.addEventListener("change", () => {
+  const isBatch = kindField.value === "batch";
+  if (textField.disabled && !isBatch) textField.value = current().example.text ?? "";
+  textField.disabled = isBatch;
 });
 
 byId("input").addEventListener("submit", (event) => {
   event.preventDefault();
-  const kind = byId("kind").value;
+  const kind = kindField.value;
   const none = { text: undefined, chat: undefined, batch: undefined };
-  go({ ...none, [kind]: kind === "batch" ? "1" : byId("text").value });
+  go({ ...none, [kind]: kind === "batch" ? "1" : textField.value });
 });
 
 byId("save").hidden = isSaved;

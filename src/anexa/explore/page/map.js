@@ -25,7 +25,7 @@ const opened = new Set(); // layers that the user has unfolded
  */
 export async function show(root, state, info, signal) {
   const quantities = Object.keys(TABS).filter((name) => name !== "difference" || isCompared(state));
-  const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
+  const quantity = quantities.find((name) => name === state.quantity) ?? "value";
   const [map, pictures] = await Promise.all([
     get("map", scene(state), signal),
     getTensors("thumbnails", { ...scene(state), ...(quantity === "difference" ? versus(state) : {}), quantity }, signal),

@@ -13,6 +13,13 @@
  * @property {string} [index] - index of an element, such as "0,3,5"
  * @property {string} [lead] - index of the leading axes of a tensor
  * @property {string} [quantity] - "value", "gradient", …
+ * @property {string} [sequence] - index of a sequence of a batch
+ * @property {string} [layer] - index of a layer whose attention is shown
+ * @property {string} [head] - index of an attention head
+ * @property {string} [skipped] - training step that is left out in another training
+ * @property {string} [versus_folder] - id of the folder that a difference is taken from
+ * @property {string} [versus_step] - training step of its weights
+ * @property {string} [versus_unedited] - "1": without the switches
  */
 
 /** Keys that say what is computed; the others say what of it is shown. */

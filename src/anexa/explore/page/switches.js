@@ -68,7 +68,7 @@ function makeSwitches(edits, state, info, map, number) {
       await get("text", { ...scene(state), edit: next });
       go({ edit: next });
     } catch (problem) {
-      error.textContent = problem.message;
+      error.textContent = /** @type {Error} */ (problem).message;
     }
   };
   const remove = (edit) => {

@@ -44,7 +44,7 @@ export class Task {
     try {
       this.result = await job(this.name, this.body, report, running.signal);
     } catch (error) {
-      if (this.running === running) this.error = error.message;
+      if (this.running === running) this.error = /** @type {Error} */ (error).message;
     }
     if (this.running !== running) return; // it was canceled, and may run again
     this.running = null;

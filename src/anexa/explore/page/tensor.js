@@ -23,7 +23,7 @@ export async function show(root, state, info, signal) {
   const entry = map.tensors.find((tensor) => tensor.name === state.tensor);
   if (!entry) throw new Error(`This model has no tensor ${state.tensor}.`);
   const quantities = quantitiesOf(entry, state);
-  const quantity = quantities.includes(state.quantity) ? state.quantity : "value";
+  const quantity = quantities.find((name) => name === state.quantity) ?? "value";
   const selection = selectionOf(entry, state);
   const { tokens } = entry.axes.includes("vocabulary")
     ? await get("vocabulary", { folder: state.folder }, signal)
@@ -89,7 +89,7 @@ class Labels {
 
   /** The text of the token at an index of an axis; empty if the axis has none. */
   token(axis, i) {
-    const name = this.axes.at(axis);
+    const name = this.axes.at(axis) ?? "";
     const tokens = TOKEN_AXES.includes(name) ? this.tokens : name === "vocabulary" ? this.vocabulary : [];
     return tokens[i] ? tokenText(tokens[i]) : "";
   }

@@ -38,7 +38,7 @@ export async function show(root, state, info, signal) {
       go({ view: "map" });
       return true;
     }
-    return moveFocus([...root.querySelectorAll("tbody tr")], key);
+    return moveFocus(/** @type {HTMLElement[]} */ ([...root.querySelectorAll("tbody tr")]), key);
   }, signal);
 }
 

@@ -187,7 +187,7 @@ class ThoughtElement {
     const focus = document.activeElement?.getAttribute("data-focus");
     const isInside = this.details.contains(document.activeElement);
     this.details.replaceChildren(...makePart(this.#view, this.#chosen, this.#state, this.#patterns));
-    if (isInside) this.details.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+    if (isInside && focus) this.details.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
   }
 }
 

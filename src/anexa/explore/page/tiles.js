@@ -58,6 +58,7 @@ export class Tiles {
       this.#tiles.set(key, kept);
       return kept.tile;
     }
+    /** @type {{tile: Tile | undefined, coming: Promise<Tile>}} */
     const entry = { tile: undefined, coming: this.#load(level, row, column) };
     this.#tiles.set(key, entry);
     if (this.#tiles.size > MOST) this.#tiles.delete(this.#tiles.keys().next().value);

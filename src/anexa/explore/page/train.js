@@ -18,6 +18,8 @@ class Training {
     this.records = [];
     /** @type {{step: number, text: string}[]} */
     this.samples = [];
+    /** Whether the new model has been opened. */
+    this.opened = false;
     this.task.onProgress = ({ records, samples }) => {
       this.records.push(...records);
       this.samples.push(...samples);
@@ -80,14 +82,14 @@ function draw(body, steps, begin) {
   const focus = document.activeElement?.getAttribute("data-focus");
   body.replaceChildren(...parts);
   if (focus) body.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
-  if (isDone && body.isConnected && !task.opened) open(task);
+  if (isDone && body.isConnected && !training.opened) open();
 }
 
 /** Go to the time of the new model. */
-function open(task) {
-  task.opened = true;
+function open() {
+  training.opened = true;
   window.dispatchEvent(new Event("folders"));
-  if (state().view === "train") location.hash = `#/time?folder=${task.result.folder}`;
+  if (state().view === "train") location.hash = `#/time?folder=${training.task.result.folder}`;
 }
 
 function makeStart(task, done, begin) {

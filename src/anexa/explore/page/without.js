@@ -63,11 +63,13 @@ export function makeComparison({ steps, losses, other: others }, was, other) {
 function drawResult(result, skipped) {
   const { steps, losses, other } = result;
   const difference = Number(result.difference);
-  const rows = [
+  /** @type {[string, number][]} */
+  const numbers = [
     [`loss after step ${count(steps.at(-1))}, with step ${count(skipped)}`, Number(losses.at(-1))],
     ["without it", Number(other.at(-1))],
     [`difference: ${OUTCOMES[Math.sign(difference)] ?? "not a number"}`, difference],
-  ].flatMap(([name, number]) => [make("dt", {}, name), make("dd", {}, exact(number))]);
+  ];
+  const rows = numbers.flatMap(([name, number]) => [make("dt", {}, name), make("dd", {}, exact(number))]);
   return [
     makeComparison(result, `with step ${count(skipped)}, as it was`, "without it"),
     make("dl", { className: "facts-list" }, ...rows),

@@ -2,6 +2,11 @@
 
 /** A response with an error status; the message is the server's, the status 0 if there is none. */
 export class ServerError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status
+   * @param {string | null} [code] kind of the error
+   */
   constructor(message, status, code = null) {
     super(message);
     this.status = status;
@@ -18,7 +23,7 @@ export async function request(path, key, body, signal) {
   try {
     response = await fetch(path, { ...options, headers, signal });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (/** @type {Error} */ (error).name === "AbortError") throw error;
     throw new ServerError("The server does not answer. Is it running?", 0);
   }
   if (response.ok) return response;
@@ -81,7 +86,7 @@ async function readPart(reader) {
   try {
     return await reader.read();
   } catch (error) {
-    throw error.name === "AbortError" ? error : new ServerError(CONNECTION_LOST, 0);
+    throw /** @type {Error} */ (error).name === "AbortError" ? error : new ServerError(CONNECTION_LOST, 0);
   }
 }
 
@@ -96,7 +101,7 @@ export async function* stream(path, key, body, signal) {
     if (done) throw new ServerError(CONNECTION_LOST, 0); // a whole stream ends with [DONE]
     unparsed += value;
     const events = unparsed.split("\n\n");
-    unparsed = events.pop();
+    unparsed = events.pop() ?? "";
     for (const event of events) {
       const data = event.replace(/^data: /, "");
       if (data === "[DONE]") return;
