@@ -17,6 +17,19 @@ from tests.server.browser import opened, sync_api
 pytestmark = pytest.mark.slow
 
 LOGITS = "#/tensor?text=anna&tensor=logits"
+# Views, with the name of the button that starts what they compute only when they are asked.
+SAVED = {
+    "#/map?text=anna": "",
+    LOGITS: "",
+    "#/number?text=anna&tensor=logits&index=0,1,2": "",
+    "#/text?text=anna": "",
+    "#/time?text=anna&step=40": "",
+    "#/time?text=anna&step=40&tensor=wte.weight&index=1,2": "Follow it from step 0",
+    "#/switches?text=anna&edit=head:0.1": "Write five texts before and after",
+    "#/teachers?text=anna": "Follow the loss",
+    "#/compare?text=anna&versus_folder=0&versus_step=40": "",
+    "#/thought?folder=1&chat=12%2B34": "",
+}
 
 
 def go(page: Any, address: str) -> None:
@@ -102,21 +115,26 @@ def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer
         page.locator("#status", has_text="Open the address that the terminal shows").wait_for()
 
 
-@pytest.mark.parametrize("view", ["map", "tensor", "number", "text", "time", "switches", "compare"])
-def test_view_fits_into_a_phone(explore_page: Any, view: str) -> None:
+@pytest.mark.parametrize("address", [*SAVED, "#/train"])
+def test_view_fits_into_a_phone(explore_page: Any, address: str) -> None:
     explore_page.set_viewport_size({"width": 360, "height": 640})
-    go(explore_page, f"#/{view}?text=anna&tensor=logits&index=0,1,2")
+    go(explore_page, address)
+    if label := SAVED.get(address):
+        explore_page.get_by_role("button", name=label).click()
+    explore_page.locator("#view progress").wait_for(state="detached", timeout=60_000)
     width = explore_page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360
 
 
-@pytest.mark.parametrize(
-    "address", ["#/map?text=anna", LOGITS, "#/number?text=anna&tensor=logits&index=0,1,2"]
-)
+@pytest.mark.parametrize("address", SAVED)
 def test_saved_file_shows_the_same_without_a_network(
     browser: Any, explore_page: Any, tmp_path: Path, address: str
 ) -> None:
     go(explore_page, address)
+    if SAVED[address]:
+        explore_page.get_by_role("button", name=SAVED[address]).click()
+    explore_page.locator("#view progress").wait_for(state="detached", timeout=60_000)
+    explore_page.wait_for_load_state("networkidle")
     with explore_page.expect_download() as download:
         explore_page.get_by_role("button", name="Save this view").click()
     path = tmp_path / "saved.html"
@@ -130,6 +148,7 @@ def test_saved_file_shows_the_same_without_a_network(
     page.locator("#view > .view").wait_for()
     text = explore_page.locator("#view").inner_text()
     sync_api.expect(page.locator("#view")).to_have_text(text, use_inner_text=True)
+    assert page.locator("#status").inner_text() == ""
     assert not page.get_by_role("button", name="Save this view").is_visible()
     assert all(url.startswith(("file:", "data:")) for url in requests)
     context.close()

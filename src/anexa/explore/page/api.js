@@ -102,6 +102,17 @@ export function onReplay(show) {
   showReplay = show;
 }
 
+/** The name of a job's result among the answers. */
+const nameOf = (/** @type {string} */ name, /** @type {Record<string, any>} */ body) =>
+  `/api/${name} ${JSON.stringify(body)}`;
+
+/**
+ * Whether the page is a saved file that has the result of a job.
+ * @param {string} name
+ * @param {Record<string, any>} body
+ */
+export const hasResult = (name, body) => recall(nameOf(name, body)) !== undefined;
+
 /**
  * Run a job that takes seconds. Aborting the signal cancels it on the server.
  * @param {string} name
@@ -111,7 +122,7 @@ export function onReplay(show) {
  * @returns {Promise<any>} its result
  */
 export async function job(name, body, onProgress = () => {}, signal = undefined) {
-  const where = `/api/${name} ${JSON.stringify(body)}`;
+  const where = nameOf(name, body);
   if (isSaved) return found(where);
   const response = await request(`/api/${name}`, token(), body, signal);
   for await (const message of lines(response)) {

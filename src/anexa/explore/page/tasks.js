@@ -1,7 +1,7 @@
 // Jobs that take seconds: each is started once, goes on while other views are shown, and keeps its
 // result for the next time.
 
-import { job } from "./api.js";
+import { hasResult, job } from "./api.js";
 import { make } from "./dom.js";
 
 /** @type {Map<string, Task>} */
@@ -75,7 +75,7 @@ export function taskOf(name, body) {
 
 /**
  * Make the panel of a task: a button that starts it, its progress with a button that cancels it,
- * and what it led to.
+ * and what it led to. A saved file that has the result shows it at once.
  * @param {Task} task
  * @param {string} label - of the button
  * @param {(result: any) => Node[]} draw - shows the result
@@ -104,5 +104,6 @@ export function makePanel(task, label, draw) {
     }
   };
   task.onChange();
+  if (hasResult(task.name, task.body)) task.start();
   return panel;
 }
