@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ import pytest
 
 import anexa
 import microgpt
+from anexa.course.chapters import TEACHERS_HEADING, load_chapter
 from anexa.course.exercise import Question
 from anexa.course.exercises import EXERCISES
 from anexa.course.exercises.model_folder import folder_files
@@ -20,6 +22,7 @@ from anexa.course.exercises.whole_file import LINES
 from anexa.course.solution import to_json_value
 from tests.course.solution import STUDENT, by_hand, check_text, said
 from tests.course.solutions import RIGHT, WRONG
+from tests.test_docs import examples
 
 STUDENTS = ["", "Ada", "Eva", "Noor", "Li"]
 CLASS = list(map(str, range(20)))
@@ -145,6 +148,44 @@ def test_another_students_numbers_are_rejected(chapter: int) -> None:
     others, own = (questions(chapter, name)[0][0] for name in ("", STUDENT))
     assert own.call == "by_hand"
     assert own.difference(others.expected) is not None
+
+
+@each_exercise
+def test_functions_for_home_are_asked_last(chapter: int) -> None:
+    notes = " ".join(load_chapter(chapter).text.partition(TEACHERS_HEADING)[2].split())
+    home = re.findall(r"`(\w+)` may be finished at home", notes)
+    calls = [question.call for question in EXERCISES[chapter].questions(chapter, "")]
+    assert set(home) <= set(calls)
+    first = [call for call in calls if call not in home]
+    assert calls[: len(first)] == first, "a check in class would stop at a function for home"
+
+
+def test_functions_of_chapter_12_are_the_parts_of_its_exercise() -> None:
+    """A learner who copies them need not change them, whatever the number of tokens."""
+    text = load_chapter(12).text.partition("## Ask again")[0]
+    names: dict[str, Any] = {}
+    for example in examples(text)[0]:
+        exec(example.source, names)
+    exec(
+        """
+def probabilities(logits, temperature, top_k, top_p):
+    if temperature == 0:
+        best = greedy(logits)
+        return [1.0 if token == best else 0.0 for token in range(len(logits))]
+    p = softmax([z / temperature for z in logits])
+    if top_k is not None:
+        p = cut(p, likeliest_first(p)[:top_k])
+    if top_p < 1:
+        p = cut(p, kept_by_top_p(p, top_p))
+    return p
+""",
+        names,
+    )
+    for question in EXERCISES[12].questions(12, "Ada"):
+        if question.call == "probabilities":
+            answer = names["probabilities"](*question.arguments)
+            assert question.difference(answer) is None, question.label
+    assert names["kept_by_top_p"]([0.1] * 10, 1.0) == [*range(10)], "also if a sum is rounded"
 
 
 def test_bundled_model_goes_on_as_chapter_16_predicts() -> None:

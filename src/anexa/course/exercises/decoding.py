@@ -110,7 +110,7 @@ def _draw(probabilities: Vector, r: float) -> int:
 
 
 def questions(rng: Random) -> list[Question]:
-    """Draw the questions: temperature, top-k and top-p, then texts in pieces."""
+    """Draw the questions: texts in pieces, then temperature, top-k and top-p."""
 
     def logits() -> Vector:
         return [round(rng.uniform(-3, 3), 3) for _ in range(6)]
@@ -128,6 +128,9 @@ def questions(rng: Random) -> list[Question]:
     in_turn = [piece(i % 2, 1 + i % 3) for i in range(6)]
     warm = rng.choice([0.5, 0.6, 2.0, 3.0])
     return [
+        _attend([], one_by_one, "token by token"),
+        _attend(one_by_one, in_pieces, "in pieces of 3, 2 and 1 tokens"),
+        _attend(one_by_one + in_pieces, in_turn, "two texts in turn"),
         _probabilities(logits(), warm, None, 1.0),
         _probabilities(logits(), 1.0, 3, 1.0),
         _draw_cut(rng, 1.0, None),
@@ -136,9 +139,6 @@ def questions(rng: Random) -> list[Question]:
         _probabilities(equal, 1.0, 2, 1.0),
         _probabilities([2.0 + abs(z) for z in logits()], 0.001, None, 1.0),
         _probabilities(equal, 0.0, None, 1.0),
-        _attend([], one_by_one, "token by token"),
-        _attend(one_by_one, in_pieces, "in pieces of 3, 2 and 1 tokens"),
-        _attend(one_by_one + in_pieces, in_turn, "two texts in turn"),
     ]
 
 

@@ -77,8 +77,8 @@ def by_hand(rng: Random) -> tuple[str, Question]:
 
 
 def questions(rng: Random) -> list[Question]:
-    """Draw the questions: thoughts to check, two of them right, and beginnings of thoughts."""
-    return [*_draw_checks(rng), *_draw_beginnings(rng)]
+    """Draw the questions: beginnings of thoughts, and thoughts to check, two of them right."""
+    return [*_draw_beginnings(rng), *_draw_checks(rng)]
 
 
 def _draw_checks(rng: Random) -> list[Question]:
