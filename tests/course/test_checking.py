@@ -37,6 +37,8 @@ ENCODE = "\ndef encode(text, merges):\n    "
         ("{by_hand}encode = 3\n", "TypeError"),
         (f"{{by_hand}}{ENCODE}return 1 / 0\n", "raises ZeroDivisionError in line 4 of mine.py"),
         ("by_hand = None\n", "by_hand: the result is None, and should be a list"),
+        ("{by_hand}encode = 3\n", "What stands before the parentheses is no function"),
+        (f"{{by_hand}}{ENCODE}return merges(text)\n", "a variable has the same name"),
         (f"{{by_hand}}{ENCODE}return None\n", "the result is None, and should be a list"),
         (f"{{by_hand}}{ENCODE}return encode\n", "the result is a function"),
         (f"{{by_hand}}{ENCODE}return [0.5]\n", "number 1 of the result is 0.5, and should be"),

@@ -107,6 +107,11 @@ def advice(raises: str | None, message: str) -> str:
         )
     if raises == "TypeError" and "positional argument" in message:
         return "The function takes the arguments that the exercise lists, in the same order."
+    if raises == "TypeError" and "not callable" in message:
+        return (
+            "What stands before the parentheses is no function. Perhaps a variable has the same "
+            "name: give it another one."
+        )
     return ""
 
 
