@@ -255,7 +255,8 @@ def _end(status: int, seconds: int) -> str:
 
 
 def _slow(seconds: int) -> str:
-    return f"takes longer than {seconds} seconds: is there a loop without an end?"
+    end = "is there a loop without an end, or is this computer busy?"
+    return f"takes longer than {seconds} seconds: {end}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
