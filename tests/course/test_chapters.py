@@ -30,7 +30,7 @@ from anexa.course.terminal import to_terminal
 from anexa.errors import UsageError
 from tests.cli.process import anexa, one_sentence
 from tests.explore.explorer import Explorer
-from tests.test_docs import broken_references, examples, failures, read
+from tests.test_docs import ROOT, broken_references, examples, failures, read
 
 EXPLORE = Path(str(importlib.resources.files("anexa.explore"))) / "page"
 CHAPTERS = list(load_chapters().values())
@@ -146,6 +146,12 @@ def test_no_line_of_code_is_wrapped_in_a_terminal(chapter: Chapter) -> None:
     shown = {line.rstrip() for line in terminal.getvalue().split("\n")}
     for code in blocks(chapter, "python"):
         assert {f" {line}" for line in code.splitlines() if line} <= shown
+
+
+def test_readme_leads_to_the_course() -> None:
+    readme = " ".join(read(ROOT / "README.md").partition("## Start")[0].split())
+    assert "New to this? `anexa learn` opens a course in your browser" in readme
+    assert f"Teachers find {len(CHAPTERS)} lessons in it" in readme
 
 
 def test_list_and_chapter_of_the_command(tmp_path: Path) -> None:

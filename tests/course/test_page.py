@@ -146,6 +146,38 @@ def open_live_view(page: Any, index: int) -> Any:
     return expected.value
 
 
+def test_chapter_6_shows_where_the_heads_look(reader: Any, run: Path) -> None:
+    turn_to(reader, 6)
+    view = open_live_view(reader, 0)
+    model = load_model(run)
+    ids = model.tokenizer.encode_prompt("karia")
+    trace = trace_batch(model.config, model.weights, Batch.from_sequences([[*ids, ids[0]]]))
+    [shares] = [tensor[0] for name, tensor in trace.values.items() if name.endswith(".pattern")]
+    for head in (2, 0, 1, 3):  # the first one is that of the chapter
+        if head != 2:
+            view.get_by_label("head", exact=True).select_option(str(head))
+        rows = view.get_by_role("table", name=f"Attention of head {head}").locator("tbody tr")
+        rows.first.wait_for()
+        for query in range(len(ids)):
+            title = rows.nth(query).locator("td.strongest a").get_attribute("title")
+            assert number(title.rpartition(" ")[2]) == max(shares[head, query]), (head, query)
+
+
+def test_chapter_10_leads_to_a_weight_and_its_update(reader: Any, run: Path) -> None:
+    turn_to(reader, 10)
+    view = open_live_view(reader, 1)
+    name = "lm_head.weight"
+    view.locator("#view h2", has_text=f"{name}[0, 0]").wait_for()
+    replay = Replay(run)
+    before, after = (float(done(replay.state(step)).weights[name].data[0]) for step in (2, 3))
+    assert number(view.locator(".number-value output").get_attribute("title")) == after
+    assert after != before
+    for words in ("update in step 3", "m after step 3", "clipped gradient", "gradient in step 3"):
+        view.locator(".term a.source", has_text=words).first.click()
+        view.locator("#view h2", has_text=f"{name}[0, 0]").wait_for()
+        view.wait_for_load_state("networkidle")
+
+
 def test_chapter_14_leads_to_the_model_without_a_head(reader: Any, run: Path) -> None:
     turn_to(reader, 14)
     view = open_live_view(reader, 0)
