@@ -18,7 +18,7 @@ from anexa.engines.scalar import ScalarEngine
 from anexa.errors import AnexaError
 from anexa.explore import attention_rules, norm_rules, rules
 from anexa.explore.rule import Array, Index, Rule, gather
-from anexa.explore.terms import Term, explain, explain_gradient
+from anexa.explore.terms import Term, explain, explain_gradient, gradient_equation
 from anexa.explore.trace import Trace, trace_batch
 from anexa.model.architectures import ARCHITECTURES
 from anexa.model.config import ModelConfig
@@ -276,6 +276,29 @@ def test_a_weight_is_pulled_by_the_tokens_that_used_it(traces: dict[str, Trace])
     found = explain_gradient(traces["microgpt"], "wte.weight", (2, 3))
     places = {term.source.index[:2] for term in found.terms}
     assert places == {(0, 1), (0, 3), (1, 2)}  # where token 2 is read
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_each_input_has_an_equation_of_its_gradient(
+    traces: dict[str, Trace], architecture: str
+) -> None:
+    for name in traces[architecture].grads:
+        for node, position in traces[architecture].consumers[name]:
+            assert len(node.rule.gradients) > position, node.name
+
+
+def test_the_equation_of_a_gradient_is_that_of_the_input_and_of_the_architecture(
+    traces: dict[str, Trace],
+) -> None:
+    found = {
+        name: {key: gradient_equation(trace, key) for key in trace.grads}
+        for name, trace in traces.items()
+    }
+    microgpt, gpt2 = found["microgpt"], found["gpt2"]
+    assert microgpt["layers.0.attn_wq.weight"] == "dW[o, c] = Σ g[t, o] x[t, c]"
+    assert microgpt["layers.0.attn_wq"] == "dq[t] = Σ dS[t, s] k[s] / √D"
+    assert microgpt["wpe"] == "dx[i] = Σ g[j] ((i = j) − n[i] n[j] / C) / ρ with n = x / ρ"
+    assert gpt2["ln_f.bias"] == "dβ[c] = Σ g[t, c]"
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))

@@ -37,7 +37,7 @@ class Rotary(Rule):
     """
 
     equation = "y[i] = x[i] cos α − x[i + R] sin α,  y[i + R] = x[i + R] cos α + x[i] sin α"
-    gradient = "dx = g turned back, by −α"
+    gradients = ("dx = g turned back, by −α",)
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, cos: Array, sin: Array, head_dim: int
@@ -92,7 +92,7 @@ class AttentionScores(Rule):
     """
 
     equation = "S[t, s] = Σ q[t, d] k[s, d] / √D"
-    gradient = "dq[t] = Σ dS[t, s] k[s] / √D,  dk[s] = Σ dS[t, s] q[t] / √D"
+    gradients = ("dq[t] = Σ dS[t, s] k[s] / √D", "dk[s] = Σ dS[t, s] q[t] / √D")
 
     def __init__(
         self,
@@ -109,7 +109,10 @@ class AttentionScores(Rule):
         if scale != 1 / sqrt(self.head_dim):
             factor = "" if scale == 1 else f"{scale:g} "
             self.equation = f"S[t, s] = {factor}Σ q[t, d] k[s, d]"
-            self.gradient = f"dq[t] = {factor}Σ dS[t, s] k[s],  dk[s] = {factor}Σ dS[t, s] q[t]"
+            self.gradients = (
+                f"dq[t] = {factor}Σ dS[t, s] k[s]",
+                f"dk[s] = {factor}Σ dS[t, s] q[t]",
+            )
 
     def terms(self, index: Index) -> Sum:
         b, h, t, s = index
@@ -162,7 +165,7 @@ class Softmax(Rule):
     """
 
     equation = "P[s] = e^(S[s] − Z)"
-    gradient = "dS[i] = Σ dP[s] P[s] ((i = s) − P[i])"
+    gradients = ("dS[i] = Σ dP[s] P[s] ((i = s) − P[i])",)
 
     def terms(self, index: Index) -> Sum:
         if self.inputs[0][index] == -np.inf:
@@ -193,7 +196,7 @@ class AttentionOutput(Rule):
     """
 
     equation = "y[t] = Σ P[t, s] v[s]"
-    gradient = "dv[s] = Σ P[t, s] g[t],  dP[t, s] = Σ g[t, d] v[s, d]"
+    gradients = ("dP[t, s] = Σ g[t, d] v[s, d]", "dv[s] = Σ P[t, s] g[t]")
 
     def __init__(self, inputs: Sequence[Array], output: Array, window: int | None) -> None:
         super().__init__(inputs, output)

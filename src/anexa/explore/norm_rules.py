@@ -82,7 +82,7 @@ class Norm(Rule):
     """
 
     equation = "y[c] = x[c] / ρ"
-    gradient = "dx[i] = Σ g[j] γ[j] ((i = j) − 1/C − n[i] n[j] / C) / σ,  dγ = Σ g n,  dβ = Σ g"
+    gradients: tuple[str, ...] = ("dx[i] = Σ g[j] ((i = j) − n[i] n[j] / C) / ρ with n = x / ρ",)
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array]
@@ -91,8 +91,17 @@ class Norm(Rule):
         self.centered = len(auxiliaries) == 2
         if len(inputs) > 1:
             self.equation = "y[c] = γ[c] x[c] / ρ"
+            self.gradients = (
+                "dx[i] = Σ g[j] γ[j] ((i = j) − n[i] n[j] / C) / ρ with n = x / ρ",
+                "dγ[c] = Σ g[t, c] n[t, c] with n = x / ρ",
+            )
         if self.centered:
             self.equation = "y[c] = γ[c] (x[c] − μ) / σ + β[c]"
+            self.gradients = (
+                "dx[i] = Σ g[j] γ[j] ((i = j) − 1/C − n[i] n[j] / C) / σ with n = (x − μ) / σ",
+                "dγ[c] = Σ g[t, c] n[t, c] with n = (x − μ) / σ",
+                "dβ[c] = Σ g[t, c]",
+            )
         mean_BT = auxiliaries[1] if self.centered else np.zeros(inputs[0].shape[:2])
         self.gain_C = inputs[1] if len(inputs) > 1 else np.ones(inputs[0].shape[-1])
         self.width = len(self.gain_C)

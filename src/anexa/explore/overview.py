@@ -14,6 +14,7 @@ from anexa.explore.quantities import quantities_of
 from anexa.explore.rule import Array
 from anexa.explore.scene import Scene, encode_document
 from anexa.explore.session import OpenFolder, Session, token_ids
+from anexa.explore.terms import gradient_equation
 from anexa.explore.trace import LOSS, Trace
 from anexa.explore.windows import make_thumbnail
 from anexa.generation import generate_batch
@@ -134,7 +135,7 @@ def _describe_tensor(folder: OpenFolder, trace: Trace, name: str) -> dict[str, A
         "title": rule.__name__.lower() if rule else "",
         "summary": (rule.__doc__ or "").partition("\n")[0] if rule else "",
         "equation": node.rule.equation if node else "",
-        "gradient": rule.gradient if rule else "",  # an equation, too
+        "gradient_equation": gradient_equation(trace, name),
         "inputs": node.sources if node else (),
         "layer": layer[0] if layer else "",
     }

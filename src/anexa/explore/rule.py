@@ -87,11 +87,12 @@ class Rule:
         output: output tensor.
         auxiliaries: intermediate results.
         equation: equation of the output, in symbols.
-        gradient: equation of the gradient of an input, in symbols.
+        gradients: equation of the gradient of each input, in symbols: g is the gradient of the
+            output, dx that of x.
     """
 
     equation: str = ""
-    gradient: str = ""
+    gradients: tuple[str, ...] = ()
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array] = ()

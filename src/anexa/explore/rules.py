@@ -30,7 +30,7 @@ class Identity(Rule):
     """
 
     equation = "y = x"
-    gradient = "dx = g"
+    gradients = ("dx = g",)
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, columns: Indices | None = None
@@ -61,7 +61,7 @@ class Embedding(Rule):
     """
 
     equation = "y[t] = E[token[t]]"
-    gradient = "dE[i] = Σ g[t] over the t whose token is i"
+    gradients = ("dE[i] = Σ g[t] over the t whose token is i",)
 
     def __init__(self, inputs: Sequence[Array], output: Array, tokens_BT: Indices) -> None:
         super().__init__(inputs, output)
@@ -85,14 +85,14 @@ class Positions(Rule):
     """
 
     equation = "y[t] = x[t] + P[t]"
-    gradient = "dx = g,  dP[t] = Σ g[b, t] over the sequences b"
+    gradients = ("dx = g", "dP[t] = Σ g[b, t] over the sequences b")
 
     def __init__(self, inputs: Sequence[Array], output: Array, positions: Indices) -> None:
         super().__init__(inputs, output)
         self._positions = positions
         if (positions != np.arange(positions.shape[1])).any():  # with gaps
             self.equation = "y[t] = x[t] + P[p],  p the position of token t"
-            self.gradient = "dx = g,  dP[p] = Σ g over the tokens at position p"
+            self.gradients = ("dx = g", "dP[p] = Σ g over the tokens at position p")
 
     def terms(self, index: Index) -> Sum:
         b, t, c = index
@@ -111,7 +111,7 @@ class Add(Rule):
     """Sum of two tensors, element by element."""
 
     equation = "z = x + y"
-    gradient = "dx = g,  dy = g"
+    gradients = ("dx = g", "dy = g")
 
     def terms(self, index: Index) -> Sum:
         return Sum(tuple(Terms(Elements(source, stack_indices(*index)), ONE) for source in (0, 1)))
@@ -124,7 +124,7 @@ class Linear(Rule):
     """Linear layer: a row of x times a row of the weight matrix."""
 
     equation = "y[o] = Σ x[c] W[o, c]"
-    gradient = "dx[c] = Σ g[o] W[o, c],  dW[o, c] = Σ g[t, o] x[t, c],  db[o] = Σ g[t, o]"
+    gradients = ("dx[c] = Σ g[o] W[o, c]", "dW[o, c] = Σ g[t, o] x[t, c]", "db[o] = Σ g[t, o]")
 
     def __init__(
         self, inputs: Sequence[Array], output: Array, auxiliaries: Sequence[Array] = ()
@@ -187,7 +187,7 @@ class GELU(Curve):
     """GELU, x Φ(x), with the tanh approximation of Φ."""
 
     equation = "y = x (1 + tanh u) / 2 with u = √(2/π) (x + 0.044715 x³)"
-    gradient = "dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2)"
+    gradients = ("dx = g ((1 + tanh u) / 2 + x (1 − tanh² u) u' / 2)",)
 
     def factor(self, x: Array) -> Array:
         phi: Array = (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
@@ -203,7 +203,7 @@ class GELUErf(Curve):
     """Exact GELU, x Φ(x), with the standard normal distribution function Φ."""
 
     equation = "y = x Φ(x) with Φ(x) = (1 + erf(x / √2)) / 2"
-    gradient = "dx = g (Φ(x) + x e^(−x² / 2) / √(2π))"
+    gradients = ("dx = g (Φ(x) + x e^(−x² / 2) / √(2π))",)
 
     def factor(self, x: Array) -> Array:
         return normal_cdf(x)
@@ -217,7 +217,7 @@ class ReLU(Curve):
     """ReLU: x where it is positive, else 0."""
 
     equation = "y = max(0, x)"
-    gradient = "dx = g where x > 0, else 0"
+    gradients = ("dx = g where x > 0, else 0",)
 
     def factor(self, x: Array) -> Array:
         return (x > 0).astype(x.dtype)
@@ -229,7 +229,7 @@ class SwiGLU(Rule):
     """SwiGLU: one half of the hidden layer, times SiLU of the other half, the gate a."""
 
     equation = "y = b a σ(a)"
-    gradient = "da = g b σ(a) (1 + a (1 − σ(a))),  db = g a σ(a)"
+    gradients = ("da = g b σ(a) (1 + a (1 − σ(a)))", "db = g a σ(a)")
 
     def terms(self, index: Index) -> Sum:
         gate = self.inputs[0][index].reshape(1)
@@ -265,7 +265,7 @@ class CrossEntropy(Rule):
     """
 
     equation = "L = Σ (Z[t] − z[t, target]) / N"
-    gradient = "dz[t, v] = (p[t, v] − (v = target)) / N"
+    gradients = ("dz[t, v] = (p[t, v] − (v = target)) / N",)
 
     def __init__(
         self,

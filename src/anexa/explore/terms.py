@@ -160,9 +160,8 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     """
     _check(trace.grads, tensor, index)
     target = NumberReference(tensor, index, "gradient")
-    equations, terms = dict[str, None](), list[Term]()
+    terms = list[Term]()
     for node, position in trace.consumers[tensor]:
-        equations[node.rule.gradient] = None
         indices, slopes = node.rule.slopes(position, index)
         grads = gather(trace.grads[node.name], indices)
         factors = _references(node.sources, node.rule.slope_elements(position, index), len(slopes))
@@ -175,7 +174,22 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     value = float(trace.grads[tensor][index])
     if not trace.consumers[tensor]:  # the loss itself
         return Explanation(target, value, "dL/dL = 1", (), offset=1.0)
-    return Explanation(target, value, "; ".join(equations), _sorted(terms))
+    return Explanation(target, value, gradient_equation(trace, tensor), _sorted(terms))
+
+
+def gradient_equation(trace: Trace, tensor: str) -> str:
+    """Return the equation of a tensor's gradient, in symbols.
+
+    Args:
+        trace: computation with the tensor.
+        tensor: name of the tensor.
+
+    Returns:
+        The equations of the operations that use the tensor, each once, with "; " between them;
+        empty if no operation uses it.
+    """
+    equations = (node.rule.gradients[i] for node, i in trace.consumers[tensor])
+    return "; ".join(dict.fromkeys(equations))
 
 
 def _forward_terms(trace: Trace, node: TraceNode, found: Sum) -> Iterator[Term]:

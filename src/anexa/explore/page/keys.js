@@ -1,5 +1,14 @@
 // What views share for the keyboard and for screen readers.
 
+import { make } from "./dom.js";
+
+/**
+ * Make the line that says what the keys of a view do.
+ * @param {string} text
+ * @returns {HTMLElement}
+ */
+export const makeKeysHint = (text) => make("p", { className: "hint keys" }, `Keys: ${text}.`);
+
 /**
  * Say something to screen readers.
  * @param {string} text

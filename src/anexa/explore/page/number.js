@@ -4,9 +4,9 @@ import { get } from "./api.js";
 import { make } from "./dom.js";
 import { count, exact, exactSingle, compact } from "./format.js";
 import { makeCurve, makeSingularValues } from "./figures.js";
-import { moveFocus, onKeys, say, sayFocused } from "./keys.js";
+import { makeKeysHint, moveFocus, onKeys, say, sayFocused } from "./keys.js";
 import { makePath } from "./path.js";
-import { MEANINGS, NAMES, makeTabs } from "./quantities.js";
+import { GRADIENT_SYMBOLS, MEANINGS, NAMES, SYMBOLS, makeTabs } from "./quantities.js";
 import { go, isCompared, link, scene, versus } from "./state.js";
 import { linkTo, makeEquation, makeTerms, shorten } from "./terms.js";
 
@@ -40,6 +40,7 @@ export async function show(root, state, info, signal) {
       make("div", {}, ...makeProvenance(number)),
       make("div", {}, ...makeFigures(number), ...makeCode(number), ...makeUses(number)),
     ),
+    makeKeysHint("arrows move among the terms, Enter opens one, Backspace leads to the tensor, g to the gradient and back"),
   );
   sayFocused(root);
   onKeys((key) => onKey(key, root, number), signal);
@@ -140,14 +141,16 @@ function makeSwitch({ link: own }) {
 function makeProvenance(number) {
   if (!number.equation) return [];
   const constants = Object.entries(number.constants).map(
-    ([symbol, x]) => `${symbol} = ${exact(Number(x))}`,
+    ([symbol, x]) => make("li", {}, `${symbol} = ${exact(Number(x))}`, make("span", { className: "hint" }, ` ${SYMBOLS[symbol]}`)),
   );
+  const isGradient = number.link.quantity === "gradient" && number.num_terms > 0;
   return [
     make("h3", {}, "Equation"),
     make("p", { className: "equation" }, number.equation),
     ...(constants.length
-      ? [make("p", { className: "equation constants" }, `with ${constants.join(", ")}`)]
+      ? [make("ul", { className: "equation constants", "aria-label": "Constants" }, ...constants)]
       : []),
+    ...(isGradient ? [make("p", { className: "hint" }, GRADIENT_SYMBOLS)] : []),
     makeEquation(number),
     ...makeTerms(number),
     makeRebuilt(number),

@@ -28,6 +28,24 @@ export const MEANINGS = {
   difference: "The value here minus the value in what it is compared with.",
 };
 
+/** What the symbols of a gradient's equation mean. */
+export const GRADIENT_SYMBOLS =
+  "g is the gradient of what the operation returns, dx the gradient of x that follows from it.";
+
+/** What the symbols of the equations of a training step mean, those that are given as constants. */
+export const SYMBOLS = {
+  r: "learning rate",
+  λ: "weight decay",
+  "|g|": "norm of all gradients together",
+  max_grad_norm: "limit of that norm",
+  "β₁": "decay rate of the mean",
+  "β₂": "decay rate of the mean square",
+  μ: "momentum",
+  "v'": "mean square after the step",
+  t: "step",
+  ε: "keeps the divisor above 0",
+};
+
 /**
  * Make links to the quantities of what is shown.
  * @param {string[]} names - of the quantities

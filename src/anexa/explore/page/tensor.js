@@ -4,8 +4,9 @@ import { get, getTensors } from "./api.js";
 import { make } from "./dom.js";
 import { exact, shapeText, tokenText } from "./format.js";
 import { Grid } from "./grid.js";
+import { makeKeysHint } from "./keys.js";
 import { makePath } from "./path.js";
-import { NAMES, makeTabs } from "./quantities.js";
+import { GRADIENT_SYMBOLS, NAMES, makeTabs } from "./quantities.js";
 import { go, isCompared, link, scene, versus } from "./state.js";
 import { Tiles } from "./tiles.js";
 
@@ -42,6 +43,7 @@ export async function show(root, state, info, signal) {
     makeAxes(entry),
     grid.element,
     makeNeighbors(entry, map),
+    makeKeysHint("arrows move in the picture, Enter opens a number, Backspace leads to the map, g to the gradients and back"),
   );
   await grid.start(signal);
 }
@@ -183,9 +185,9 @@ function whereAmI({ name, layer }, labels, { lead }) {
   return makePath([...(layer ? [layer] : []), name, ...lead.map((i, axis) => labels.words(axis, i))]);
 }
 
-function makeTitle({ name, title, equation, gradient, kind }, quantity) {
-  const shown = quantity === "gradient" ? gradient : equation;
-  const text = kind === "weight" ? "A weight: training changes it." : shown;
+function makeTitle({ name, title, equation, gradient_equation: gradient, kind }, quantity) {
+  const isGradient = quantity === "gradient";
+  const value = kind === "weight" ? "A weight: training changes it." : equation;
   return make(
     "div",
     { className: "title" },
@@ -193,10 +195,10 @@ function makeTitle({ name, title, equation, gradient, kind }, quantity) {
     make(
       "p",
       { className: "equation" },
-      make("span", { className: "operation" }, title),
-      " ",
-      text,
+      ...(isGradient ? [] : [make("span", { className: "operation" }, title), " "]),
+      isGradient ? gradient : value,
     ),
+    ...(isGradient && gradient ? [make("p", { className: "hint" }, GRADIENT_SYMBOLS)] : []),
   );
 }
 
