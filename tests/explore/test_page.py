@@ -77,6 +77,7 @@ def test_keyboard_leads_from_the_map_to_a_number_and_back(explore_page: Any) -> 
     explore_page.locator(".grid-status", has_text="vocabulary 2").wait_for()
     explore_page.keyboard.press("g")
     explore_page.locator(".grid-status", has_text=re.compile("gradient .*, value")).wait_for()
+    assert "dz[t, v]" in explore_page.locator(".title .equation").inner_text()
     explore_page.keyboard.press("Enter")
     explore_page.locator("[data-view=number]").wait_for()
     assert "index=0%2C1%2C2" in explore_page.url
@@ -112,7 +113,7 @@ def test_address_opens_in_a_new_tab(explore_page: Any) -> None:
 
 def test_page_without_the_token_says_what_to_do(browser: Any, explorer: Explorer) -> None:
     with opened(browser, explorer.address) as page:
-        page.locator("#status", has_text="Open the address that the terminal shows").wait_for()
+        page.locator("#status.error", has_text="Open the address that the terminal").wait_for()
 
 
 @pytest.mark.parametrize("address", [*SAVED, "#/train"])
@@ -124,6 +125,7 @@ def test_view_fits_into_a_phone(explore_page: Any, address: str) -> None:
     explore_page.locator("#view progress").wait_for(state="detached", timeout=60_000)
     width = explore_page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360
+    assert explore_page.locator("#text").bounding_box()["width"] > 200
 
 
 @pytest.mark.parametrize("address", SAVED)
@@ -167,3 +169,14 @@ def test_nothing_is_requested_from_elsewhere(browser: Any, explorer: Explorer) -
     assert requests
     assert all(url.startswith((explorer.address, "data:")) for url in requests)
     context.close()
+
+
+def test_a_slow_view_says_that_it_is_computed(explore_page: Any) -> None:
+    held: list[Any] = []
+    explore_page.route("**/api/text?*", lambda route: held.append(route))
+    explore_page.get_by_role("link", name="Text", exact=True).click()
+    explore_page.locator("#status", has_text="Computing…").wait_for()
+    assert "error" not in (explore_page.locator("#status").get_attribute("class") or "")
+    held.pop().continue_()
+    explore_page.locator("[data-view=text]").wait_for()
+    assert explore_page.locator("#status").inner_text() == ""

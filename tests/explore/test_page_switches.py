@@ -122,6 +122,7 @@ def test_parts_of_a_thought_by_keyboard(explore_page: Any) -> None:
     text = parts.nth(2).locator(".token").evaluate_all("all => all.map(one => one.firstChild.data)")
     assert "".join(text) == page.locator(".part-details h3.equation").inner_text()
     assert page.locator("#live").inner_text().startswith(f"fact {''.join(text)}, true")
+    page.locator(".part-details", has_text="digit + digit + carry = carry and digit").wait_for()
     # The second fact takes the carry of the first: the same letter stands at both.
     carry = page.locator(".sources li", has_text="carry")
     letter = carry.locator(".letter").inner_text()
@@ -154,6 +155,11 @@ def test_two_steps_are_compared(explore_page: Any, explorer: Explorer) -> None:
     shown = losses(page)
     assert shown["Loss here"] == explorer.get("text", text="anna")["loss"]
     assert shown["Loss there"] == explorer.get("text", text="anna", step=100)["loss"]
+    sides = page.locator(".here-there").inner_text()
+    assert re.fullmatch(r"Here: .+, the model in the folder\. There: .+, step 100\.", sides)
+    names = page.locator(".differences tbody th a")
+    fonts = names.evaluate_all("all => all.map(one => getComputedStyle(one).fontFamily)")
+    assert len(set(fonts)) == 1
     found = explorer.get("differences", text="anna", versus_step=100)["tensors"]
     assert page.locator(".differences tbody th").all_inner_texts() == [one["name"] for one in found]
     link = page.locator(".differences a[data-focus^=largest]").first

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
-import { compact, exact } from "./format.js";
+import { compact, count, exact } from "./format.js";
 import { listen } from "./keys.js";
 import { makePath } from "./path.js";
 import { makeLosses, makeTokens } from "./readings.js";
@@ -43,11 +43,23 @@ export async function show(root, state, info, signal) {
     const none = Object.fromEntries(VERSUS_KEYS.map((key) => [key, undefined]));
     const second = { name: "here", reading: here, patch: none };
     const first = { name: "there", reading: there, patch: { ...none, ...patch } };
-    root.append(...makeResult(first, second, found));
+    root.append(makeSides(state, patch, folders), ...makeResult(first, second, found));
   } catch (error) {
     if (signal.aborted) throw error;
     root.append(make("p", { className: "error", role: "alert" }, /** @type {Error} */ (error).message));
   }
+}
+
+/** What "here" and "there" are: the folder, the step, and the switches of each. */
+function makeSides(state, patch, folders) {
+  const inWords = ({ folder = "0", step, edit }) =>
+    [
+      folders[Number(folder)].name,
+      step === undefined ? "the model in the folder" : `step ${count(Number(step))}`,
+      edit ? `with ${edit.join(", ")}` : "",
+    ].filter(Boolean).join(", ");
+  const [here, there] = [inWords(state), inWords({ ...state, ...patch })];
+  return make("p", { className: "here-there" }, make("b", {}, "Here: "), `${here}. `, make("b", {}, "There: "), `${there}.`);
 }
 
 /** The part of a scene in which there differs from here. */

@@ -19,6 +19,15 @@ const ROLES = {
   multiple: "digit of a multiple of the divisor",
   result: "result",
 };
+/** What the forms of facts say, in words. */
+const FORMS = /** @type {[RegExp, string][]} */ ([
+  [/^[A-Z]:\d\+\d\+\d=\d\d$/, "digit + digit + carry = carry and digit"],
+  [/^([A-Z]:)?\d\d?-\d-\d=\d$/, "digit (plus ten if it borrows) − digit − borrow = digit"],
+  [/^([A-Z]:)?\d[<>=]\d$/, "two digits, compared: the first that differ say which number is larger"],
+  [/^[A-Z]\d\*[a-z]\d\+\d+=\d+(;|$)/, "digit · digit + sum so far = new sum; after the last of a place, the digit of the place"],
+  [/^[A-Z]:10\*\d+\+\d+=\d+$/, "ten times the remainder + next digit = what is divided now"],
+  [/^\d+\*\d=\d+$/, "a multiple of the divisor"],
+]);
 const ZERO = "a zero in front of the number, which stands nowhere before.";
 const NOWHERE = {
   number: ZERO,
@@ -58,8 +67,10 @@ export function makePart(view, number, state, patterns) {
   const part = view.parts[number];
   const href = link({ view: "text", quantity: undefined });
   const loss = make("a", { href, title: exact(Number(part.loss)), "data-focus": "part loss" }, compact(Number(part.loss)));
+  const form = part.kind === "fact" && FORMS.find(([pattern]) => pattern.test(part.text));
   const shown = [
     make("h3", { className: "equation" }, part.text),
+    ...(form ? [make("p", { className: "hint" }, form[1])] : []),
     make("p", {}, "Its loss, the sum of that of its tokens, is ", loss, "."),
   ];
   if (!part.sources.length) {
@@ -67,7 +78,11 @@ export function makePart(view, number, state, patterns) {
   }
   return [
     ...shown,
-    section("Where its digits come from", makeSources(view, part)),
+    section(
+      "Where its digits come from",
+      make("p", { className: "hint" }, "A digit above and the places that it comes from have the same raised letter."),
+      makeSources(view, part),
+    ),
     section(
       "Heads that look there",
       make("p", { className: "hint" }, "How much of its attention each head (layer.head) gives to the sources when the digits are written, from 0 to 1."),
@@ -167,7 +182,7 @@ function makeWithout(view, number, state) {
       "p",
       { className: "hint" },
       `The same tokens are read with one head off; with all heads the loss is ${compact(part.loss)}. `,
-      "The answer is what the model then writes; the heads strongest for this part are bold.",
+      "For some heads, the answer is what the model then writes; the heads strongest for this part are bold.",
     ),
     makeWideTable("The model without a head", ["head", "loss of the part", "answer", ""], rows),
   ];

@@ -19,6 +19,10 @@ const VIEWS = {
   train: ["Train a names model here", () => import("./train.js")],
 };
 
+const SLOW = 500; // milliseconds after which the page says that it waits for a view
+const UNKNOWN = "Open the address that the terminal shows: it contains the token. Then open this address again.";
+const WAITING = "Computing…";
+
 /**
  * An element of index.html.
  * @param {string} id
@@ -99,6 +103,8 @@ async function show() {
   running = new AbortController();
   const { signal } = running;
   setStatus("");
+  const waiting = window.setTimeout(() => byId("status").textContent || setStatus(WAITING), SLOW);
+  signal.addEventListener("abort", () => window.clearTimeout(waiting));
   const root = document.createElement("div");
   root.className = "view";
   try {
@@ -114,10 +120,13 @@ async function show() {
     showCurve(info, signal).catch((error) => signal.aborted || report(error)); // nothing waits for it
     await view.show(root, state(), info, signal);
     if (signal.aborted) return;
+    window.clearTimeout(waiting);
+    if (byId("status").textContent === WAITING) setStatus("");
     root.dataset.view = state().view;
     replaceView(root);
   } catch (error) {
     if (signal.aborted) return;
+    window.clearTimeout(waiting);
     byId("view").replaceChildren(); // what was shown belongs to another address
     report(error);
   }
@@ -147,11 +156,12 @@ async function showCurve(info, signal) {
 function report(error) {
   if (error.name === "AbortError") return;
   const unknown = error.status === 401;
-  setStatus(unknown ? "Open the address that the terminal shows: it contains the token." : error.message);
+  setStatus(unknown ? UNKNOWN : error.message, true);
 }
 
-function setStatus(text) {
+function setStatus(text, isError = false) {
   byId("status").textContent = text;
+  byId("status").classList.toggle("error", isError);
 }
 
 /** Open further folders, such as one that was trained on the page. */

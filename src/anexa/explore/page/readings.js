@@ -68,7 +68,7 @@ export function makeTokens(first, second) {
       ...tokens.map((token, i) => guessCell(token, t, sides[i], tokens[1 - i])),
     ),
   );
-  const caption = "Each token, its loss, and the token that the model found likeliest there";
+  const caption = "Each token, its loss, and the token that the model found likeliest at its place; ≠: the two differ";
   const note = isSame
     ? []
     : [make("p", { className: "hint" }, `The texts differ from token ${same} on: losses are compared up to there.`)];

@@ -87,7 +87,7 @@ export class Scrubber {
   #describe(step, record) {
     const last = count(this.last);
     if (step === undefined) {
-      return [make("b", {}, "The model in the folder."), ` Move the handle to go back to any of its ${last} steps.`];
+      return [make("b", {}, "The model in the folder."), ` The curve is the loss of its training: move the handle to go back to any of its ${last} steps.`];
     }
     const head = make("b", {}, `Step ${count(step)}`);
     if (!record) return [head, step === 0 ? " of " : " is not one of ", `${last}`, step === 0 ? ": the initial weights" : ""];
@@ -99,7 +99,7 @@ export class Scrubber {
       ` · ${name} `,
       make("data", { value: `${number}`, title: exact(Number(number)) }, compact(Number(number), 8)),
     ]);
-    return [head, ` of ${last}`, ...facts, " · weights ", make("code", {}, record.weights_hash)];
+    return [head, ` of ${last}`, ...facts, " · hash of the weights ", make("code", {}, record.weights_hash)];
   }
 
   #listen() {

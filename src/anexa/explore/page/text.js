@@ -79,6 +79,7 @@ function makeReading({ tokens, loss }, sequence) {
     button.addEventListener("click", () => (rows[position].querySelector("a") ?? rows[position]).focus());
     return button;
   });
+  const mark = tokens.find(({ special }) => special);
   const mean = link({ view: "number", tensor: "loss", index: "", quantity: undefined, lead: undefined });
   const head = ["", "token", "loss", "its p", "rank", "what the model would have said, with p"];
   return [
@@ -89,6 +90,7 @@ function makeReading({ tokens, loss }, sequence) {
       "The model reads from left to right and guesses each token from those before it. The stronger ",
       "the tint, the larger the loss of a token: −log p, where p is the probability that the model ",
       "gave to it. Rank 1: it was the first guess.",
+      ...(mark ? [` ${tokenText(mark)} is one token and no text: it marks where a text begins or ends.`] : []),
     ),
     make("div", { className: "pieces" }, ...pieces),
     make(

@@ -25,7 +25,7 @@ export async function show(root, state, info, signal) {
     make(
       "p",
       { className: "lead" },
-      "Before its answer, the model writes its calculation down: in each line an expression, small facts and the value, and what then remains of a longer calculation. Choose one of these parts to see where its digits come from, and which heads of attention look there.",
+      "Before its answer, the model writes its calculation down: in each line an expression, small facts and the value, and what then remains of a longer calculation. Choose one of these parts to see where its digits come from, and which heads of attention look there. A letter before a digit names its place, A the ones, B the tens and so on; in an expression, the second number has small letters.",
     ),
   );
   listen(root, signal);
