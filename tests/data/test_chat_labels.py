@@ -181,6 +181,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not trl_templates().is_dir(), reason="trl is not installed")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("number", [0, 2])

@@ -25,6 +25,8 @@ peft = pytest.importorskip("peft")
 import torch  # noqa: E402 (optional)
 from transformers import AutoModelForCausalLM  # noqa: E402
 
+pytestmark = pytest.mark.integration
+
 TOKENS = [3, 1, 5, 2, 6, 4]
 FOLDERS: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,

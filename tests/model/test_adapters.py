@@ -98,6 +98,7 @@ def test_every_engine_trains_the_adapters_alone(engine_name: str, model_type: st
         assert list(row) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("model_type", [name for name in ARCHITECTURES if name != "microgpt"])
 def test_peft_opens_the_adapters(tmp_path: Path, model_type: str) -> None:
     """On the base model, and with the logits of the model with adapters."""

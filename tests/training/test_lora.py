@@ -50,6 +50,7 @@ def configure(text: Path, base: Path, **changes: Any) -> TrainConfig:
     )
 
 
+@pytest.mark.integration
 def test_folder_has_the_merged_model_and_the_adapters(text: Path, base: Path) -> None:
     """The merged model computes what the engine did; `peft` adds the adapters to the base."""
     run = finish(build_trainer(configure(text, base), Path("out")))

@@ -207,6 +207,7 @@ def test_a_folder_of_parquet_files_is_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.integration
 def test_datasets_on_the_disk_are_read(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_dict({"text": [f"text {n}" for n in range(9)], "n": range(9)})
