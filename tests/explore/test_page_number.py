@@ -77,6 +77,7 @@ def test_a_weight_leads_back_through_its_steps(explore_page: Any, explorer: Expl
         number(value.get_attribute("title")) == explorer.get("number", step=120, **asked)["value"]
     )
     assert "learning rate" in explore_page.locator(".constants li", has_text="r = ").inner_text()
+    explore_page.get_by_text("Keys: arrows move among the terms").wait_for()
     explore_page.get_by_text("one step back").click()
     explore_page.locator(".number-steps", has_text="step 119").wait_for()
     assert (
