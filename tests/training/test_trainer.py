@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -51,6 +52,17 @@ def test_every_step_and_evaluation_is_yielded(names: Path, tmp_path: Path) -> No
         assert step.evaluation.train_loss == pytest.approx(sum(losses) / len(losses))
         begin = step.step
     assert steps[-1].seconds_left == run.clock.final_eval_seconds
+
+
+def test_step_is_estimated_from_the_tokens_of_an_evaluation(tmp_path: Path) -> None:
+    """Also if the validation dataset is small: here it has 2 of 20 documents of the same length."""
+    corpus = tmp_path / "words.txt"
+    words = map("".join, itertools.islice(itertools.permutations("abcde"), 20))
+    corpus.write_text("\n".join(words), encoding="utf-8")
+    run = build_trainer(settings(corpus, batch_size=4), tmp_path / "m", RunOptions(timer=Timer()))
+    assert len(run.validation.eval_sequences(128)) == 2
+    run.clock.final_eval_seconds = 10.0
+    assert run.step_seconds == pytest.approx(3 * 10 / 2 * 4)
 
 
 @pytest.mark.parametrize("end", [{"steps": 1}, {"steps": None, "minutes": 1e-9}])

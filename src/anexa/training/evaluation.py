@@ -17,6 +17,11 @@ def to_batch(sequences: Sequence[LabeledSequence]) -> Batch:
     return Batch.from_labels(ids, labels, positions=positions)
 
 
+def num_tokens(sequences: Sequence[LabeledSequence]) -> int:
+    """Count the tokens of sequences, with and without a loss, and without padding."""
+    return sum(len(sequence.ids) for sequence in sequences)
+
+
 def mean_loss(engine: Engine, dataset: Dataset, batch_size: int) -> float:
     """Compute the mean loss over at most `MAX_EVALUATION_SEQUENCES`, spread evenly over a dataset.
 

@@ -33,7 +33,13 @@ from anexa.training.checks import hash_tokenizer
 from anexa.training.config import TrainConfig
 from anexa.training.corpus import Corpus
 from anexa.training.distributed import DistributedContext
-from anexa.training.evaluation import MAX_EVALUATION_SEQUENCES, mean_loss, mean_losses, to_batch
+from anexa.training.evaluation import (
+    MAX_EVALUATION_SEQUENCES,
+    mean_loss,
+    mean_losses,
+    num_tokens,
+    to_batch,
+)
 from anexa.training.general import GeneralText
 from anexa.training.lock import TrainingLock
 from anexa.training.metrics import MetricsLog
@@ -163,8 +169,11 @@ class Trainer:
         """Seconds per step; before the first step, estimated from the time of an evaluation."""
         if self.state.step:
             return self.clock.seconds / self.state.step
-        forward = self.clock.final_eval_seconds / MAX_EVALUATION_SEQUENCES  # of one sequence
-        return 3 * forward * self.config.run.batch_size  # backward takes twice as long as forward
+        datasets = [self.validation, *([self.general.dataset] if self.general else [])]
+        evaluated = [x for data in datasets for x in data.eval_sequences(MAX_EVALUATION_SEQUENCES)]
+        trained = self.training.batch(self.state.step, self.config.run.batch_size)
+        forward = self.clock.final_eval_seconds / num_tokens(evaluated)  # of one token
+        return 3 * forward * num_tokens(trained)  # backward takes twice as long as forward
 
     @property
     def learning_rate(self) -> float:
