@@ -20,9 +20,14 @@ from anexa.model.config import ModelConfig
 from anexa.model.json_file import write_model_json
 from anexa.model.loading import load_model
 from anexa.training import TrainConfig, build_trainer, resume_trainer
-from anexa.training.checkpoint import loss_changes, read_checkpoint
+from anexa.training.checkpoint import (
+    CHECKPOINT_PATH,
+    FROZEN_PATH,
+    loss_changes,
+    read_checkpoint,
+)
 from anexa.training.config_file import CONFIG_PATH, read_options
-from anexa.training.freeze import frozen_weights
+from anexa.training.freeze import frozen_weights, run_optimizer_config
 from anexa.training.metrics import read_metrics
 from tests.training.runs import finish, settings, stop_after, weights_file
 
@@ -319,6 +324,25 @@ def test_frozen_weights_keep_their_values(text: Path, base: Path, engine: str) -
     assert not any(name[2:] in frozen for name in whole.engine.optimizer_state())
     with pytest.raises(UsageError, match="--freeze"):
         resume_trainer(resumed.folder, {"freeze": "norms", "steps": 8})
+
+
+@pytest.mark.parametrize("changes", [{"lora": 2}, {"freeze": "embeddings"}])
+def test_frozen_weights_are_written_once(changes: dict[str, Any], text: Path, base: Path) -> None:
+    """Each checkpoint has the trained weights and their moments alone."""
+    run = build_trainer(configure(text, base, **changes, evaluations=6), Path("out"))
+    frozen = Path("out") / FROZEN_PATH
+    first = frozen.stat()
+    stop_after(run, 3)
+    assert (frozen.stat().st_ino, frozen.stat().st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
+    written, kept = load_file(Path("out") / CHECKPOINT_PATH), load_file(frozen)
+    trained = run_optimizer_config(run.config, run.model_config).trainable(run.model_config)
+    assert {name for name in written if name.startswith("w.")} == {f"w.{name}" for name in trained}
+    assert not kept.keys() & written.keys()
+    assert read_checkpoint(Path("out")).weights == run.engine.weights()
+    finish(resume_trainer(Path("out")))
+    frozen.unlink()
+    with pytest.raises(AnexaError, match=r"frozen\.safetensors"):
+        read_checkpoint(Path("out"))
 
 
 def test_a_tied_head_is_the_table_of_embeddings() -> None:

@@ -1,4 +1,7 @@
-"""Checkpoints: weights, optimizer state, progress and configuration of a run, in one file."""
+"""Checkpoints: weights, optimizer state, progress and configuration of a run, in one file.
+
+Weights that the run does not train (`--lora`, `--freeze`) are in a second file, written once.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG_PATH, encode_toml
 
 CHECKPOINT_PATH = Path("training") / "state.safetensors"  # in a model folder
+FROZEN_PATH = Path("training") / "frozen.safetensors"  # weights that a run does not train
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 FORMAT_VERSION = "5"  # format of the metadata; a checkpoint of another format is refused
@@ -204,6 +208,7 @@ class Checkpoint:
         weights: current weights, in the engine's precision.
         moments: moments of the optimizer, as `Engine.optimizer_state` returns them.
         base: model that the run started from; None: the run started from random weights.
+        frozen: names of the weights that the run does not train.
     """
 
     config: TrainConfig
@@ -214,18 +219,22 @@ class Checkpoint:
     weights: Weights
     moments: Weights
     base: BaseModel | None = None
+    frozen: frozenset[str] = frozenset()
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a model folder, and `training/config.toml`.
 
-    The folder `training` must exist.
+    The folder `training` must exist. Frozen weights are written with the first checkpoint only.
 
     Raises:
         AnexaError: if one of the files cannot be written; the older checkpoint then remains.
     """
-    tensors = {f"w.{name}": weight for name, weight in checkpoint.weights.items()}
-    run = {
+    frozen: Weights = {}
+    trained: Weights = {}
+    for name, weight in checkpoint.weights.items():
+        (frozen if name in checkpoint.frozen else trained)[f"w.{name}"] = weight
+    run: dict[str, Any] = {
         "config": checkpoint.config.to_json(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
@@ -234,22 +243,29 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "state": asdict(checkpoint.state),
         "kept": dict(zip(("step", "validation_loss"), checkpoint.state.kept_step_and_loss)),
     }
+    if frozen:
+        run["frozen"] = sorted(checkpoint.frozen)
+        if not (folder / FROZEN_PATH).exists():
+            write_tensors(folder / FROZEN_PATH, frozen, {})
     toml = encode_toml(checkpoint.config, checkpoint.state.earlier_lengths)
     write_atomic(folder / CONFIG_PATH, toml)
     metadata = {"format": FORMAT_VERSION, "run": json.dumps(run)}
-    write_tensors(folder / CHECKPOINT_PATH, tensors | checkpoint.moments, metadata)
+    write_tensors(folder / CHECKPOINT_PATH, trained | checkpoint.moments, metadata)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read the checkpoint of a model folder.
 
     Raises:
-        AnexaError: if there is no checkpoint, or it is damaged or of another format.
+        AnexaError: if there is no checkpoint, or it is damaged or of another format; or its frozen
+            weights are missing or damaged.
     """
     path = _checkpoint_file(folder)
     tensors, metadata = read_tensors(path)
     run = parse_run_metadata(path, metadata)
     try:
+        if "frozen" in run:
+            tensors |= read_tensors(folder / FROZEN_PATH)[0]
         state = TrainerState(**run["state"])
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
         return Checkpoint(
@@ -261,6 +277,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             weights={key[2:]: w for key, w in tensors.items() if key.startswith("w.")},
             moments={key: w for key, w in tensors.items() if not key.startswith("w.")},
             base=None if run["base"] is None else BaseModel(**run["base"]),
+            frozen=frozenset(run.get("frozen", ())),
         )
     except METADATA_ERRORS as error:
         raise damaged_checkpoint_error(path, error) from error

@@ -40,6 +40,7 @@ from anexa.training.evaluation import (
     num_tokens,
     to_batch,
 )
+from anexa.training.freeze import run_optimizer_config
 from anexa.training.general import GeneralText
 from anexa.training.lock import TrainingLock
 from anexa.training.metrics import MetricsLog
@@ -322,15 +323,18 @@ class Trainer:
         weights.
         """
         self.clock.copy_to(self.state)
+        weights = self.engine.weights()
+        optimizer = run_optimizer_config(self.config, self.model_config)
         return Checkpoint(
             self.config,
             self.corpus.sha256,
             hash_tokenizer(self.tokenizer),
             self.context.launch,
             self.state,
-            self.engine.weights(),
+            weights,
             self.engine.optimizer_state(),
             self.base,
+            frozenset(weights).difference(optimizer.trainable(self.model_config)),
         )
 
 
