@@ -36,6 +36,8 @@ class Hub:
         refusals: HTTP status of the response, by a part of the path.
         cuts: how many connections to close without a response, by a part of the path.
         lost: part of the paths whose requests are executed, and the responses lost.
+        unreachable: whether the server closes all later connections without a response, once a
+            response was lost.
         stalled: part of the paths whose requests are not answered while the server runs.
         closing: set when the server ends.
     """
@@ -47,6 +49,7 @@ class Hub:
     refusals: dict[str, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
     lost: str = "never"
+    unreachable: bool = False
     stalled: str = "never"
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -99,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         for piece, times in hub.cuts.items():
             if piece in self.path and times:
                 hub.cuts[piece] -= 1
-                self.rfile.read(10)
+                self.rfile.read(min(10, int(self.headers.get("Content-Length") or 0)))
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
                 return None
@@ -198,10 +201,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, kind: str, content: bytes) -> None:
         if self.the_hub.lost in self.path:
+            if self.the_hub.unreachable:
+                self.the_hub.cuts[""] = 1_000
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
         self.send_response(status)
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
+    RepositoryNotFoundError,
 )
 from huggingface_hub.utils import validate_repo_id
 
@@ -116,11 +117,10 @@ def upload(publication: Publication, private: bool) -> str:
     The repository is created if it does not exist. Files of a model that it has from an earlier
     version, and that this one lacks, are deleted; other files stay. After an error no file has
     changed, unless the commit was made and the Hub's answer was lost. A repository that was created
-    for this is deleted, if it is still empty; if the Hub's answer to its creation was lost, it
-    stays, and is not named.
+    for this is deleted, if it is still empty, even if the Hub's answer to its creation was lost.
 
-    A new repository that stays is named in the error, or, if the user interrupts, in an
-    `AnexaWarning`.
+    A new repository that stays, or may stay, is named in the error, or, if the user interrupts, in
+    an `AnexaWarning`.
 
     Args:
         publication: repository and files.
@@ -146,28 +146,29 @@ def upload(publication: Publication, private: bool) -> str:
             user = str(api.whoami()["name"])
             # Everything that can be wrong here is checked before the repository is created.
             _validate_card(publication.card)
-            is_new = _create(api, repository, private)
+            is_new = not api.repo_exists(repository)  # asked first: later answers may be lost
+            if not _create(api, repository, private):
+                is_new = False
             _commit(api, publication, private)
         except BaseException as error:  # also if the user interrupts the upload
-            is_left = is_new and not _delete_if_empty(api, repository)
-            left = f"the new repository {repository} is left there"
+            left = _delete_if_empty(api, repository) if is_new else ""
             if isinstance(error, AnexaError) or not isinstance(error, Exception):
-                if is_left:
+                if left:
                     warnings.warn(left, AnexaWarning, stacklevel=2)
                 raise
             # Of any kind: several HTTP libraries raise their own.
-            message = _message(error, repository, user) + f"; {left}" * is_left
-            raise AnexaError(message) from error
+            message = _message(error, repository, user)
+            raise AnexaError("; ".join(filter(None, (message, left)))) from error
     return f"{api.endpoint}/{repository}"
 
 
 def _create(api: HfApi, repository: str, private: bool) -> bool:
-    """Create a repository; return False if it exists."""
+    """Create a repository if it does not exist; return False if the Hub says that it exists."""
     try:
         api.create_repo(repository, private=private)
-    except HfHubHTTPError:  # of any status: the Hub does not tell everybody that it exists
+    except HfHubHTTPError as error:  # of any status: the Hub does not tell everybody that it exists
         api.create_repo(repository, private=private, exist_ok=True)
-        return False
+        return error.response.status_code != 409
     return True
 
 
@@ -191,19 +192,26 @@ def _commit(api: HfApi, publication: Publication, private: bool) -> None:
     api.create_commit(repository, operations, commit_message="Published with Anexa")
 
 
-def _delete_if_empty(api: HfApi, repository: str) -> bool:
-    """Delete a repository if it has no files but the Hub's own; return whether it is deleted.
+def _delete_if_empty(api: HfApi, repository: str) -> str:
+    """Delete a new repository if it exists and has no files but the Hub's own.
 
     A commit whose answer was lost may have been made: then the repository has the files.
+
+    Returns:
+        A clause that says that the repository is left, or may be left; "" if it is not.
     """
+    state = "may be"
     try:
         files = {file.rfilename for file in api.model_info(repository).siblings or []}
+        state = "is"
         if files <= NEW_REPOSITORY_FILES:
             api.delete_repo(repository)
-            return True
+            return ""
+    except RepositoryNotFoundError:  # it was not created
+        return ""
     except Exception:  # of any kind: the caller says that it is left, and why it all began
-        return False
-    return False
+        pass
+    return f"the new repository {repository} {state} left there"
 
 
 def _validate_card(card: str) -> None:

@@ -27,6 +27,32 @@ def test_lost_connection_leaves_nothing_published(hub: Hub, place: Path) -> None
     assert hub.repositories["ada/letters"].files.keys() >= {*FILES}
 
 
+def test_repository_whose_creation_was_not_confirmed_is_deleted(hub: Hub, place: Path) -> None:
+    hub.lost = "/repos/create"
+    result = publish(hub, place, "letters", "ada/letters")
+    assert "the connection was lost (" in one_sentence(result)
+    assert one_sentence(result).endswith("): try again later\n")
+    assert (result.returncode, hub.repositories) == (1, {}), "not even an empty one"
+
+
+@pytest.mark.slow
+def test_repository_that_may_have_been_created_is_named(hub: Hub, place: Path) -> None:
+    """Nobody can say whether it exists when the Hub cannot be reached any more."""
+    hub.lost, hub.unreachable = "/repos/create", True
+    result = publish(hub, place, "letters", "ada/letters")
+    assert one_sentence(result).endswith("; the new repository ada/letters may be left there\n")
+    assert hub.repositories.keys() == {"ada/letters"}
+
+
+@pytest.mark.slow
+def test_repository_that_existed_stays_if_the_answer_is_lost(hub: Hub, place: Path) -> None:
+    hub.repositories["ada/letters"] = Repository("ada", private=False)
+    hub.lost = "/repos/create"
+    result = publish(hub, place, "letters", "ada/letters")
+    assert one_sentence(result).endswith("): try again later\n")
+    assert hub.repositories.keys() == {"ada/letters"}, "although it is empty"
+
+
 @pytest.mark.slow
 def test_repository_that_cannot_be_deleted_is_named(hub: Hub, place: Path) -> None:
     hub.refusals = {"commit": 413, "repos/delete": 403}
