@@ -1,8 +1,26 @@
-"""The cache of traces: what is kept, and what is dropped first."""
+"""Sessions of the glass box: the cache of traces, and folders that cannot be opened."""
 
 from __future__ import annotations
 
-from anexa.explore.session import LRUCache
+from typing import NoReturn
+
+import pytest
+
+from anexa.errors import OutOfMemoryError
+from anexa.explore.session import LRUCache, OpenFolder
+
+
+def test_folder_whose_steps_need_too_much_memory_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not taken for a folder without steps."""
+
+    def fail(*_: object) -> NoReturn:
+        raise OutOfMemoryError("the memory is too small: use a smaller model")
+
+    monkeypatch.setattr("anexa.explore.session.Replay", fail)
+    with pytest.raises(OutOfMemoryError, match="use a smaller model"):
+        OpenFolder(None)
 
 
 def test_least_recently_used_values_are_dropped_when_the_sizes_exceed_the_limit() -> None:

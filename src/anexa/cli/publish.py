@@ -99,8 +99,11 @@ def _sample(model: LanguageModel) -> str | None:
 
     Returns:
         The sample, with the question; None if the model cannot generate one.
+
+    Raises:
+        MemoryError: if the memory is too small.
     """
-    from anexa.errors import AnexaError
+    from anexa.errors import AnexaError, OutOfMemoryError
     from anexa.model.chat_format import CHAT_TEMPLATE
 
     question = CARD_QUESTION if model.chat_template == CHAT_TEMPLATE else "Hello"
@@ -109,6 +112,8 @@ def _sample(model: LanguageModel) -> str | None:
             return model.generate(max_tokens=MAX_CARD_SAMPLE_TOKENS, seed=42)
         limit = min(MAX_CARD_SAMPLE_TOKENS, model.max_new_tokens)
         answer = model.chat([{"role": "user", "content": question}], max_tokens=limit, seed=42)
+    except OutOfMemoryError:
+        raise
     except AnexaError:  # no token begins a text, unknown characters, a template for other messages
         return None
     return "\n".join(filter(None, (question, answer.reasoning, answer.content)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from anexa.engines import Batch, open_engine
 from anexa.engines.batch import IGNORE_INDEX
-from anexa.errors import AnexaError, UsageError
+from anexa.errors import AnexaError, OutOfMemoryError, UsageError
 from anexa.explore.replay import Replay
 from anexa.explore.rule import Array
 from anexa.explore.scene import Scene, chat_batch, text_batch
@@ -88,6 +88,7 @@ class OpenFolder:
 
     Raises:
         AnexaError: if the folder contains no model.
+        MemoryError: if the memory is too small.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -99,6 +100,8 @@ class OpenFolder:
         self.no_steps_reason = ""
         try:
             self.replay = Replay(self.path)
+        except OutOfMemoryError:
+            raise
         except AnexaError as error:
             self.no_steps_reason = NO_BUNDLED_STEPS if path is None else str(error)
 

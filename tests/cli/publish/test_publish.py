@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from anexa.cli.publish import _sample
+from anexa.errors import OutOfMemoryError
+from anexa.generation import LanguageModel
 from anexa.model.folder import create_folder
 from anexa.model.loading import load_model
 from anexa.training import build_trainer
@@ -87,6 +90,21 @@ def test_model_that_cannot_begin_a_text_is_published_without_a_sample(
     result = publish(hub, tmp_path, "endless", "ada/endless", "--dry-run")
     assert (result.returncode, result.stderr) == (0, "")
     assert "## Sample" not in result.stdout
+
+
+def test_sample_that_needs_too_much_memory_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for a model that cannot begin a text."""
+
+    def fail(*_: object) -> NoReturn:
+        raise MemoryError
+
+    create_folder(tmp_path / "small", small_model(), "")
+    model = LanguageModel.open(tmp_path / "small", "numpy")
+    monkeypatch.setattr(model.engine, "next_logits", fail)
+    with pytest.raises(OutOfMemoryError, match="there is not enough memory at the moment"):
+        _sample(model)
 
 
 @pytest.mark.slow
