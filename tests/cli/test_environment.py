@@ -40,6 +40,19 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_program_works_without_docstrings() -> None:
+    """`python -OO` removes them, and with them the help texts of the options."""
+    result = subprocess.run(
+        [*ANEXA, "train", "--help"],
+        env=environment(PYTHONOPTIMIZE="2", PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "--steps" in result.stdout
+
+
 # ------------------------------------------------------------------ the variables of torchrun
 
 

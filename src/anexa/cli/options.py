@@ -41,7 +41,8 @@ def _parameter(name: str) -> inspect.Parameter:
     section, field = OPTIONS.get(name, ("", name))
     kind = SECTIONS.get(section, TrainConfig)
     hint = TYPE_HINTS.get(name, str)
-    text = f"{attribute_docs(kind)[field]}{_choices(name, hint)}{_default(name)}"
+    docs = attribute_docs(kind).get(field, "")  # `python -OO` removes docstrings
+    text = f"{docs}{_choices(name, hint)}{_default(name)}".strip()
     info: Any = Option(_flags(name, hint), help=text)
     if name == "corpus":
         info = Argument(help=text)
