@@ -55,6 +55,23 @@ def test_rounds_of_letters_and_bytes_that_multiply_a_text_are_refused(count: int
         check_tokenizer_json(written(normalizer=state(rounds(count))))
 
 
+@pytest.mark.parametrize("normalized", [True, False])
+def test_many_added_tokens_that_the_normalizer_multiplies_are_refused(normalized: bool) -> None:
+    """`tokenizers` normalizes all of them when it opens the file."""
+    steps = state(rounds(2))
+    tokens = [
+        {"id": 1000 + i, "content": FACE * 25 + str(i), "normalized": normalized}
+        for i in range(40_000)
+    ]
+    check_tokenizer_json(written(normalizer=steps, added_tokens=tokens[:40]))
+    check_tokenizer_json(written(normalizer=None, added_tokens=tokens))
+    if not normalized:
+        check_tokenizer_json(written(normalizer=steps, added_tokens=tokens))
+        return
+    with pytest.raises(AnexaError, match="bytes that its normalizer may make too long"):
+        check_tokenizer_json(written(normalizer=steps, added_tokens=tokens))
+
+
 NORMALIZERS = {
     **{"NFC": normalizers.NFC(), "NFD": normalizers.NFD(), "NFKC": normalizers.NFKC()},
     **{"NFKD": normalizers.NFKD(), "Lowercase": normalizers.Lowercase(), "Nmt": normalizers.Nmt()},

@@ -16,6 +16,9 @@ from anexa.errors import AnexaError, short_repr
 MAX_GROWTH = 4096
 MAX_STEPS = 64  # maximum number of steps of each part, a post-processor included; Llama's: 4
 MAX_TEMPLATE_TOKENS = 64  # that a post-processor adds to a text; BERT's adds 2
+# Maximum size in UTF-8 of all added tokens that the normalizer changes, as long as it may make
+# them; `tokenizers` normalizes them when it opens the file.
+MAX_NORMALIZED_BYTES = 1 << 24
 
 # Types of the steps of each part, with the largest factor by which a step lengthens a text that is
 # not empty, in bytes of UTF-8; None: it depends on the settings of the step, see `step_growth`.
@@ -56,8 +59,8 @@ def check_tokenizer_json(text: str) -> None:
     Raises:
         AnexaError: if the text is not a JSON object with a model, or a key of an object occurs
             twice; if the model is not BPE, or has a dropout or an affix of subwords; if there are
-            too many steps, or a step is not supported; if the steps may lengthen a text too much,
-            repeat it, or add too many tokens or tokens without ids.
+            too many steps, or a step is not supported; if the steps may lengthen a text or added
+            tokens too much, repeat a text, or add too many tokens or tokens without ids.
     """
     try:
         content = json.loads(text, object_pairs_hook=_object)
@@ -85,6 +88,8 @@ def check_tokenizer_json(text: str) -> None:
             _check_template(steps)
         else:
             _check_growth(part, steps)
+        if part == "normalizer":
+            _check_added_tokens(content.get("added_tokens"), steps)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,11 +121,29 @@ def _steps(part: str, pipeline: Any) -> Iterator[dict[str, Any]]:
                 stack += step[inner]
 
 
+def _total_growth(part: str, steps: list[dict[str, Any]]) -> float:
+    return prod(step_growth(part, step) for step in steps)
+
+
 def _check_growth(part: str, steps: list[dict[str, Any]]) -> None:
-    growth = prod(step_growth(part, step) for step in steps)
-    if growth > MAX_GROWTH or len(steps) > MAX_STEPS:
+    if _total_growth(part, steps) > MAX_GROWTH or len(steps) > MAX_STEPS:
         raise AnexaError(
             f"tokenizer.json has a {part} of {len(steps)} steps that may make a text too long"
+        )
+
+
+def _check_added_tokens(tokens: Any, normalizer: list[dict[str, Any]]) -> None:
+    """Check that the added tokens are not too long after the steps of the normalizer."""
+    growth = _total_growth("normalizer", normalizer)
+    num_bytes = sum(
+        _num_bytes(token.get("content"))
+        for token in (tokens if isinstance(tokens, list) else [])
+        if isinstance(token, dict) and token.get("normalized")
+    )
+    if growth > 1 and growth * num_bytes > MAX_NORMALIZED_BYTES:
+        raise AnexaError(
+            f"tokenizer.json has added tokens of {num_bytes:,} bytes that its normalizer may make "
+            "too long"
         )
 
 
