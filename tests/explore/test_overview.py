@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anexa.errors import AnexaError
@@ -22,6 +23,21 @@ def test_example_of_a_short_context_leaves_room_for_bos_and_eos(tmp_path: Path) 
     create_folder(tmp_path / "small", model, "")
     session = Session([tmp_path / "small"], tmp_path)
     assert session.trace(example_scene(session.folder(0), 0)).batch.num_targets == 16
+
+
+def test_example_of_a_model_that_ends_every_text_has_something_to_predict(tmp_path: Path) -> None:
+    """Greedy decoding gives an empty text, which without BOS is a single token."""
+    model = small_model()
+    token_id, width = model.tokenizer.eot_token_id, model.config.n_embd
+    np.asarray(model.weights["ln_f.weight"].data)[:] = 0
+    np.asarray(model.weights["ln_f.bias"].data)[:] = 1  # so that a logit is a row's sum
+    embeddings = np.asarray(model.weights["wte.weight"].data)
+    embeddings[token_id * width : (token_id + 1) * width] = 1
+    create_folder(tmp_path / "ending", model, "")
+    session = Session([tmp_path / "ending"], tmp_path)
+    folder = session.folder(0)
+    assert folder.language_model(folder.model.weights).generate(temperature=0) == ""
+    assert session.trace(example_scene(folder, 0)).batch.num_targets > 0
 
 
 @pytest.mark.parametrize("block_size", [3, 16])

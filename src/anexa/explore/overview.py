@@ -6,7 +6,7 @@ A scene is a computation to look at (`Scene`); its map shows all of its tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from anexa.explore.axes import axes_of, tokens_of
@@ -17,7 +17,7 @@ from anexa.explore.session import OpenFolder, Session, token_ids
 from anexa.explore.terms import gradient_equation
 from anexa.explore.trace import LOSS, Trace
 from anexa.explore.windows import make_thumbnail
-from anexa.generation import generate_batch
+from anexa.generation import GREEDY, generate_batch
 from anexa.graph.model_graph import LAYER_PREFIX_PATTERN
 from anexa.model.weights import num_parameters
 from anexa.names import encode_name, shown
@@ -81,7 +81,9 @@ def example_scene(folder: OpenFolder, folder_id: int) -> Scene:
         prompt = tokenizer.encode_prompt("")
         engine = folder.language_model(folder.model.weights).engine
         length = min(EXAMPLE_TOKENS, block_size)
-        [ids] = generate_batch(engine, [prompt], tokenizer.eot_token_id, max_tokens=length)
+        # Without BOS, a text of fewer than two tokens has nothing to predict.
+        params = [replace(GREEDY, min_tokens=2)]
+        [ids] = generate_batch(engine, [prompt], tokenizer.eot_token_id, params, length)
         text = tokenizer.decode(ids)
     # A sequence of the run may be a part of a document that leaves no room for BOS and EOS.
     while len(encode_document(tokenizer, text)) > block_size + 1:
