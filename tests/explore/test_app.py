@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,9 @@ def broken(names_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_damaged_record_is_said(broken: Explorer) -> None:
+    assert broken.process.stdout
+    note = broken.process.stdout.readline()
+    assert re.fullmatch(r"note: line 6 of damaged.*steps.jsonl is damaged: .*\n", note)
     found, _ = broken.get("folders")["folders"]
     assert found["steps"] is None
     assert "line 6" in found["no_steps_reason"]

@@ -14,6 +14,7 @@ from anexa.errors import AnexaError
 from anexa.explore.app import AddPages, create_app
 from anexa.explore.overview import example_scene
 from anexa.explore.session import Session
+from anexa.generation.language_model import BUNDLED_FOLDER
 from anexa.ranges import Range
 from anexa.server.http_server import Server, address_of, bind_socket
 
@@ -39,7 +40,7 @@ def serve_glass_box(
         paths: model folders, JSON or GGUF files, at least one; None stands for the bundled model.
         port: port to listen on; 0 for any free port.
         show: function that shows the user a line of text: the address of `page`, with its access
-            token.
+            token, and why the steps of a folder cannot be shown.
         page: URL path of the page to open first, with its query.
         name: name of that page in the line.
         add_pages: function that adds further pages, such as those of the course; None for none.
@@ -62,6 +63,9 @@ def serve_glass_box(
         )
         listener.listen()  # a browser that is faster than the server waits
         show(f"{name} is at {address_of(HOST, listener)}{page}#token={token}")
+        for folder in session.folders:
+            if folder.no_steps_reason and folder.path != BUNDLED_FOLDER:
+                show(f"note: {folder.no_steps_reason}")
         threading.Thread(target=prepare, args=(session,), daemon=True).start()
         asyncio.run(server.serve(sockets=[listener]))
 
