@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.explore.explorer import Explorer
+from anexa.training import build_trainer
+from tests.explore.explorer import Explorer, exploring
+from tests.server.browser import opened
+from tests.training.runs import finish, settings, write_names
 
 pytestmark = pytest.mark.slow
 
 LAST = 300  # steps of the run
+SLOW = 16  # steps of the run of the scalar engine
 
 
 def go(page: Any, address: str) -> None:
@@ -168,6 +173,29 @@ def test_steps_that_come_late_are_not_shown_for_another_folder(
     go(explore_page, "#/map?folder=0")
     slider(explore_page).wait_for()
     assert len(held) == 1  # the steps that came late are kept
+
+
+@pytest.fixture
+def slow_explorer(tmp_path: Path) -> Iterator[Explorer]:
+    """A run of the scalar engine, whose steps take longer to repeat than a request waits."""
+    config = settings(write_names(tmp_path), engine="scalar", steps=SLOW)
+    run = finish(build_trainer(config, tmp_path / "slow"))
+    with exploring(run.folder, cwd=tmp_path) as running:
+        yield running
+
+
+def test_repeating_steps_can_be_canceled(browser: Any, slow_explorer: Explorer) -> None:
+    with opened(browser, slow_explorer.start) as page:
+        go(page, "#/map?text=emma&step=0")
+        page.evaluate("step => { location.hash = `#/map?text=emma&step=${step}`; }", SLOW)
+        page.locator("#status", has_text="Repeating steps").wait_for(timeout=60_000)
+        page.get_by_role("button", name="Cancel").click()
+        page.locator("#status", has_text="Canceled: choose another step").wait_for()
+        assert not page.get_by_role("button", name="Cancel").is_visible()
+        assert page.locator("#view").inner_html() == ""
+        assert page.evaluate("document.activeElement.id") == "view"
+        go(page, "#/map?text=emma&step=0")
+        assert page.locator("#status").inner_text() == ""
 
 
 def test_narrow_screen(explore_page: Any) -> None:

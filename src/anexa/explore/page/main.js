@@ -102,7 +102,7 @@ async function show() {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  setStatus("");
+  showReplay(null);
   const waiting = window.setTimeout(() => byId("status").textContent || setStatus(WAITING), SLOW);
   signal.addEventListener("abort", () => window.clearTimeout(waiting));
   const root = document.createElement("div");
@@ -194,8 +194,23 @@ byId("save").addEventListener("click", async () => {
   await save().catch(report);
 });
 
-onReplay((progress) => {
+/**
+ * Show how far the repetition of steps is, with a button that cancels it; null: it is done.
+ * @param {number | null} progress
+ */
+function showReplay(progress) {
   setStatus(progress === null ? "" : `Repeating steps: ${Math.round(100 * progress)} %`);
+  byId("cancel").hidden = progress === null;
+}
+
+onReplay(showReplay);
+
+byId("cancel").addEventListener("click", () => {
+  running.abort();
+  showReplay(null);
+  setStatus("Canceled: choose another step on the loss curve, or go back.");
+  byId("view").replaceChildren(); // what was shown belongs to another address
+  byId("view").focus();
 });
 
 followProjector();
