@@ -137,9 +137,13 @@ def test_saved_file_shows_the_same_without_a_network(
         explore_page.get_by_role("button", name=SAVED[address]).click()
     explore_page.locator("#view progress").wait_for(state="detached", timeout=60_000)
     explore_page.wait_for_load_state("networkidle")
+    check_saved_file(browser, explore_page, tmp_path / "saved.html")
+
+
+def check_saved_file(browser: Any, explore_page: Any, path: Path) -> None:
+    """Save the view, and check that the file shows the same text without a network."""
     with explore_page.expect_download() as download:
         explore_page.get_by_role("button", name="Save this view").click()
-    path = tmp_path / "saved.html"
     download.value.save_as(path)
     assert path.stat().st_size <= 5_000_000
     context = browser.new_context(viewport={"width": 900, "height": 700}, offline=True)
@@ -154,6 +158,29 @@ def test_saved_file_shows_the_same_without_a_network(
     assert not page.get_by_role("button", name="Save this view").is_visible()
     assert all(url.startswith(("file:", "data:")) for url in requests)
     context.close()
+
+
+def test_a_file_can_be_saved_after_many_views(
+    browser: Any, explore_page: Any, tmp_path: Path
+) -> None:
+    go(explore_page, "#/switches?text=anna&edit=head:0.1")
+    explore_page.get_by_role("button", name="Write five texts before and after").click()
+    explore_page.locator("#view progress").wait_for(state="detached", timeout=60_000)
+    for length in range(2, 7):  # a megabyte of pictures each
+        go(explore_page, f"#/map?folder=1&text={'1' * length}")
+    go(explore_page, "#/switches?text=anna&edit=head:0.1")
+    check_saved_file(browser, explore_page, tmp_path / "saved.html")
+
+
+def test_a_view_that_is_too_large_for_a_file_is_refused(explore_page: Any) -> None:
+    go(explore_page, "#/text?text=anna")
+    explore_page.route(
+        "**/explore/tasks.js", lambda route: route.fulfill(body=f"// {'é' * 900_000}")
+    )
+    explore_page.get_by_role("button", name="Save this view").click()  # é takes six bytes there
+    explore_page.locator("#status", has_text="more numbers than a file of 5 MB").wait_for(
+        timeout=60_000
+    )
 
 
 def test_nothing_is_requested_from_elsewhere(browser: Any, explorer: Explorer) -> None:

@@ -2,6 +2,12 @@
 
 const MAX_LENGTH = 20_000_000; // characters and bytes of all answers that are kept
 
+/** Answers that are asked for once, and that every view needs. */
+const LASTING = /^\/api\/(folders|steps)\?/;
+
+/** Parts of a tensor: of those of the present view, the file has as many as there is room for. */
+const PART = /^\/api\/window\?/;
+
 /** What a saved file holds; null if a server is behind the page. */
 const saved = readSaved();
 
@@ -22,6 +28,14 @@ export const savedHash = saved?.hash ?? "";
 const answers = /** @type {Map<string, string | ArrayBuffer>} */ (new Map());
 let length = 0;
 
+/** What the present view has asked for. @type {Set<string>} */
+let asked = new Set();
+
+/** Begin to collect what a view asks for. */
+export function beginView() {
+  asked = new Set();
+}
+
 const lengthOf = (answer) => answer?.byteLength ?? answer?.length ?? 0;
 
 /**
@@ -31,11 +45,12 @@ const lengthOf = (answer) => answer?.byteLength ?? answer?.length ?? 0;
  */
 export function remember(where, answer) {
   forget(where);
+  asked.add(where);
   answers.set(where, answer);
   length += lengthOf(answer);
   for (const oldest of answers.keys()) {
     if (length <= MAX_LENGTH) break;
-    forget(oldest);
+    if (!LASTING.test(oldest)) forget(oldest);
   }
 }
 
@@ -51,18 +66,25 @@ function forget(where) {
 export const recall = (where) => saved?.answers.get(where);
 
 /**
- * The newest answers that fit into a number of bytes of JSON.
+ * The newest answers that fit into a number of bytes of JSON, those of the present view among them.
  * @param {number} bytes
  * @returns {Record<string, any>}
+ * @throws {Error} if the answers of the present view alone have no room
  */
 export function newest(bytes) {
+  /** @type {Record<string, any>} */
   const found = {};
   let left = bytes;
-  for (const [where, answer] of [...answers].reverse()) {
+  const isLasting = (/** @type {string} */ where) => Number(LASTING.test(where));
+  const ordered = [...answers].reverse().sort(([a], [b]) => isLasting(b) - isLasting(a));
+  for (const [where, answer] of ordered) {
     const text = typeof answer === "string" ? answer : `"${encode(answer)}"`;
     left -= new Blob([where, text]).size + 6 * (text.match(/</g)?.length ?? 0) + 20;
     if (left < 0) break;
     found[where] = JSON.parse(text);
+  }
+  if ([...asked].some((where) => !(where in found) && !PART.test(where))) {
+    throw new Error("This view has more numbers than a file of 5 MB can hold.");
   }
   return found;
 }

@@ -114,6 +114,14 @@ const nameOf = (/** @type {string} */ name, /** @type {Record<string, any>} */ b
 export const hasResult = (name, body) => recall(nameOf(name, body)) !== undefined;
 
 /**
+ * Remember the result of a job that ran for a view before: the present view shows it too.
+ * @param {string} name
+ * @param {Record<string, any>} body
+ * @param {any} result
+ */
+export const keepResult = (name, body, result) => remember(nameOf(name, body), JSON.stringify(result));
+
+/**
  * Run a job that takes seconds. Aborting the signal cancels it on the server.
  * @param {string} name
  * @param {Record<string, any>} body
@@ -128,7 +136,7 @@ export async function job(name, body, onProgress = () => {}, signal = undefined)
   for await (const message of lines(response)) {
     if ("error" in message) throw new ServerError(message.error, 400);
     if ("result" in message) {
-      remember(where, JSON.stringify(message.result));
+      keepResult(name, body, message.result);
       return message.result;
     }
     onProgress(message.progress);

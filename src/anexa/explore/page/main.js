@@ -1,6 +1,6 @@
 // The glass box: reads the address, asks for the open folders, and shows a view.
 
-import { isSaved } from "./answers.js";
+import { beginView, isSaved } from "./answers.js";
 import { get, onReplay, takeToken } from "./api.js";
 import { followProjector } from "./projector.js";
 import { go, link, onChange, state } from "./state.js";
@@ -102,6 +102,7 @@ async function show() {
   running.abort();
   running = new AbortController();
   const { signal } = running;
+  beginView();
   showReplay(null);
   const waiting = window.setTimeout(() => byId("status").textContent || setStatus(WAITING), SLOW);
   signal.addEventListener("abort", () => window.clearTimeout(waiting));

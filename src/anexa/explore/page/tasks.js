@@ -1,7 +1,7 @@
 // Jobs that take seconds: each is started once, goes on while other views are shown, and keeps its
 // result for the next time.
 
-import { hasResult, job } from "./api.js";
+import { hasResult, job, keepResult } from "./api.js";
 import { make } from "./dom.js";
 
 /** @type {Map<string, Task>} */
@@ -105,5 +105,6 @@ export function makePanel(task, label, draw) {
   };
   task.onChange();
   if (hasResult(task.name, task.body)) task.start();
+  else if (task.result !== undefined) keepResult(task.name, task.body, task.result);
   return panel;
 }
