@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -44,6 +45,20 @@ def test_keep_steps_prints_the_ratio() -> None:
         r"^numpy +([\d.]+) ms +([\d.]+) ms +([\d.]+) +([\d.]+) s$", result.stdout, re.MULTILINE
     )
     assert all(float(number) > 0 for number in row)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_the_glass_box_is_fast() -> None:
+    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    result = benchmark("explore.py", "--rounds", "3")
+    assert result.returncode == 0, result.stderr
+    found = dict(re.findall(r"^(\w+)(?:, seconds)?: ([\d.]+)", result.stdout, re.MULTILINE))
+    # docs/explore.md has the figures: about 1 s for the map. A process beside the test doubles it.
+    limits = {"map": 2.0, "number": 0.1, "step": 0.3, "memory": 1.0}
+    assert {name: float(found[name]) for name in limits if float(found[name]) > limits[name]} == {}
 
 
 @needs_torch
