@@ -98,7 +98,25 @@ def test_options_are_those_of_python(text_model: Path, tmp_path: Path) -> None:
     assert sample["text"] == expected
 
 
+def test_regex_is_the_form_of_each_text(names_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    options = ("--regex", "(na){2,3}m", "-n", "3", "--temperature", "2")
+    texts = [sample["text"] for sample in samples(names_model, *options, cwd=tmp_path)["samples"]]
+    assert len(texts) == 3
+    assert {*texts} <= {"nanam", "nananam"}
+
+
 # Chat models
+
+
+def test_grammar_is_the_form_of_the_answer_alone(parrot: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    options = ("--prompt", "2+3", "--json-schema", '{"type": "integer"}')
+    [sample] = samples(parrot, *options, cwd=tmp_path)["samples"]
+    assert (sample["reasoning"], sample["content"]) == ("A2+a3:A:2+3+0=05:A5", "5")
+    result = anexa("generate", str(parrot), *options, "--regex", "5", cwd=tmp_path)
+    sentence = "anexa: --regex and --json-schema exclude each other: leave one out\n"
+    assert (result.returncode, result.stderr) == (2, sentence)
 
 
 def test_json_of_an_answer_has_reasoning_and_content(parrot: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from anexa.ranges import parse_float, parse_int
 
 if TYPE_CHECKING:
     from anexa.generation import ChatAnswer, TextStream
+    from anexa.generation.grammars import Grammar
 
 SEPARATOR = "───"  # printed between two texts if the first has several lines
 
@@ -53,6 +54,22 @@ def generate(
     stop_token_id: Annotated[
         list[int] | None, typer.Option(help="Token id that ends a text; may be repeated.")
     ] = None,
+    regex: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Regular expression that matches the whole new text, or the answer after its "
+            "thought; needs anexa[structured].",
+        ),
+    ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEMA",
+            help="JSON schema of the new text, or of the answer, itself written as JSON; needs "
+            "anexa[structured].",
+        ),
+    ] = None,
     think: Annotated[
         bool, typer.Option(help="Let a reasoning model think before it answers.")
     ] = True,
@@ -84,14 +101,21 @@ def generate(
         ignore_eos=ignore_eos,
         stop_token_ids=stop_token_id or (),
     )
-    sampler = model.sampler(params)
     messages = [{"role": "user", "content": prompt}]
     if model.chat_template is None and not think:
         raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")
+    constraint = None
+    if grammar := _grammar(regex, json_schema):
+        is_chat = model.chat_template is not None
+        in_thought = is_chat and model.render_prompt(messages, thinking=think).in_thought
+        constraint = model.constraint(grammar, thinking=think and is_chat, in_thought=in_thought)
+    sampler = model.sampler(params, constraint)
     samples: list[dict[str, Any]] = []
     for _ in range(n):
         if not as_json and samples and "\n" in samples[-1].get("text", ""):
             echo(SEPARATOR)
+        if constraint:  # each text begins it anew
+            sampler.constraint = constraint.copy()
         if model.chat_template is None:
             limit = DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens
             text = model.complete(prompt, sampler, max_tokens=limit, stop=stops)
@@ -125,6 +149,24 @@ def _bias(option: str) -> tuple[int, float]:
         return parse_int(token), parse_float(bias)
     except ValueError:
         raise UsageError(f"--logit-bias must be ID=NUMBER, not {short_repr(option)}") from None
+
+
+def _grammar(regex: str | None, json_schema: str | None) -> Grammar | None:
+    """Return the grammar of `--regex` or `--json-schema`; None if neither is given.
+
+    Raises:
+        UsageError: if both are given, or the one is not valid.
+    """
+    from anexa.generation.grammars import Grammar
+    from anexa.names import decode_argument
+
+    if regex is not None and json_schema is not None:
+        raise UsageError("--regex and --json-schema exclude each other: leave one out")
+    if regex is not None:
+        return Grammar.regex(decode_argument(regex), "--regex")
+    if json_schema is not None:
+        return Grammar.json_schema(decode_argument(json_schema), "--json-schema")
+    return None
 
 
 def _finish_text(text: TextStream, *, show: bool) -> dict[str, Any]:
