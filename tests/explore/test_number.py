@@ -111,6 +111,9 @@ def test_every_link_leads_to_the_number_that_the_term_names(session: Session, wh
                 followed += 1
             if term.factor_to:
                 follow(session, where, term.factor_to)
+        for symbol, link in number.constant_links.items():
+            found = follow(session, where, link)
+            assert found.value == pytest.approx(number.constants[symbol], rel=1e-12), number.link
         for use in number.uses[:1]:
             follow(session, where, use)
         assert number.num_uses >= len(number.uses)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import atan2, sqrt
 
 import numpy as np
 
 from anexa.explore.rule import (
     ONE,
     Array,
+    Constant,
     Elements,
     Index,
     Indices,
@@ -73,6 +74,17 @@ class Rotary(Rule):
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         return self.rotation_terms(index, -1)
+
+    def constants(self, index: Index) -> dict[str, Constant]:
+        b, t, c = index
+        i = c % self.head_dim
+        if i >= 2 * self.half:
+            return {}
+        at = b, t, i % self.half
+        return {"α": Constant(atan2(self.sin[at], self.cos[at]))}
+
+    def slope_constants(self, source: int, index: Index, grads: Array) -> dict[str, Constant]:
+        return self.constants(index)
 
 
 class AttentionScores(Rule):
@@ -179,6 +191,10 @@ class Softmax(Rule):
         slopes_S[index[-1]] += p_S[index[-1]]
         seen = np.flatnonzero(p_S > 0)
         return stack_indices(*index[:-1], seen), slopes_S[seen]
+
+    def slope_constants(self, source: int, index: Index, grads: Array) -> dict[str, Constant]:
+        own = Elements(len(self.inputs) + len(self.auxiliaries), stack_indices(*index))
+        return {"P[i]": Constant(float(self.output[index]), own)}
 
 
 class AttentionOutput(Rule):

@@ -10,6 +10,7 @@ import numpy as np
 from anexa.explore.rule import (
     ONE,
     Array,
+    Constant,
     Elements,
     Index,
     Indices,
@@ -125,6 +126,30 @@ class Norm(Rule):
             found.append(Terms(Elements(first + 1, stack_indices(b, t)), -factor, deviation))
             found.append(Terms(Elements(2, stack_indices(c)), ONE))
         return Sum(tuple(found))
+
+    def constants(self, index: Index) -> dict[str, Constant]:
+        c, at = index[-1] % self.width, self.deviation_index(index)
+        deviation = Elements(len(self.inputs), stack_indices(*at))
+        found = {"σ" if self.centered else "ρ": Constant(float(self.auxiliaries[0][at]), deviation)}
+        if len(self.inputs) > 1:
+            found["γ"] = Constant(float(self.gain_C[c]), Elements(1, stack_indices(c)))
+        return found
+
+    def slope_constants(self, source: int, index: Index, grads: Array) -> dict[str, Constant]:
+        """Return for an element of the input the parts of its gradient, which add up to it."""
+        if source:
+            return {}
+        b, t, c = index
+        i = c % self.width
+        columns = c - i + np.arange(self.width)
+        n_C, grads_C = self.n_BTC[b, t, columns], grads[b, t, columns] * self.gain_C
+        deviation = float(self.auxiliaries[0][self.deviation_index(index)])
+        found = {"direct part": grads_C[i] / deviation}
+        if self.centered:
+            found["part through μ"] = -grads_C.mean() / deviation
+        symbol = "σ" if self.centered else "ρ"
+        found[f"part through {symbol}"] = -n_C[i] * (grads_C * n_C).mean() / deviation
+        return {name: Constant(float(part)) for name, part in found.items()}
 
     def slopes(self, source: int, index: Index) -> tuple[Indices, Array]:
         if source == 0:

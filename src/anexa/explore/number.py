@@ -260,6 +260,10 @@ class _Explainer:
             outer=found.outer,
             shift=found.shift,
             center=found.center,
+            constants=found.constants,
+            constant_links={
+                symbol: self._link(source) for symbol, source in found.constant_sources.items()
+            },
             rebuilt=found.rebuilt,
             code=code,
             curve=curve,

@@ -78,8 +78,8 @@ class NumberView:
         outer: function that is applied to the sum: "exp", "log" or "sqrt"; empty: the sum itself.
         shift: constant that is added to the outer function.
         center: the mean that the inner function "square" subtracts.
-        constants: for a number of an optimizer step, the numbers of the equation that are not
-            terms, by symbol; empty for others.
+        constants: the numbers of the equation that are not terms, by symbol.
+        constant_links: links to the numbers that constants are equal to, by symbol.
         rebuilt: the number, recomputed from all terms; None if it has no terms.
         dtype: precision in which the number was computed: "float32" or "float64".
         code: lines of code that compute the number; None without such, as for a difference.
@@ -107,6 +107,7 @@ class NumberView:
     shift: float = 0.0
     center: float = 0.0
     constants: dict[str, float] = field(default_factory=dict)
+    constant_links: dict[str, Link] = field(default_factory=dict)
     rebuilt: float | None = None
     dtype: str = "float64"
     code: CodeLines | None = None

@@ -73,6 +73,20 @@ class Sum:
     center: float = 0.0
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A number of an equation that is not a term of its sum.
+
+    Attributes:
+        value: the number.
+        element: the element that it is equal to; None if there is none. Its `source` counts the
+            inputs, the auxiliaries and then `TraceNode.related`.
+    """
+
+    value: float
+    element: Elements | None = None
+
+
 class Rule:
     """Base class of all rules, which explain one application of an operation.
 
@@ -115,6 +129,25 @@ class Rule:
             shape (N,); N is 0 if no output element depends on the input element.
         """
         raise NotImplementedError
+
+    def constants(self, index: Index) -> dict[str, Constant]:  # noqa: ARG002
+        """Return the numbers in the equation of an output element that are not terms, by symbol."""
+        return {}
+
+    def slope_constants(
+        self,
+        source: int,  # noqa: ARG002
+        index: Index,  # noqa: ARG002
+        grads: Array,  # noqa: ARG002
+    ) -> dict[str, Constant]:
+        """Return numbers in the equation of the gradient of an input element, by symbol.
+
+        Args:
+            source: number of the tensor among the inputs.
+            index: index of the element.
+            grads: dL/d(output), in the shape of the output.
+        """
+        return {}
 
     def slope_elements(self, source: int, index: Index) -> Elements | None:  # noqa: ARG002
         """List the elements that the slopes are equal to, or computed from.

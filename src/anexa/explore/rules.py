@@ -11,6 +11,7 @@ from anexa.engines.operations.normal_distribution import normal_cdf
 from anexa.explore.rule import (
     ONE,
     Array,
+    Constant,
     Elements,
     Index,
     Indices,
@@ -242,6 +243,13 @@ class SwiGLU(Rule):
         slope = up * sigma * (1 + gate * (1 - sigma)) if source == 0 else gate * sigma
         return stack_indices(*index), slope
 
+    def slope_constants(self, source: int, index: Index, grads: Array) -> dict[str, Constant]:
+        own = stack_indices(*index)
+        return {
+            symbol: Constant(float(x[index]), Elements(i, own))
+            for i, (symbol, x) in enumerate(zip("ab", self.inputs))
+        }
+
 
 def sigmoid(x: Array) -> Array:
     """Compute the logistic function, 1 / (1 + e^−x), element by element.
@@ -288,6 +296,20 @@ class CrossEntropy(Rule):
         b, t, v = index
         if self.targets_BT[b, t] < 0:
             return np.empty((0, 0), np.intp), np.empty(0)
-        p = np.exp(self.inputs[0][index] - self.auxiliaries[0][b, t])
+        p = self._probability(index)
         slope = (p - (v == self.targets_BT[b, t])) / self.denominator_BT[b, t]
         return np.empty((1, 0), np.intp), slope.reshape(1)
+
+    def slope_constants(self, source: int, index: Index, grads: Array) -> dict[str, Constant]:
+        target = int(self.targets_BT[index[:2]])
+        if target < 0:
+            return {}
+        return {
+            "p": Constant(float(self._probability(index)), Elements(2, stack_indices(*index))),
+            "target": Constant(target),
+            "N": Constant(float(self.denominator_BT[index[:2]])),
+        }
+
+    def _probability(self, index: Index) -> Array:
+        p: Array = np.exp(self.inputs[0][index] - self.auxiliaries[0][index[:2]])
+        return p

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from anexa.errors import AnexaError, short_repr
-from anexa.explore.rule import Array, Elements, Index, Sum, gather
+from anexa.explore.rule import Array, Constant, Elements, Index, Sum, gather
 from anexa.explore.trace import Trace, TraceNode
 
 # Quantity of an element; `NumberReference` says what each is.
@@ -71,6 +71,9 @@ class Explanation:
         outer: "exp", "log" or "sqrt"; empty: the sum itself.
         shift: constant that is added to the value of the outer function.
         center: the mean that "square" subtracts.
+        constants: numbers of the equation that are not terms, by symbol.
+        constant_sources: references to the numbers that the constants are equal to, by symbol;
+            without those that are equal to none.
     """
 
     target: NumberReference
@@ -82,6 +85,8 @@ class Explanation:
     outer: str = ""
     shift: float = 0.0
     center: float = 0.0
+    constants: dict[str, float] = field(default_factory=dict)
+    constant_sources: dict[str, NumberReference] = field(default_factory=dict)
 
     @property
     def rebuilt(self) -> float:
@@ -139,6 +144,7 @@ def explain(trace: Trace, tensor: str, index: Index) -> Explanation:
         found.outer,
         found.shift,
         found.center,
+        *_constants(node, node.rule.constants(index)),
     )
 
 
@@ -161,9 +167,15 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     _check(trace.grads, tensor, index)
     target = NumberReference(tensor, index, "gradient")
     terms = list[Term]()
+    constants, constant_sources = dict[str, float](), dict[str, NumberReference]()
     for node, position in trace.consumers[tensor]:
         indices, slopes = node.rule.slopes(position, index)
         grads = gather(trace.grads[node.name], indices)
+        numbers, named = _constants(
+            node, node.rule.slope_constants(position, index, trace.grads[node.name])
+        )
+        constants |= numbers
+        constant_sources |= named
         factors = _references(node.sources, node.rule.slope_elements(position, index), len(slopes))
         terms += [
             Term(NumberReference(node.name, tuple(j), "gradient"), g, slope, g * slope, factor)
@@ -174,7 +186,14 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
     value = float(trace.grads[tensor][index])
     if not trace.consumers[tensor]:  # the loss itself
         return Explanation(target, value, "dL/dL = 1", (), offset=1.0)
-    return Explanation(target, value, gradient_equation(trace, tensor), _sorted(terms))
+    return Explanation(
+        target,
+        value,
+        gradient_equation(trace, tensor),
+        _sorted(terms),
+        constants=constants,
+        constant_sources=constant_sources,
+    )
 
 
 def gradient_equation(trace: Trace, tensor: str) -> str:
@@ -209,6 +228,18 @@ def _forward_terms(trace: Trace, node: TraceNode, found: Sum) -> Iterator[Term]:
                 factor_sources,
             )
         )
+
+
+def _constants(
+    node: TraceNode, found: dict[str, Constant]
+) -> tuple[dict[str, float], dict[str, NumberReference]]:
+    """Return the values of constants by symbol, and references to what they are equal to."""
+    names, sources = (*node.sources, *node.related), dict[str, NumberReference]()
+    for symbol, constant in found.items():
+        for reference in _references(names, constant.element, 1):
+            if reference:
+                sources[symbol] = reference
+    return {symbol: constant.value for symbol, constant in found.items()}, sources
 
 
 def _inner(found: Sum, values: Array) -> Array:

@@ -36,12 +36,14 @@ class TraceNode:
         rule: rule of the operation that computed it, which explains its elements.
         inputs: names of the differentiable inputs.
         auxiliaries: names of the intermediate results that the rule's terms refer to.
+        related: names of further tensors that constants of the gradient are elements of.
     """
 
     name: str
     rule: Rule
     inputs: tuple[str, ...]
     auxiliaries: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -88,6 +90,7 @@ class Trace:
         inputs: Sequence[str],
         auxiliaries: Sequence[str] = (),
         grad: Array | None = None,
+        related: Sequence[str] = (),
     ) -> None:
         """Add a tensor that an operation computed.
 
@@ -97,8 +100,9 @@ class Trace:
             inputs: names of the differentiable inputs.
             auxiliaries: names of the intermediate results that the rule's terms refer to.
             grad: dL/d(tensor); None for an intermediate result, which is no consumer of its inputs.
+            related: names of further tensors that constants of the gradient are elements of.
         """
-        node = TraceNode(name, rule, tuple(inputs), tuple(auxiliaries))
+        node = TraceNode(name, rule, tuple(inputs), tuple(auxiliaries), tuple(related))
         self.values[name], self.nodes[name] = rule.output, node
         if grad is not None:
             self.grads[name] = grad
@@ -192,8 +196,9 @@ class _Builder:
         log_sum = attention_rules.LogSumExp([scores], _log_sum_exp(scores))
         self.found.add(f"{name}.log_sum", log_sum, [f"{name}.scores"])
         softmax = attention_rules.Softmax([scores], p_BHTS, [log_sum.output])
+        pattern = f"{name}.pattern"
         self.found.add(
-            f"{name}.pattern", softmax, [f"{name}.scores"], [f"{name}.log_sum"], d_pattern
+            pattern, softmax, [f"{name}.scores"], [f"{name}.log_sum"], d_pattern, [pattern]
         )
         return softmax.output
 
@@ -238,7 +243,7 @@ class _Builder:
             operation.denominator_T.reshape(shape),
         )
         grad = self.grads[id(output)]
-        self.found.add(name, rule, sources, [f"{name}.log_sum"], grad)
+        self.found.add(name, rule, sources, [f"{name}.log_sum"], grad, [f"{name}.probabilities"])
 
 
 RULES: dict[type[Operation[Any]], type[Rule]] = {

@@ -140,9 +140,11 @@ function makeSwitch({ link: own }) {
 /** The equation, in symbols and in numbers, and the list of its terms. */
 function makeProvenance(number) {
   if (!number.equation) return [];
-  const constants = Object.entries(number.constants).map(
-    ([symbol, x]) => make("li", {}, `${symbol} = ${exact(Number(x))}`, make("span", { className: "hint" }, ` ${SYMBOLS[symbol]}`)),
-  );
+  const constants = Object.entries(number.constants).map(([symbol, x]) => {
+    const [to, text] = [number.constant_links[symbol], exact(Number(x))];
+    const shown = to ? make("a", { href: linkTo(to), title: to.label }, text) : text;
+    return make("li", {}, `${symbol} = `, shown, make("span", { className: "hint" }, ` ${SYMBOLS[symbol]}`));
+  });
   const isGradient = number.link.quantity === "gradient" && number.num_terms > 0;
   return [
     make("h3", {}, "Equation"),

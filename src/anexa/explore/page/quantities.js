@@ -32,7 +32,7 @@ export const MEANINGS = {
 export const GRADIENT_SYMBOLS =
   "g is the gradient of what the operation returns, dx the gradient of x that follows from it.";
 
-/** What the symbols of the equations of a training step mean, those that are given as constants. */
+/** What the symbols of the equations mean, those that are given as constants. */
 export const SYMBOLS = {
   r: "learning rate",
   λ: "weight decay",
@@ -44,6 +44,20 @@ export const SYMBOLS = {
   "v'": "mean square after the step",
   t: "step",
   ε: "keeps the divisor above 0",
+  σ: "standard deviation of the row",
+  ρ: "root mean square of the row",
+  γ: "gain of the column",
+  "direct part": "through this number alone",
+  "part through μ": "through the mean of the row",
+  "part through σ": "through the standard deviation of the row",
+  "part through ρ": "through the root mean square of the row",
+  α: "angle of the position in radians, without whole turns",
+  a: "input of the activation function",
+  b: "number that it is multiplied by",
+  p: "probability of the token",
+  target: "id of the next token of the text",
+  N: "number of tokens with a loss",
+  "P[i]": "attention to the token",
 };
 
 /**
