@@ -174,7 +174,8 @@ def explain_gradient(trace: Trace, tensor: str, index: Index) -> Explanation:
         numbers, named = _constants(
             node, node.rule.slope_constants(position, index, trace.grads[node.name])
         )
-        constants |= numbers
+        for symbol, number in numbers.items():  # two norms, as in GPT-NeoX, have the same parts
+            constants[symbol] = constants.get(symbol, 0.0) + number
         constant_sources |= named
         factors = _references(node.sources, node.rule.slope_elements(position, index), len(slopes))
         terms += [
