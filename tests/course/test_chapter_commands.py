@@ -16,7 +16,7 @@ from tests.course.test_chapters import CHAPTERS, blocks, each_chapter
 
 @each_chapter
 def test_kinds_of_blocks_are_those_that_tests_execute(chapter: Chapter) -> None:
-    """Other tests here have the first three kinds, and the two after this one the commands."""
+    """`test_chapters.py` runs Python and opens glass boxes; the tests below run the commands."""
     kinds = {"python", "glass-box", "yours", "sh"} | (
         {"py", "text"} if chapter.number == 17 else set()
     )
@@ -70,4 +70,5 @@ def test_drawing_of_the_notes_of_chapter_4(tmp_path: Path) -> None:
     [command] = re.findall(r"`anexa (graph .*?)`", CHAPTERS[3].text)
     drawn = anexa(*shlex.split(command), cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
-    assert "-24" in drawn.stdout or "grad" in drawn.stdout
+    inputs = re.findall(r"([abc])<br/>data −?\d+<br/>grad (−?\d+)", drawn.stdout)
+    assert inputs == [("a", "−2"), ("b", "4"), ("c", "2")]
