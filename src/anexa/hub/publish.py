@@ -147,8 +147,12 @@ def upload(publication: Publication, private: bool) -> str:
             # Everything that can be wrong here is checked before the repository is created.
             _validate_card(publication.card)
             is_new = not api.repo_exists(repository)  # asked first: later answers may be lost
-            if not _create(api, repository, private):
-                is_new = False
+            try:
+                api.create_repo(repository, private=private)
+            except HfHubHTTPError as error:  # of any status: not everybody is told that it exists
+                if error.response.status_code in (403, 409):  # it exists, or cannot be created
+                    is_new = False
+                api.create_repo(repository, private=private, exist_ok=True)
             _commit(api, publication, private)
         except BaseException as error:  # also if the user interrupts the upload
             left = _delete_if_empty(api, repository) if is_new else ""
@@ -160,16 +164,6 @@ def upload(publication: Publication, private: bool) -> str:
             message = _message(error, repository, user)
             raise AnexaError("; ".join(filter(None, (message, left)))) from error
     return f"{api.endpoint}/{repository}"
-
-
-def _create(api: HfApi, repository: str, private: bool) -> bool:
-    """Create a repository if it does not exist; return False if the Hub says that it exists."""
-    try:
-        api.create_repo(repository, private=private)
-    except HfHubHTTPError as error:  # of any status: the Hub does not tell everybody that it exists
-        api.create_repo(repository, private=private, exist_ok=True)
-        return error.response.status_code != 409
-    return True
 
 
 def _commit(api: HfApi, publication: Publication, private: bool) -> None:

@@ -53,6 +53,14 @@ def test_repository_that_existed_stays_if_the_answer_is_lost(hub: Hub, place: Pa
     assert hub.repositories.keys() == {"ada/letters"}, "although it is empty"
 
 
+def test_repository_of_another_program_stays(hub: Hub, place: Path) -> None:
+    """It was created after it was asked for, and is still empty when the connection is lost."""
+    hub.is_raced = True
+    result = publish(hub, place, "letters", "ada/letters")
+    assert one_sentence(result).endswith("): try again later\n")
+    assert hub.repositories.keys() == {"ada/letters"}
+
+
 @pytest.mark.slow
 def test_repository_that_cannot_be_deleted_is_named(hub: Hub, place: Path) -> None:
     hub.refusals = {"commit": 413, "repos/delete": 403}
