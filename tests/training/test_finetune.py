@@ -345,6 +345,15 @@ def test_frozen_weights_are_written_once(changes: dict[str, Any], text: Path, ba
         read_checkpoint(Path("out"))
 
 
+def test_frozen_weights_of_another_run_are_refused(text: Path, base: Path) -> None:
+    """Otherwise trained weights could be replaced by those that the other run did not train."""
+    for name, groups in ("a", "embeddings"), ("b", "embeddings,norms"):
+        stop_after(build_trainer(configure(text, base, freeze=groups), Path(name)), 1)
+    shutil.copy(Path("b") / FROZEN_PATH, Path("a") / FROZEN_PATH)
+    with pytest.raises(AnexaError, match="has the weights of another run: replace it"):
+        read_checkpoint(Path("a"))
+
+
 def test_a_tied_head_is_the_table_of_embeddings() -> None:
     with pytest.raises(UsageError, match="its head is its table of embeddings, freeze embeddings"):
         frozen_weights("head", replace(LLAMA, tie_word_embeddings=True))

@@ -5,6 +5,7 @@ Weights that the run does not train (`--lora`, `--freeze`) are in a second file,
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -246,7 +247,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     if frozen:
         run["frozen"] = sorted(checkpoint.frozen)
         if not (folder / FROZEN_PATH).exists():
-            write_tensors(folder / FROZEN_PATH, frozen, {})
+            write_tensors(folder / FROZEN_PATH, frozen, {"sha256": _hash_weights(frozen)})
+        run["frozen_sha256"] = read_metadata(folder / FROZEN_PATH).get("sha256")
     toml = encode_toml(checkpoint.config, checkpoint.state.earlier_lengths)
     write_atomic(folder / CONFIG_PATH, toml)
     metadata = {"format": FORMAT_VERSION, "run": json.dumps(run)}
@@ -258,14 +260,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         AnexaError: if there is no checkpoint, or it is damaged or of another format; or its frozen
-            weights are missing or damaged.
+            weights are missing, damaged, or those of another run.
     """
     path = _checkpoint_file(folder)
     tensors, metadata = read_tensors(path)
     run = parse_run_metadata(path, metadata)
     try:
         if "frozen" in run:
-            tensors |= read_tensors(folder / FROZEN_PATH)[0]
+            tensors |= _read_frozen(folder / FROZEN_PATH, run["frozen_sha256"])
         state = TrainerState(**run["state"])
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
         return Checkpoint(
@@ -281,6 +283,24 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     except METADATA_ERRORS as error:
         raise damaged_checkpoint_error(path, error) from error
+
+
+def _read_frozen(path: Path, sha256: str) -> Weights:
+    frozen, metadata = read_tensors(path)
+    if metadata.get("sha256") != sha256:
+        raise AnexaError(
+            f"{path} has the weights of another run: replace it by the file of the run that wrote "
+            f"{CHECKPOINT_PATH}"
+        )
+    return frozen
+
+
+def _hash_weights(weights: Weights) -> str:
+    digest = hashlib.sha256()
+    for name, (shape, data) in sorted(weights.items()):
+        digest.update(f"{name} {shape} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def read_train_config(folder: Path) -> TrainConfig:
