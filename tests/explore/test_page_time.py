@@ -184,9 +184,32 @@ def slow_explorer(tmp_path: Path) -> Iterator[Explorer]:
         yield running
 
 
+def require_replay(page: Any) -> None:
+    """Let the last step need a replay, however fast the machine is."""
+    last = re.compile(rf"/api/(?!steps).*step={SLOW}(&|$)")
+    needed = {"error": {"message": "the step has to be repeated first", "code": "replay"}}
+    page.route(last, lambda route: route.fulfill(status=409, json=needed))
+
+
+def hold_replay(page: Any) -> None:
+    """Let the last step need a replay that stays at half."""
+    require_replay(page)
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          const line = new TextEncoder().encode('{"progress": 0.5}\\n');
+          const start = (stream) => stream.enqueue(line);
+          window.fetch = (where, options) => where === "/api/replay"
+            ? Promise.resolve(new Response(new ReadableStream({ start })))
+            : fetch(where, options);
+        }"""
+    )
+
+
 def test_repeating_steps_can_be_canceled(browser: Any, slow_explorer: Explorer) -> None:
     with opened(browser, slow_explorer.start) as page:
         go(page, "#/map?text=emma&step=0")
+        hold_replay(page)
         page.evaluate("step => { location.hash = `#/map?text=emma&step=${step}`; }", SLOW)
         page.locator("#status", has_text="Repeating steps").wait_for(timeout=60_000)
         page.get_by_role("button", name="Cancel").click()
@@ -196,6 +219,19 @@ def test_repeating_steps_can_be_canceled(browser: Any, slow_explorer: Explorer) 
         assert page.evaluate("document.activeElement.id") == "view"
         go(page, "#/map?text=emma&step=0")
         assert page.locator("#status").inner_text() == ""
+
+
+def test_steps_that_cannot_be_repeated_are_said(browser: Any, slow_explorer: Explorer) -> None:
+    with opened(browser, slow_explorer.start) as page:
+        go(page, "#/map?text=emma&step=0")
+        answer = '{"progress": 0.5}\n{"error": "step 9 has other weights"}\n'
+        page.route("**/api/replay", lambda route: route.fulfill(body=answer))
+        require_replay(page)
+        address = f"#/compare?text=emma&versus_folder=0&versus_step={SLOW}"
+        page.evaluate("address => { location.hash = address; }", address)
+        page.locator("#view .error", has_text="step 9 has other weights").wait_for()
+        assert page.locator("#status").inner_text() == ""
+        assert not page.get_by_role("button", name="Cancel").is_visible()
 
 
 def test_narrow_screen(explore_page: Any) -> None:

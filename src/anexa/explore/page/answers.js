@@ -84,7 +84,7 @@ export function newest(bytes) {
     found[where] = JSON.parse(text);
   }
   if ([...asked].some((where) => !(where in found) && !PART.test(where))) {
-    throw new Error("This view has more numbers than a file of 5 MB can hold.");
+    throw new Error("This view has more numbers than a file of 5 MB can hold: save that of a shorter text.");
   }
   return found;
 }

@@ -85,8 +85,11 @@ async function patient(where, { folder, step }, signal) {
       return await request(where, token(), null, signal);
     } catch (error) {
       if (/** @type {ServerError} */ (error).code !== "replay") throw error;
-      await job("replay", { folder: Number(folder ?? 0), step: Number(step) }, showReplay, signal);
-      showReplay(null);
+      try {
+        await job("replay", { folder: Number(folder ?? 0), step: Number(step) }, showReplay, signal);
+      } finally {
+        if (!signal?.aborted) showReplay(null); // else another view may show its own progress
+      }
     }
   }
 }
