@@ -86,7 +86,8 @@ async function readPart(reader) {
   try {
     return await reader.read();
   } catch (error) {
-    throw /** @type {Error} */ (error).name === "AbortError" ? error : new ServerError(CONNECTION_LOST, 0);
+    if (/** @type {Error} */ (error).name === "AbortError") throw error;
+    throw new ServerError(CONNECTION_LOST, 0);
   }
 }
 
