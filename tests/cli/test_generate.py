@@ -106,6 +106,13 @@ def test_regex_is_the_form_of_each_text(names_model: Path, tmp_path: Path) -> No
     assert {*texts} <= {"nanam", "nananam"}
 
 
+def test_regex_excludes_ignore_eos(names_model: Path, tmp_path: Path) -> None:
+    options = ("--regex", "a+", "--ignore-eos")
+    result = anexa("generate", str(names_model), *options, cwd=tmp_path)
+    sentence = "anexa: --ignore-eos and --regex exclude each other: leave one out\n"
+    assert (result.returncode, result.stderr) == (2, sentence)
+
+
 # Chat models
 
 

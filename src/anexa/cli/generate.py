@@ -106,6 +106,8 @@ def generate(
         raise UsageError(f"--no-think has no effect: {model.name} continues texts, leave it out")
     constraint = None
     if grammar := _grammar(regex, json_schema):
+        if ignore_eos:  # the text could not end
+            raise UsageError(f"--ignore-eos and {grammar.name} exclude each other: leave one out")
         is_chat = model.chat_template is not None
         in_thought = is_chat and model.render_prompt(messages, thinking=think).in_thought
         constraint = model.constraint(grammar, thinking=think and is_chat, in_thought=in_thought)
@@ -155,7 +157,7 @@ def _grammar(regex: str | None, json_schema: str | None) -> Grammar | None:
     """Return the grammar of `--regex` or `--json-schema`; None if neither is given.
 
     Raises:
-        UsageError: if both are given, or the one is not valid.
+        UsageError: if both are given, or one is not valid.
     """
     from anexa.generation.grammars import Grammar
     from anexa.names import decode_argument
