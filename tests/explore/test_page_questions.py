@@ -93,7 +93,8 @@ def test_why_is_this_weight_what_it_is_at_step_500(page: Any, run: Path) -> None
     ):
         page.locator(".term a.source", has_text=words).first.click()
         page.locator("#view h2", has_text=f"{name}[3, 4]").wait_for()
-        page.wait_for_load_state("networkidle")
+    page.locator(".term .label", has_text="token").first.wait_for()
+    page.wait_for_load_state("networkidle")
     [document] = Replay(run).documents(500)
     labels = page.locator(".term .label").all_inner_texts()
     pulled = {label.split('"')[1] for label in labels if "token" in label}
