@@ -30,7 +30,7 @@ export const MEANINGS = {
 
 /** What the symbols of a gradient's equation mean. */
 export const GRADIENT_SYMBOLS =
-  "g is the gradient of what the operation returns, dx the gradient of x that follows from it.";
+  "g is the gradient of what the operation returns; a d stands for a gradient too: dx for that of x.";
 
 /** What the symbols of the equations mean, those that are given as constants. */
 export const SYMBOLS = {
