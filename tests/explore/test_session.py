@@ -13,7 +13,7 @@ from anexa.explore.session import LRUCache, OpenFolder
 def test_folder_whose_steps_need_too_much_memory_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is not taken for a folder without steps."""
+    """A lack of memory is not taken for a folder without steps."""
 
     def fail(*_: object) -> NoReturn:
         raise OutOfMemoryError("the memory is too small: use a smaller model")

@@ -54,7 +54,7 @@ def test_repository_that_existed_stays_if_the_answer_is_lost(hub: Hub, place: Pa
 
 
 def test_repository_of_another_program_stays(hub: Hub, place: Path) -> None:
-    """It was created after it was asked for, and is still empty when the connection is lost."""
+    """A repository that another program created in between stays, even if it is empty."""
     hub.is_raced = True
     result = publish(hub, place, "letters", "ada/letters")
     assert one_sentence(result).endswith("): try again later\n")

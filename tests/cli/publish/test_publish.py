@@ -95,7 +95,7 @@ def test_model_that_cannot_begin_a_text_is_published_without_a_sample(
 def test_sample_that_needs_too_much_memory_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not taken for a model that cannot begin a text."""
+    """A lack of memory is not taken for a model that cannot begin a text."""
 
     def fail(*_: object) -> NoReturn:
         raise MemoryError
