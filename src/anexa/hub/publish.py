@@ -149,7 +149,8 @@ def upload(publication: Publication, private: bool) -> str:
             is_new = not api.repo_exists(repository)  # asked first: later answers may be lost
             try:
                 api.create_repo(repository, private=private)
-            except HfHubHTTPError as error:  # of any status: not everybody is told that it exists
+            except HfHubHTTPError as error:
+                # Of any status: the Hub does not tell everybody that a repository exists.
                 if error.response.status_code in (403, 409):  # it exists, or cannot be created
                     is_new = False
                 api.create_repo(repository, private=private, exist_ok=True)
