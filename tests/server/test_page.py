@@ -119,6 +119,34 @@ def test_wrong_step_is_marked(browser: Any, parrot: Path, tmp_path: Path) -> Non
         assert page.locator(".facts .wrong").all_inner_texts() == ["2 + 4 = 7: write 7"]
 
 
+def test_message_sent_before_the_list_of_models_is_answered(page: Any) -> None:
+    """Enter and Regenerate are pressed twice, as one does when nothing happens."""
+    waiting: list[Any] = []
+
+    def hold(route: Any) -> None:
+        waiting.append(route)
+
+    def reload() -> None:
+        with page.expect_request("**/v1/models"):
+            page.reload()
+
+    page.route("**/v1/models", hold)
+    reload()
+    ask(page, "12+30")
+    page.keyboard.press("Enter")
+    assert page.locator(".turn").count() == 0
+    [route] = waiting  # the page asks for the list once
+    route.continue_()
+    answered(page)
+    reload()
+    page.get_by_role("button", name="Regenerate").dblclick()
+    with page.expect_response("**/check"):
+        waiting[1].continue_()
+    answered(page)
+    assert page.locator(".user .content").all_inner_texts() == ["12+30"]
+    assert page.locator(".assistant .content").all_inner_texts() == ["42"]
+
+
 def test_answer_can_be_regenerated(page: Any) -> None:
     ask(page, "12+30")
     answered(page)

@@ -175,8 +175,29 @@ def test_page_asks_for_api_key(browser: Any, tmp_path: Path) -> None:
         assert page.get_by_role("status").inner_text() == ""
         ask(page, "12+30")
         answered(page)
+        # A key that is entered while the page still waits is tried next.
+        held: list[Any] = []
+
+        def hold_the_first(route: Any) -> None:
+            if held:
+                route.continue_()
+            held.append(route)
+
+        page.evaluate("localStorage['anexa.settings'] = '{}'")
+        page.route("**/v1/models", hold_the_first)
+        with page.expect_request("**/v1/models"):
+            page.reload()
+        page.get_by_role("button", name="Settings").click()
+        field.fill(KEY)
+        field.press("Enter")
+        held[0].continue_()
+        page.wait_for_function("document.querySelector('#prompt').placeholder")
+        assert len(held) == 2
+        assert page.get_by_role("status").inner_text() == ""
+        page.unroute("**/v1/models")
         page.reload()
-        page.get_by_role("button", name="Regenerate").click()
+        with page.expect_response("**/check"):
+            page.get_by_role("button", name="Regenerate").click()
         page.locator(".verdict", has_text="true").wait_for()
         assert KEY not in page.content()
         page.goto(f"{server.address}/docs")

@@ -21,12 +21,14 @@ export class Conversation {
     this.turns = loadTurns();
     this.running = null; // AbortController of the answer that is being generated
     this.model = null;
+    this.shown = new Promise((resolve) => (this.resolveShown = resolve));
     this.list.replaceChildren(...this.turns.map((turn) => this.render(turn)));
   }
 
   /** Show the conversation with a model. */
   show(model) {
     this.model = model;
+    this.resolveShown();
     this.onChange();
   }
 
@@ -141,7 +143,9 @@ export class Conversation {
   }
 
   render(turn) {
-    const resend = (content, index) => {
+    const resend = async (content, index) => {
+      await this.shown; // turns that were saved are there before the model is known
+      if (this.running || index >= this.turns.length) return;
       this.truncate(index);
       this.start(content);
     };

@@ -16,6 +16,8 @@ const conversation = new Conversation(byId("turns"), () => refresh());
 const notebook = new Notebook(byId("notebook"), () => refresh());
 let view = conversation; // or the notebook, for a base model
 let models = [];
+let connecting = null; // promise of the list of models that is being loaded
+let retry; // timer of the next try to load it
 let wasRunning = false;
 
 const currentModel = () => models.find((model) => model.id === byId("model").value) ?? models[0];
@@ -68,14 +70,20 @@ const input = () => (view === notebook ? notebook.area : byId("prompt"));
 
 // Models and settings
 
+/** Load the list of models, once for all who ask at the same time. */
+function connect() {
+  return (connecting ??= loadModels().finally(() => (connecting = null)));
+}
+
 /** Load the list of models; try again every second while the server is unavailable. */
-async function connect() {
+async function loadModels() {
+  clearTimeout(retry);
   try {
     models = await listModels(settings.key);
   } catch (error) {
     setStatus(messageOf(error));
     if (error.status === 401) askForKey();
-    if (error.status === 503 || error.status === 0) setTimeout(connect, 1000);
+    if (error.status === 503 || error.status === 0) retry = setTimeout(connect, 1000);
     return;
   }
   setStatus("");
@@ -116,12 +124,13 @@ function openSettings(open) {
   byId("open-settings").setAttribute("aria-expanded", String(open));
 }
 
-function submit() {
-  if (view.running) return;
+/** Send what was typed, when the list of models is there; without it, it stays in its field. */
+async function submit() {
   if (view === notebook) return notebook.submit();
+  if (!models.length) await connect();
+  if (!models.length || view === notebook) return;
   const content = byId("prompt").value;
-  if (!content.trim()) return;
-  if (!models.length) return connect(); // the message stays in its field
+  if (view.running || !content.trim()) return;
   byId("prompt").value = "";
   view.start(content);
 }
@@ -153,7 +162,7 @@ byId("export").addEventListener("click", () => view.export());
 byId("open-settings").addEventListener("click", () => openSettings(byId("settings").hidden));
 byId("settings").addEventListener("change", (event) => {
   keepSettings();
-  if (event.target.id === "key") connect();
+  if (event.target.id === "key") Promise.resolve(connecting).then(connect); // with the new key
 });
 // Text that is not a number, such as "1e", causes no change event.
 byId("settings").addEventListener("focusout", keepSettings);
