@@ -34,12 +34,15 @@ pytestmark = pytest.mark.slow
 # The largest difference between logits, as a share of the largest logit, a few times what was
 # measured. llama.cpp looks GELU up in a table of float16, so GPT-2 is no better than that. With
 # matrices in F16, it rounds what they are multiplied by to float16, too. The random weights make up
-# to 6e-3 of both roundings, so they are made here, too, and at most 8e-4 is left.
+# to 6e-3 of both roundings, so they are made here, too, and at most 8e-4 is left; up to 2.7e-3 on a
+# processor with AMX, for which some products are computed without the second one.
+HAS_AMX = b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info()
+F16_BOUND = 6e-3 if HAS_AMX else 2e-3
 BOUNDS = {
     ("llama", "f32"): 1e-5,
     ("gpt2", "f32"): 2e-3,
-    ("llama", "f16"): 2e-3,
-    ("gpt2", "f16"): 2e-3,
+    ("llama", "f16"): F16_BOUND,
+    ("gpt2", "f16"): F16_BOUND,
     ("llama", "q8_0"): 2e-1,  # random weights make much of little
     ("gpt2", "q8_0"): 2e-1,
 }
