@@ -19,14 +19,13 @@ from anexa.errors import AnexaError
 from anexa.explore.replay import JobGenerator, Replay, Result, as_array
 from anexa.explore.updates import muon_step
 from anexa.model.tensors import read_tensors, write_tensors
-from anexa.model.weights import Weights
+from anexa.model.weights import Weights, hash_weights
 from anexa.training import RunOptions, Trainer, build_trainer, resume_trainer
 from anexa.training.history import (
     HISTORY_FOLDER,
     RECORDS_FILE,
     frame_path,
     frame_steps,
-    hash_weights,
 )
 from anexa.training.recording import MIN_FRAME_INTERVAL
 from tests.engines.helpers import needs_numba

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from anexa.engines import OptimizerConfig
 from anexa.errors import AnexaError, AnexaWarning, UsageError
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weight
+from anexa.model.weights import Weight, hash_weights
 from anexa.training import Callback, RunOptions, StepResult, Trainer, build_trainer, resume_trainer
 from anexa.training.checkpoint import CHECKPOINT_PATH, read_checkpoint
 from anexa.training.history import (
@@ -25,7 +25,6 @@ from anexa.training.history import (
     RECORDS_FILE,
     frame_path,
     frame_steps,
-    hash_weights,
     read_budget,
     read_frame,
     read_records,

@@ -23,7 +23,7 @@ from anexa.explore.updates import WeightUpdate
 from anexa.model.architectures import get_architecture
 from anexa.model.folder import ModelFolder
 from anexa.model.model import validate_weights
-from anexa.model.weights import Weight, Weights
+from anexa.model.weights import Weight, Weights, hash_weights
 from anexa.training.build import open_run_engine
 from anexa.training.checkpoint import read_checkpoint
 from anexa.training.checks import check_same_tokenizer
@@ -35,7 +35,6 @@ from anexa.training.history import (
     StepRecord,
     frame_path,
     frame_steps,
-    hash_weights,
     read_frame,
     read_history,
 )

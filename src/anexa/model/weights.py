@@ -1,7 +1,8 @@
-"""Weights in flat buffers, which all engines exchange, and their initialization."""
+"""Weights in flat buffers, which all engines exchange; their initialization and their hash."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from array import array
 from math import prod
@@ -55,6 +56,19 @@ def initial_weights(config: ModelConfig, rng: random.Random) -> Weights:
             data = array("d", [parameter.mean]) * size
         weights[name] = Weight(parameter.shape, data)
     return weights
+
+
+def hash_weights(weights: Weights) -> str:
+    """Hash the names, shapes and values of all weights to 16 hexadecimal digits.
+
+    The order of the weights makes no difference.
+    """
+    # Not for security. Most processors have instructions for SHA-1: others take twice as long.
+    found = hashlib.sha1(usedforsecurity=False)
+    for name in sorted(weights):
+        found.update(repr((name, *map(int, weights[name].shape))).encode())
+        found.update(weights[name].data)
+    return found.hexdigest()[:16]
 
 
 def num_parameters(config: ModelConfig) -> int:

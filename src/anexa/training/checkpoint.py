@@ -5,7 +5,6 @@ Weights that the run does not train (`--lora`, `--freeze`) are in a second file,
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 from anexa.errors import AnexaError, UsageError, one_line, short_repr
 from anexa.files import write_atomic
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
-from anexa.model.weights import Weights
+from anexa.model.weights import Weights, hash_weights
 from anexa.training.config import TrainConfig
 from anexa.training.config_file import CONFIG_PATH, encode_toml
 
@@ -23,7 +22,7 @@ CHECKPOINT_PATH = Path("training") / "state.safetensors"  # in a model folder
 FROZEN_PATH = Path("training") / "frozen.safetensors"  # weights that a run does not train
 # Exceptions raised by malformed checkpoint metadata.
 METADATA_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
-FORMAT_VERSION = "5"  # format of the metadata; a checkpoint of another format is refused
+FORMAT_VERSION = "6"  # format of the metadata; a checkpoint of another format is refused
 
 
 @dataclass(frozen=True)
@@ -247,8 +246,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     if frozen:
         run["frozen"] = sorted(checkpoint.frozen)
         if not (folder / FROZEN_PATH).exists():
-            write_tensors(folder / FROZEN_PATH, frozen, {"sha256": _hash_weights(frozen)})
-        run["frozen_sha256"] = read_metadata(folder / FROZEN_PATH).get("sha256")
+            write_tensors(folder / FROZEN_PATH, frozen, {"hash": hash_weights(frozen)})
+        run["frozen_hash"] = read_metadata(folder / FROZEN_PATH).get("hash")
     toml = encode_toml(checkpoint.config, checkpoint.state.earlier_lengths)
     write_atomic(folder / CONFIG_PATH, toml)
     metadata = {"format": FORMAT_VERSION, "run": json.dumps(run)}
@@ -267,7 +266,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     run = parse_run_metadata(path, metadata)
     try:
         if "frozen" in run:
-            tensors |= _read_frozen(folder / FROZEN_PATH, run["frozen_sha256"])
+            tensors |= _read_frozen(folder / FROZEN_PATH, run["frozen_hash"])
         state = TrainerState(**run["state"])
         state.evaluations = [Evaluation(**evaluation) for evaluation in run["state"]["evaluations"]]
         return Checkpoint(
@@ -285,22 +284,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise damaged_checkpoint_error(path, error) from error
 
 
-def _read_frozen(path: Path, sha256: str) -> Weights:
+def _read_frozen(path: Path, weights_hash: str) -> Weights:
     frozen, metadata = read_tensors(path)
-    if metadata.get("sha256") != sha256:
+    if metadata.get("hash") != weights_hash:
         raise AnexaError(
             f"{path} has the weights of another run: replace it by the file of the run that wrote "
             f"{CHECKPOINT_PATH}"
         )
     return frozen
-
-
-def _hash_weights(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, (shape, data) in sorted(weights.items()):
-        digest.update(f"{name} {shape} ".encode())
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def read_train_config(folder: Path) -> TrainConfig:

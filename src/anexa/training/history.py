@@ -6,7 +6,6 @@ any key frame. The hash in a step's record tells whether the repeated step led t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from anexa.errors import AnexaError
 from anexa.files import read_bytes
 from anexa.model.adapters import ADAPTER_FOLDER
 from anexa.model.tensors import read_metadata, read_tensors, write_tensors
-from anexa.model.weights import Weights
+from anexa.model.weights import Weights, hash_weights
 from anexa.names import shell_path
 from anexa.training.checkpoint import CHECKPOINT_PATH
 
@@ -78,19 +77,6 @@ def read_budget(folder: Path) -> int | None:
         return None
     path = frame_path(folder, steps[-1])
     return int(_parse_frame(path, read_metadata(path))["budget"])
-
-
-def hash_weights(weights: Weights) -> str:
-    """Hash the names, shapes and values of all weights to 16 hexadecimal digits.
-
-    The order of the weights makes no difference.
-    """
-    # Not for security. Most processors have instructions for SHA-1: others take twice as long.
-    found = hashlib.sha1(usedforsecurity=False)
-    for name in sorted(weights):
-        found.update(repr((name, *map(int, weights[name].shape))).encode())
-        found.update(weights[name].data)
-    return found.hexdigest()[:16]
 
 
 def frame_path(folder: Path, step: int) -> Path:

@@ -13,7 +13,7 @@ from anexa.errors import AnexaError, AnexaWarning, UsageError, short_repr
 from anexa.files import write_atomic
 from anexa.model.architectures import get_architecture
 from anexa.model.config import ModelConfig
-from anexa.model.weights import Weights, num_parameters
+from anexa.model.weights import Weights, hash_weights, num_parameters
 from anexa.training.history import (
     HISTORY_FOLDER,
     RECORDS_FILE,
@@ -22,7 +22,6 @@ from anexa.training.history import (
     encode_record,
     frame_path,
     frame_steps,
-    hash_weights,
     read_records,
     write_frame,
 )
