@@ -92,7 +92,7 @@ def test_one_number_is_set(explore_page: Any, names_model: Path) -> None:
 def test_a_switch_that_the_model_lacks_is_refused_in_a_sentence(explore_page: Any) -> None:
     page = explore_page
     go(page, "#/switches?folder=1&chat=1%2B2")
-    form = page.locator("fieldset", has_text="Turn off a position")
+    form = page.locator("fieldset", has_text="Turn off the embedding of a position")
     form.get_by_role("button").click()
     page.get_by_role("alert").filter(has_text="has no table of positions").wait_for()
     form = page.locator("fieldset", has_text="Turn off a neuron")

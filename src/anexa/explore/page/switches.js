@@ -1,4 +1,5 @@
-// Switches: turn off a head, a neuron or a position, or set one number; before and after.
+// Switches: turn off a head, a neuron or the embedding of a position, or set one number; before
+// and after.
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
@@ -86,7 +87,7 @@ function makeSwitches(edits, state, info, map, number) {
     { className: "switches", "aria-label": "Switches" },
     makeHeads(edits, info, toggle),
     makeForm("Turn off a neuron", [["layer", 0], ["neuron", 0]], ([layer, neuron]) => toggle(`neuron:${layer}.${neuron}`)),
-    makeForm("Turn off a position", [["position", 0]], ([position]) => toggle(`position:${position}`)),
+    makeForm("Turn off the embedding of a position", [["position", 0]], ([position]) => toggle(`position:${position}`)),
     makeSet(map, state, number, (name, edit) => set(edit, edits.filter((one) => !one.startsWith(name)))),
     make("div", {}, off),
     error,
