@@ -165,6 +165,16 @@ def test_bad_row_is_refused_in_a_sentence_with_its_line(
     assert "--skip-bad" in str(caught.value)
 
 
+@pytest.mark.parametrize("num_longer", [0, 2, 3])
+def test_note_on_second_questions(num_longer: int) -> None:
+    """They are answered badly if nearly no conversation has one."""
+    rows = [{"messages": HELLO}] * (60 - num_longer) + [{"messages": HELLO * 2}] * num_longer
+    notes = [note for note in conversations(*rows).notes if "second question" in note]
+    expected = f"{num_longer} of 60 conversations have more than one answer, so a second question"
+    assert len(notes) == (num_longer < 3)
+    assert all(note.startswith(expected) for note in notes)
+
+
 def test_bad_rows_are_left_out_and_counted() -> None:
     rows = [{"messages": HELLO}, *(row for row, _ in BAD.values()), {"messages": HELLO}]
     found = conversations(*rows, skip_bad=True)

@@ -19,6 +19,9 @@ from anexa.names import counted
 # Maximum length, in characters, of the question that a sample during training answers.
 MAX_SAMPLE_QUESTION_CHARS = 100
 
+# A note warns of second questions if a smaller fraction of conversations has several answers.
+MIN_LONGER_FRACTION = 0.05
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -87,7 +90,8 @@ class Conversations:
                 "(ShareGPT), or instruction and output (Alpaca)"
             )
         bad_rows = BadRows(name, skip_bad)
-        digest, size, has_thoughts, question, count = hashlib.sha256(), 0, False, "", 0
+        digest, size, has_thoughts, question = hashlib.sha256(), 0, False, ""
+        count = num_longer = 0
         for conversation in _read(source, kind, bad_rows):
             digest.update(conversation.to_json().encode() + b"\n")
             for message in conversation.messages:
@@ -99,11 +103,19 @@ class Conversations:
                 ):
                     question = message["content"]
             count += 1
+            num_longer += sum(one["role"] == "assistant" for one in conversation.messages) > 1
         if not count:
             raise AnexaError(f"{name} has no conversations that can be read")
-        notes = (f"read as {kind}: {counted(count, 'conversation')}", *bad_rows.notes())
+        notes = [f"read as {kind}: {counted(count, 'conversation')}"]
+        if num_longer < MIN_LONGER_FRACTION * count:
+            notes.append(
+                f"{num_longer:,} of {counted(count, 'conversation')} have more than one answer, so "
+                "a second question in a chat may be answered badly: add longer conversations, or "
+                "type /new before each question"
+            )
+        notes += bad_rows.notes()
         sha256 = digest.hexdigest()
-        return cls(name, kind, size, sha256, has_thoughts, question, source, skip_bad, notes)
+        return cls(name, kind, size, sha256, has_thoughts, question, source, skip_bad, tuple(notes))
 
     def __iter__(self) -> Iterator[Conversation]:
         """Read the file and yield its conversations, in order.
