@@ -252,7 +252,8 @@ def obedient(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_system_prompt_is_that_of_each_conversation(obedient: Path) -> None:
     greedy = ("--temperature", "0", "--system", "say a")
     lines = ("go 3", "/new", "go 5", "/system say b", "go 3", "/new", "go 5", "/system")
-    a, new, b = "a.\n\n", NEW[1], "b.\n\n"
+    a, b = "a.\n\n", "b.\n\n"
+    new = "a new conversation with the same system prompt\n"
     with_prompt = "a new conversation with this system prompt\n"
     assert chat(obedient, *lines, options=greedy) == [
         *(a, new, a, with_prompt, b, new, b),

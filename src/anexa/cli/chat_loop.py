@@ -127,7 +127,8 @@ class ChatLoop(PromptLoop):
             return "a new conversation" + ("" if value == "off" else " with this system prompt")
         if name == "new":
             self._start(self._system)
-            return "a new conversation"
+            kept = self._system is not None
+            return "a new conversation" + " with the same system prompt" * kept
         return super().command(text)
 
 
