@@ -63,6 +63,13 @@ def test_example_without_a_thought_has_gaps_in_its_question_only() -> None:
     assert gap_places("<|user|>B1A2 A3<|assistant|>12 + 3 or 12 - 3?<|endoftext|>") == {2: {1}}
 
 
+def test_comparison_with_a_thought_has_no_gaps() -> None:
+    """Its answer is copied from the question, at the distance that it has in use."""
+    question = "<|user|>Which is larger, B1A3 or B2A3?<|assistant|>"
+    assert gap_places(f"{question}<think>A3B1?a3b2:B:1<2:</think>23<|endoftext|>") == {}
+    assert gap_places(f"{question}<think></think>23<|endoftext|>")
+
+
 def test_some_sequences_have_no_gaps_and_rates_vary() -> None:
     number = TOKENIZER.encode("A1" * 400 + ":1")
     rng = random.Random(0)
