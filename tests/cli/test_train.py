@@ -34,7 +34,7 @@ def test_plain_text_reports_start_evaluations_and_end(names: Path) -> None:
     lines = result.stdout.splitlines()
     assert re.fullmatch(
         r"corpus names\.txt · microgpt with 3,\d{3} parameters, vocabulary 1\d, context 16 · "
-        r"numpy on cpu, float32 · 16 tokens per step · 20 steps, about \d:\d\d · seed 42",
+        r"numpy on cpu, float32 · up to 16 tokens per step · 20 steps, about \d:\d\d · seed 42",
         lines[0],
     )
     evaluations = [line for line in lines if "validation" in line and line[3] == "%"]

@@ -247,7 +247,7 @@ def start_lines(trainer: Trainer) -> list[str]:
         f"corpus {trainer.corpus.name} · {what}{model.model_type} with {merged:,} "
         f"parameters{adapters}, vocabulary {model.vocab_size:,}, {context} · "
         f"{config.device.engine} on {where} · "
-        f"{config.run.batch_size * config.model.block_size:,} tokens per step · {end} · "
+        f"up to {config.run.batch_size * config.model.block_size:,} tokens per step · {end} · "
         f"seed {config.run.seed}"
     ]
     return lines + note_lines(trainer)
