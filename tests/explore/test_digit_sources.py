@@ -78,7 +78,7 @@ def check_sources(question: str, thought: str, answer: str, *, marked: bool = Tr
         assert [cut(text, fact.span) for fact in facts] == [fact.text for fact in line.facts]
         assert cut(text, value.span) == line.text.removesuffix(end).rpartition(":")[2]
         for part in (value, *remaining):
-            written = [at for at in range(*part.span) if text[at] in "0123456789<=>"]
+            written = [at for at in range(*part.span) if text[at] in "0123456789"]
             assert [source.offset for source in part.sources] in (written, written[::-1])
         for part in location.parts:
             for source in part.sources:
@@ -102,7 +102,7 @@ def is_joined(text: str, part: Span, source: DigitSource) -> bool:
 
 # Zeros in front of a number; the remainder before the first digit; no times a divisor.
 ZEROS = {(role, "0") for role in ("number", "partial", "remainder", "multiple")}
-CARRIED = {"+": "carry", "-": "carry", "*": "sum", "?": ""}
+CARRIED = {"+": "carry", "-": "carry", "*": "sum", "?>": "", "?<": ""}
 DIVISION = re.compile(  # the roles in a fact of a division, by its kind
     "(second )+"  # a multiple in the table
     "|(remainder )+first (result )+"  # the next digit

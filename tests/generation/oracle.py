@@ -120,7 +120,7 @@ def thinks(problem: Problem, said: str) -> str:
         _, remaining = split_remaining(written[number])
         lines[number] += f"{REMAINING_SEPARATOR}{remaining}" if remaining else ""
     lines += written[len(lines) :]
-    answer = asked.conclude(*value_of(lines[-1]))
+    answer = asked.compute({**given, len(lines) - 1: value_of(lines[-1])}).answer
     return f"{THINK}{chr(10).join(lines)}{END_THINK}{answer}"
 
 

@@ -42,7 +42,8 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     yield page
     context.close()
     # Browsers log failed requests themselves.
-    assert [one for one in messages if not one.startswith("Failed to load resource")] == []
+    errors = [one for one in messages if not one.startswith("Failed to load resource")]
+    assert not errors, errors
 
 
 def ask(page: Any, text: str) -> None:

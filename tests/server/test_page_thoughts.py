@@ -12,12 +12,13 @@ import pytest
 
 from anexa.thinking.expressions import Calculation, evaluate, parse_expression
 from anexa.thinking.problems import TASKS, Problem, draw_problem, make_problem
-from anexa.thinking.thoughts import write_step
+from anexa.thinking.thoughts import COMPARISONS, LARGER, comparison_sign, write_step
 from tests.server.browser import answered, ask, picture
 
 pytestmark = pytest.mark.slow
 
 
+OPERATIONS = ("+", "-", "*", "/", *COMPARISONS)
 # The carry out of a column, of the carry into it and its two digits.
 CARRY = {
     "+": lambda carried, digits: (digits[0] + digits[1] + carried) // 10,
@@ -78,7 +79,7 @@ def test_steps_are_explained_as_column_arithmetic(page: Any) -> None:
     operands = [
         (rng.randrange(10 ** rng.randint(1, 9)), rng.randrange(1, 10**7)) for _ in range(99)
     ]
-    steps = [write_step(rng.choice("+-*/?"), *pair, rng.randrange(26)) for pair in operands]
+    steps = [write_step(rng.choice(OPERATIONS), *pair, rng.randrange(26)) for pair in operands]
     for step, (found, sentences, carries, conclusion) in zip(
         steps, parsed(page, [step.text for step in steps])
     ):
@@ -86,10 +87,11 @@ def test_steps_are_explained_as_column_arithmetic(page: Any) -> None:
         covered = [index for sentence in sentences for index in sentence["facts"]]
         assert covered == [*range(len(found["facts"]))]
         texts = [sentence["text"] for sentence in sentences]
-        if step.operation == "?":
-            sign = "<=>"[step.value + 1]
+        if step.operation in COMPARISONS:
+            sign = comparison_sign(step.a, step.b)
             assert texts[0].endswith(sign + " " + texts[0][-1])
-            assert conclusion == f"so {step.a} {sign} {step.b}"
+            found_number = f"{step.value} is {'larger' if step.operation == LARGER else 'smaller'}"
+            assert conclusion == f"so {'they are equal' if sign == '=' else found_number}"
             continue
         written = [match[1] for text in texts if (match := re.search(r"write (\d+)", text))]
         digits = written if step.operation == "/" else reversed(written)
@@ -140,8 +142,13 @@ def test_what_remains_is_in_the_conclusion(page: Any) -> None:
         "so −(26 ÷ 1) = −26, and 100 − (−26) remains",
         "so 100 + 26 = 126",
     ]
-    equal, chain = parsed(page, ["A6?a6:A:6=6:=", CHAIN.thought.split("\n")[1]])
-    assert (equal[3], chain[3]) == ("so 6 = 6", "so −(4 × 30) = −120")
+    lines = {
+        "A6?>a6:A:6=6:A6": "so they are equal",
+        "A6?>a6:A:6=6:A7": "so 7 is larger",
+        "A6?<a7:A:6<7:-A6:=A6+A7": "so −6 is smaller, and 6 + 7 remains",
+        CHAIN.thought.split("\n")[1]: "so −(4 × 30) = −120",
+    }
+    assert [step[3] for step in parsed(page, [*lines])] == [*lines.values()]
 
 
 def test_other_text_is_no_step(page: Any) -> None:
@@ -152,6 +159,8 @@ def test_other_text_is_no_step(page: Any) -> None:
         "A7*a6:A7*a6+0=42;A2",
         "a:b:c",
         "A1+a1::",
+        "A4?a9:A:4<9:<",
+        "-(A4?>a9):A:4<9:A9",
         "A1+a1:x:2",
         "<b>:<b>:<b>",
     ]
@@ -165,7 +174,7 @@ def test_any_damaged_thought_is_shown(page: Any) -> None:
     for _ in range(300):
         text = rng.choice(draw_problem(rng.choice(TASKS), rng).thought.split("\n") or [""])
         place = rng.randrange(len(text) + 1)
-        lines.append(text[:place] + rng.choice("0A,:;+*<") + text[place + 1 :])
+        lines.append(text[:place] + rng.choice("0A,:;+*<>?") + text[place + 1 :])
     for one in parsed(page, lines):
         if one:
             covered = [index for sentence in one[1] for index in sentence["facts"]]
@@ -210,7 +219,7 @@ def test_a_mistake_is_in_the_summary(page: Any) -> None:
     assert page.locator(".verdict").all_inner_texts() == [
         "✗ 1+3+0 is 4, not 05",
         "✗ the one step is true, but does not lead from the question to the answer: "
-        'the answer "8" is not 7, the last value',
+        'the answer "8" is not "7"',
     ]
 
 

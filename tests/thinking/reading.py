@@ -11,8 +11,6 @@ from anexa.thinking.splits import Split, split_of, split_of_numbers
 from anexa.thinking.stories import Story
 from anexa.thinking.story_templates import TEMPLATES, Template
 
-SIGNS = "[-+*/?]"
-
 
 class ReadLine(NamedTuple):
     """A line of a thought: `operation` on `a` and `b`, as written without a sign."""
@@ -39,8 +37,8 @@ def plain(text: str) -> str:
 def read_line(line: str) -> ReadLine:
     """Read a line; assert its form, and that a place has the same letter in all its parts."""
     match = re.fullmatch(
-        r"(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)(\))?"
-        r":([^:]\S*?):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])(?::=(\S+))?",
+        r"(-\()?((?:[A-Z]\d)+)([-+*/]|\?[<>])((?:[a-z]\d)+)(\))?"
+        r":([^:]\S*?):(-?(?:[A-Z]\d)+(?: R \d+)?)(?::=(\S+))?",
         line,
     )
     assert match, line
@@ -49,11 +47,11 @@ def read_line(line: str) -> ReadLine:
     first = left[0]
     alphabet = [chr(ord("A") + (ord(first) - ord("A") + i) % 26) for i in range(104)]
     digits = value.lstrip("-").partition(" ")[0]
-    for number in (left, right, "" if operation == "?" else digits[::-1].swapcase()):
+    for number in (left, right, digits[::-1].swapcase()):
         letters = number[0::2] if number in (left, right) else number[1::2]
         assert list(letters.upper()) == alphabet[: len(letters)], line
     a, b = (int(plain(number)[::-1]) for number in (left, right))
-    if operation in "+-?":
+    if operation not in "*/":
         assert len(left) == len(right)
     assert remaining is None or mark_places(plain(remaining), ord(first) - ord("A")) == remaining
     left_over = plain(remaining or "")
@@ -67,6 +65,8 @@ def value_of(line: ReadLine) -> tuple[int, int]:
         "-": (line.a - line.b, 0),
         "*": (line.a * line.b, 0),
         "/": divmod(line.a, line.b or 1),
+        "?>": (line.a if line.a > line.b else line.b, 0),
+        "?<": (line.a if line.a < line.b else line.b, 0),
     }[line.operation]
     return (-value if line.negated else value), remainder
 
@@ -75,9 +75,6 @@ def assert_true(line: ReadLine) -> None:
     """Assert that a line's facts and its value are true."""
     for fact in line.facts:
         assert_fact(fact)
-    if line.operation == "?":
-        assert line.value == ("<" if line.a < line.b else ">" if line.a > line.b else "=")
-        return
     value, remainder = value_of(line)
     assert line.value == f"{value} R {remainder}" if remainder else line.value == str(value)
 
@@ -101,11 +98,11 @@ def calculate(expression: str) -> Fraction:
 
 
 def operation_of(question: str) -> str:
-    """Find out what a question about two numbers asks for; "<" is the smaller number."""
+    """Find out what a question about two numbers asks for; "?<" is the smaller number."""
     words = question.lower()
     for operation, signs in {
-        "<": ("smaller", "which is less"),
-        ">": ("which", "what is larger"),
+        "?<": ("smaller", "which is less"),
+        "?>": ("which", "what is larger"),
         "/": ("/", "divide", "quotient"),
         "*": ("*", "times", "multipl", "product", "x"),
         "-": ("-", "minus", "subtract", "difference", "away"),
@@ -153,5 +150,4 @@ def split_asked(question: str) -> Split:
     assert len(found) > 1, question
     if len(found) > 2:
         return split_of_numbers("chain", found)
-    operation = operation_of(question)
-    return split_of("?" if operation in "<>" else operation, *found)
+    return split_of(operation_of(question), *found)

@@ -59,9 +59,9 @@ EXAMPLES = [
         "A:10*5+0=50,18*5=90,9>5,18*4=72,7>5,18*3=54,5=5,4>0,18*2=36,3<5,10-6-0=4,05-3-1=1:A2 R 14",
         "2 R 14",
     ),
-    ("Which is larger, 456 or 356?", "A6B5C4?a6b5c3:C:4>3:>", "456"),
-    ("Which is smaller, 7 or 30?", "A7B0?a0b3:B:0<3:<", "7"),
-    ("Which is larger, 30 or 30?", "A0B3?a0b3:B:3=3,A:0=0:=", EQUAL_ANSWER),
+    ("Which is larger, 456 or 356?", "A6B5C4?>a6b5c3:C:4>3:C4B5A6", "456"),
+    ("Which is smaller, 7 or 30?", "A7B0?<a0b3:B:0<3:A7", "7"),
+    ("Which is larger, 30 or 30?", "A0B3?>a0b3:B:3=3,A:0=0:B3A0", EQUAL_ANSWER),
     # Chains; a negative value is used without its sign.
     (
         "5-12+3",
@@ -176,7 +176,7 @@ def test_first_error_is_described(old: str, new: str, error: str) -> None:
         ("3-5", "A5-a3:A:5>3,A:05-3-0=2:A2", "2", '"A5-a3" is not what the question asks for'),
         ("3-5", "A3-a5:A:3>5,A:05-3-0=2:A2", "2", '"A:3>5" is not true'),
         ("2+2", "A2*a2:A2*a2+0=04;A4:A4", "4", '"A2*a2" is not what the question asks for'),
-        ("2*3", "A2*a3:A2*a3+0=06;A6:A6", "5", 'the answer "5" is not 6, the last value'),
+        ("2*3", "A2*a3:A2*a3+0=06;A6:A6", "5", 'the answer "5" is not "6"'),
         ("2*3", "", "6", "the thought is empty"),
         ("2*3+4", "A2*a3:A2*a3+0=06;A6:A6:=A6+A4", "6", "4 is never used"),
         ("2*3+4", "A2*a3:A2*a3+0=06;A6:A6", "6", '"6+4" remains after "A2*a3", and the line does'),
@@ -201,21 +201,32 @@ def test_first_error_is_described(old: str, new: str, error: str) -> None:
          '"A6+B0A4" is not what remains after "A2*a3"'),
         ("2 by 3, and 4", "A2*a3:A2*a3+0=06;A6:A6:=((A6+A4\nA6+a4:A:6+4+0=10:B1A0", "10",
          '"((A6+A4" is not what remains after "A2*a3"'),
-        # After a comparison nothing remains to be calculated.
-        ("30 and 40", "A0B3?a0b4:B:3<4:<:=B3A0+B4A0", EQUAL_ANSWER, "is not of the form"),
-        ("30 and 40", "A0B3?a0b4:B:3<4:<:=(B3A0+B4A0)", "40", "is not of the form"),
+        # The earlier form of a comparison, without the number that is asked for.
+        ("30 pens, 40 ants", "A0B3?a0b4:B:3<4:<", "30", "is not of the form"),
+        ("30 pens, 40 ants", "A0B3?>a0b4:B:3<4:>", "40", "is not of the form"),
+        # The facts and the sign say which of the numbers is the value.
+        ("30 pens, 40 ants", "A0B3?>a0b4:B:3<4:B3A0", "30", "spell B4A0, not B3A0"),
+        ("30 pens, 40 ants", "A0B3?<a0b4:B:3<4:B4A0", "40", "spell B3A0, not B4A0"),
+        ("30 pens, 40 ants", "A0B3?>a0b4:B:3<4:B4A1", "41", "spell B4A0, not B4A1"),
+        ("30 pens, 40 ants", "A0B3?>a0b4:B:3<4:B4A0", "30", 'the answer "30" is not "40"'),
+        ("30 pens, 40 ants", "-(A0B3?>a0b4):B:3<4:-B4A0", "-40", "has a bracket that does"),
+        ("30 pens, 40 ants", "A0B3?>a0b4:B:3<4:B4A0:=B3A0+B4A0", "40", "after the last line"),
         ("1+2", "A1+a2:A:1+2+0=03:A3\nA3+a0:A:3+0+0=03:A3", "3", '0 in "A3+a0" comes from nowhere'),
         ("7/2", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3", "3", "spell A3 R 1, not A3"),
-        ("7/2", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", "3", 'the answer "3" is not 3 R 1'),
+        ("7/2", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", "3", 'the answer "3" is not "3 R 1"'),
         ("7/2", f"A7/a2:{TWOS},A:10*0+7=7,2*2=4,4<7,07-4-0=3:A2 R 3", "2 R 3",
          '"2*2=4" does not belong'),
-        ("7/2+3", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", "3 R 1", '"3 R 1" is not I can only'),
+        ("7/2+3", f"A7/a2:{TWOS},{HALF_OF_SEVEN}:A3 R 1", "3 R 1", '"3 R 1" is not "I can only'),
         ("5/0", "A5/a0::A0", "0", '"A5/a0::A0" divides by 0'),
         ("5/0", "", "0", 'the answer "0" is not "Nothing can be divided by 0."'),
         ("2, 3 or 4", "A2+a3:A:2+3+0=05:A5\nA4+a4:A:4+4+0=08:A8", "8",
          "5, the value of line 1, is never used"),
         ("2 and 5", "-(A2+a5):A:2+5+0=07:-A7", "-7", '2 in "-(A2+a5)" comes from nowhere'),
-        ("Which is larger, 4 or 9?", "A4?a9:A:4<9:<", "4", 'the answer "4" is not 9'),
+        ("Which is larger, 4 or 9?", "A4?>a9:A:4<9:A9", "4", 'the answer "4" is not "9"'),
+        ("Which is larger, 4 or 9?", "A4?<a9:A:4<9:A4", "4", "is not what the question asks for"),
+        ("Which is larger, 4 or 9?", "A9?>a4:A:9>4:A9", "9", "is not what the question asks for"),
+        ("Which is larger, 4 or 4?", "A4?>a4:A:4=4:A4", "4",
+         'the answer "4" is not "They are equal."'),
         # The steps are those of the brackets, even where others have the same result.
         ("2+3+4", "A3+a4:A:3+4+0=07:A7\nA2+a7:A:2+7+0=09:A9", "9",
          '"A3+a4" is not what the question asks for'),
@@ -230,6 +241,19 @@ def test_thoughts_about_another_question_do_not_solve_it(
     report = check(question, thought, answer)
     assert not report.all_true
     assert error in (report.first_error or "")
+
+
+def test_a_thought_of_unknown_phrasing_may_go_on_after_a_comparison() -> None:
+    compared = "A0B3?>a0b4:B:3<4:B4A0:=B3A0+B4A0"
+    thought = f"{compared}\nA0B3+a0b4:A:0+0+0=00,B:3+4+0=07:B7A0"
+    assert check("30 pens, 40 ants", thought, "70").all_true
+
+
+@pytest.mark.parametrize("value", ["A5", "-A4", "A4 R 3"])
+def test_no_answer_follows_from_equal_numbers_with_another_value(value: str) -> None:
+    report = check("Which is larger, 4 or 4?", f"A4?>a4:A:4=4:{value}", EQUAL_ANSWER)
+    assert not report.faithful
+    assert not report.all_true
 
 
 @pytest.mark.parametrize(

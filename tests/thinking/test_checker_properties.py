@@ -17,7 +17,13 @@ from anexa.thinking.checker import ThoughtReport, check
 from anexa.thinking.expressions import Calculation
 from anexa.thinking.phrasings import write_comparison
 from anexa.thinking.problems import TASKS, Problem, Task, draw_problem
-from anexa.thinking.thoughts import REMAINING_SEPARATOR, compute, write_step
+from anexa.thinking.thoughts import (
+    COMPARISONS,
+    LARGER,
+    REMAINING_SEPARATOR,
+    compute,
+    write_step,
+)
 from tests.examples import is_thorough
 from tests.thinking.test_checker import EXAMPLES
 
@@ -30,7 +36,7 @@ chains = st.builds(
     seeds,
 )
 worked_out = (problems | chains).filter(lambda one: bool(one.thought))  # 5/0 needs no thought
-operations = st.sampled_from("+-*/?")
+operations = st.sampled_from(("+", "-", "*", "/", *COMPARISONS))
 numbers = st.integers(1, 40).flatmap(lambda digits: st.integers(0, 10**digits - 1))
 ones_letters = st.integers(0, len(PLACE_LETTERS) - 1)
 CHARACTERS = "0123456789ABCEZabcez+-*/?<=>:;,() R\n"
@@ -43,7 +49,7 @@ def agrees(report: ThoughtReport) -> bool:
 
 
 def ask(operation: str, a: int, b: int) -> str:
-    return write_comparison(a, b) if operation == "?" else f"{a}{operation}{b}"
+    return write_comparison(operation, a, b) if operation in COMPARISONS else f"{a}{operation}{b}"
 
 
 @given(operations, numbers, numbers, ones_letters)
@@ -54,8 +60,7 @@ def test_lines_with_any_operands_are_true(operation: str, a: int, b: int, ones_l
     assert agrees(report)
     assert report.solves_question
     assert [line.operation for line in report.lines] == [operation]
-    if operation != "?":
-        assert (report.lines[0].value, report.lines[0].remainder) == compute(operation, a, b)
+    assert (report.lines[0].value, report.lines[0].remainder) == compute(operation, a, b)
 
 
 small_chains = st.recursive(
@@ -233,19 +238,19 @@ def test_any_changed_character_of_a_thought_in_any_order_is_detected(
     assert not agrees(check(str(chain), changed, answer))
 
 
-@given(numbers, numbers, ones_letters)
-@example(30, 30, 0)
-def test_a_comparison_of_unknown_phrasing_may_ask_for_either_number(
-    a: int, b: int, ones_letter: int
+@given(st.sampled_from(sorted(COMPARISONS)), numbers, numbers, ones_letters)
+@example(LARGER, 30, 30, 0)
+def test_a_comparison_of_unknown_phrasing_says_which_number_it_looks_for(
+    operation: str, a: int, b: int, ones_letter: int
 ) -> None:
-    thought = write_step("?", a, b, ones_letter).text
+    step = write_step(operation, a, b, ones_letter)
     question = f"There are {a} pens here and {b} there."
     answers = [
         answer
         for answer in (str(a), str(b), EQUAL_ANSWER)
-        if check(question, thought, answer).all_true
+        if check(question, step.text, answer).all_true
     ]
-    assert answers == ([EQUAL_ANSWER] if a == b else [str(a), str(b)])
+    assert answers == [answer_of(step)]
 
 
 signed_sums = st.tuples(st.sampled_from("+-"), numbers, numbers)
@@ -377,7 +382,7 @@ def test_check_never_raises(question: str, thought: str, answer: str) -> None:
 
 @given(
     st.lists(
-        st.from_regex(r"\A(-\()?(A[0-9]|A[0-9]B[1-9])[-+*/?](a[0-9]|a[0-9]b[1-9])\)?:[A-C0-9:+=,]{0,9}:(-?[A-C][0-9]|[<=>])\Z")
+        st.from_regex(r"\A(-\()?(A[0-9]|A[0-9]B[1-9])([-+*/]|\?[<>]?)(a[0-9]|a[0-9]b[1-9])\)?:[A-C0-9:+<=>,]{0,9}:(-?[A-C][0-9]|[<=>])\Z")
     ),
     texts | st.sampled_from(["1+2", "(1-3)*2", "Which is larger, 1 or 2?", "7/2+3"]),
 )  # fmt: skip

@@ -311,7 +311,7 @@ def test_no_line_of_a_training_thought_is_held_out_or_false() -> None:
             assert_true(line)
             assert split_of(line.operation, line.a, line.b) == "training"
             operations[line.operation] += 1
-    assert set(operations) == {*"+-*/?"}
+    assert set(operations) == {"+", "-", "*", "/", "?>", "?<"}
 
 
 def test_no_training_sequence_is_held_out() -> None:

@@ -15,7 +15,7 @@ from anexa.thinking.evaluation import Proportion, TaskResult, change_one_value, 
 from anexa.thinking.expressions import Calculation
 from anexa.thinking.problems import Problem, Task, draw_problem, make_problem
 from anexa.thinking.refusals import UNSUPPORTED_REFUSAL
-from anexa.thinking.thoughts import REMAINING_SEPARATOR
+from anexa.thinking.thoughts import LARGER, REMAINING_SEPARATOR
 from tests.generation.oracle import Answerer, oracle, thinks
 
 
@@ -47,7 +47,9 @@ def judged(answerer: Answerer, task: Task, count: int = 10, block_size: int = 25
 def test_a_model_with_true_thoughts_has_full_scores(task: Task, lines: int) -> None:
     cell = judged(thinks, task)
     whole = Proportion(10, 10)
-    assert (cell.thinking, cell.sourced, cell.faithful, cell.causal) == (whole,) * 4
+    assert (cell.thinking, cell.sourced, cell.faithful) == (whole,) * 3
+    # The answer to equal numbers, which are compared once, does not depend on the value.
+    assert cell.causal == (Proportion(9, 9) if task.operation == "?" else whole)
     assert cell.steps == Proportion(10 * lines, 10 * lines)
     assert cell.direct.hits <= 1, "which is 7, always"
 
@@ -80,9 +82,12 @@ def test_changed_values_are_always_well_formed() -> None:
     assert {answer for _, answer in changes} == expected
 
 
-def test_the_sign_of_a_comparison_is_changed() -> None:
-    larger = make_problem("?", 12, 30)
-    assert changes_of(larger) == {(f"{larger.thought[:-1]}>{END_THINK}", "12")}
+def test_the_value_of_a_comparison_is_changed_unless_the_numbers_are_equal() -> None:
+    larger = make_problem(LARGER, 2, 3)
+    assert changes_of(larger) == {
+        (f"{larger.thought[:-1]}{digit}{END_THINK}", digit) for digit in "012456789"
+    }
+    assert change_one_value(make_problem(LARGER, 3, 3), random.Random(1)) is None
 
 
 def test_a_value_in_the_middle_is_changed_to_one_of_as_many_digits() -> None:

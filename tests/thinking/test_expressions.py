@@ -18,7 +18,7 @@ from anexa.thinking.expressions import (
     numbers_of,
     parse_expression,
 )
-from anexa.thinking.thoughts import write_step
+from anexa.thinking.thoughts import LARGER, SMALLER, write_step
 from tests.thinking.reading import assert_true, calculate, read_line
 
 signs = st.sampled_from("+-*/")
@@ -182,8 +182,5 @@ def test_calculations_are_solved(text: str, lines: list[str], answer: str) -> No
 
 @given(leaves, leaves)
 def test_a_comparison_is_answered_by_the_number_asked_for(a: int, b: int) -> None:
-    step = write_step("?", a, b)
-    if a == b:
-        assert answer_of(step) == answer_of(step, "smaller") == EQUAL_ANSWER
-    else:
-        assert [answer_of(step), answer_of(step, "smaller")] == [str(max(a, b)), str(min(a, b))]
+    answers = [answer_of(write_step(operation, a, b)) for operation in (LARGER, SMALLER)]
+    assert answers == ([EQUAL_ANSWER] * 2 if a == b else [str(max(a, b)), str(min(a, b))])

@@ -16,6 +16,7 @@ from anexa.thinking.phrasings import (
     rephrase,
     write_comparison,
 )
+from anexa.thinking.thoughts import LARGER, SMALLER
 from tests.thinking.reading import calculate, operation_of
 
 numbers = st.integers(0, 10**20)
@@ -67,17 +68,18 @@ def test_chains_keep_their_signs_and_brackets() -> None:
 
 
 def test_comparisons_are_rephrased() -> None:
-    questions = phrased(write_comparison(12, 30))
-    assert {operation_of(question) for question in questions} == {">"}
-    smaller = phrased(write_comparison(12, 30, "smaller"))
-    assert {operation_of(question) for question in smaller} == {"<"}
+    questions = phrased(write_comparison(LARGER, 12, 30))
+    assert {operation_of(question) for question in questions} == {LARGER}
+    smaller = phrased(write_comparison(SMALLER, 12, 30))
+    assert {operation_of(question) for question in smaller} == {SMALLER}
     for question in questions + smaller:
         assert re.findall("[0-9]+", question) == ["12", "30"]
         assert normalize_question(question) == question
     rng = random.Random(1)
-    assert {operation_of(phrase_comparison(1, 2, "smaller", rng)) for _ in range(100)} == {"<"}
+    drawn = {operation_of(phrase_comparison(SMALLER, 1, 2, rng)) for _ in range(100)}
+    assert drawn == {SMALLER}
     for phrasing in COMPARISON_PHRASINGS:
-        asked = {"larger": questions, "smaller": smaller}[phrasing.operation]
+        asked = {LARGER: questions, SMALLER: smaller}[phrasing.operation]
         assert phrasing.text.format(a=12, b=30) in asked
 
 

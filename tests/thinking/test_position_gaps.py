@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,10 @@ CONVERSATION = (
     "<|user|>A4*A2<|assistant|>8<|endoftext|>"
     "<|user|>B1A3*A7<|assistant|><think>A3B1*a7:A3*a7+0=21;A1,B1*a7+2=9;B9:B9A1</think>91"
     "<|endoftext|>"
+)
+COMPARISON = (
+    "<|user|>Which is larger, B1A3 or A7?<|assistant|>"
+    "<think>A3B1?>a7b0:B:1>0:B1A3</think>13<|endoftext|>"
 )
 
 
@@ -48,26 +53,25 @@ def gap_places(text: str) -> dict[int, set[int]]:
     return places
 
 
-def test_gaps_are_after_separators_and_inside_numbers_before_the_last_value() -> None:
-    """After the 1 of B1A3, but not inside 21, which is in a fact, the value B9A1, or the answer."""
-    places = gap_places(CONVERSATION)
-    tokens = [TOKENIZER.decode([id_]) for id_ in TOKENIZER.encode(CONVERSATION)]
+@pytest.mark.parametrize(
+    ("conversation", "inside_numbers"),
+    [(CONVERSATION, ["A3B", "B1A"]), (COMPARISON, ["A3B", "B1A", "a7b"])],
+)
+def test_gaps_are_after_separators_and_inside_numbers_before_the_last_value(
+    conversation: str, inside_numbers: list[str]
+) -> None:
+    """After the 1 of B1A3, but not inside 21, which is in a fact, the last value, or the answer."""
+    places = gap_places(conversation)
+    tokens = [TOKENIZER.decode([id_]) for id_ in TOKENIZER.encode(conversation)]
     digits = [index for index, gaps in places.items() if gaps == {1}]
     found = ["".join(tokens[index - 1 : index + 2]) for index in digits]
-    assert sorted(found) == ["A3B", "B1A"]
+    assert sorted(found) == inside_numbers
     separators = {index for index, token in enumerate(tokens) if token in {*",;:"}}
     assert {index for index, gaps in places.items() if gaps == {1, 2, 3}} == separators
 
 
 def test_example_without_a_thought_has_gaps_in_its_question_only() -> None:
     assert gap_places("<|user|>B1A2 A3<|assistant|>12 + 3 or 12 - 3?<|endoftext|>") == {2: {1}}
-
-
-def test_comparison_with_a_thought_has_no_gaps() -> None:
-    """Its answer is copied from the question, at the distance that it has in use."""
-    question = "<|user|>Which is larger, B1A3 or B2A3?<|assistant|>"
-    assert gap_places(f"{question}<think>A3B1?a3b2:B:1<2:</think>23<|endoftext|>") == {}
-    assert gap_places(f"{question}<think></think>23<|endoftext|>")
 
 
 def test_some_sequences_have_no_gaps_and_rates_vary() -> None:

@@ -25,6 +25,7 @@ from anexa.thinking.problems import (
     make_problem,
 )
 from anexa.thinking.splits import MENTAL_PRODUCTS, Split, split_of, split_of_numbers
+from anexa.thinking.thoughts import LARGER, SMALLER
 from tests.thinking.reading import assert_true, calculate, operation_of, read_line, split_asked
 
 DRAWS = 12
@@ -39,8 +40,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 def read(question: str) -> tuple[str, int, int]:
     """Read a question about two numbers."""
     a, b = (int(digits) for digits in re.findall("[0-9]+", question))
-    operation = operation_of(question)
-    return ("?" if operation in "<>" else operation), a, b
+    return operation_of(question)[0], a, b
 
 
 def pairs(split: Split, count: int = DRAWS) -> set[tuple[str, int, int]]:
@@ -201,7 +201,7 @@ def test_the_larger_and_the_smaller_number_are_asked_for() -> None:
     asked = Counter(
         operation_of(draw_problem(Task("?", 5), rng, "test").question) for _ in range(100)
     )
-    assert 10 < asked["<"] < 50 < asked[">"]
+    assert 10 < asked[SMALLER] < 50 < asked[LARGER]
 
 
 def test_difficult_operands_are_drawn_for_training() -> None:
@@ -273,9 +273,8 @@ def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, ones_le
         assert task in CHAINS
         return
     assert one.answer == expected_answer(task, one)
-    if task.operation == "?":
-        return
-    assert one.answer == lines[-1].value
+    if one.answer != EQUAL_ANSWER:
+        assert one.answer == lines[-1].value
     known = [int(digits) for digits in re.findall("[0-9]+", one.question)]
     for line in lines:  # operands are numbers of the question, or earlier values
         assert {line.a, line.b} <= set(known)
@@ -285,7 +284,7 @@ def test_thoughts_are_true_and_lead_to_the_answer(task: Task, seed: int, ones_le
 def expected_answer(task: Task, one: Problem) -> str:
     if task.operation == "?":
         _, a, b = read(one.question)
-        pick = min if operation_of(one.question) == "<" else max
+        pick = min if operation_of(one.question) == SMALLER else max
         return EQUAL_ANSWER if a == b else str(pick(a, b))
     if task.operation == "story":
         return one.answer  # compared with the formula in test_stories.py
@@ -302,8 +301,9 @@ def expected_answer(task: Task, one: Problem) -> str:
         (make_problem("-", 478, 5003), "478-5003", "-4525"),
         (make_problem("/", 992, 37), "992/37", "26 R 30"),
         (make_problem("/", 992, 31), "992/31", "32"),
-        (make_problem("?", 12, 30), "Which is larger, 12 or 30?", "30"),
-        (make_problem("?", 30, 30), "Which is larger, 30 or 30?", EQUAL_ANSWER),
+        (make_problem(LARGER, 12, 30), "Which is larger, 12 or 30?", "30"),
+        (make_problem(SMALLER, 12, 30), "Which is smaller, 12 or 30?", "12"),
+        (make_problem(LARGER, 30, 30), "Which is larger, 30 or 30?", EQUAL_ANSWER),
     ],
 )
 def test_problems_are_made_of_an_operation(made: Problem, question: str, answer: str) -> None:

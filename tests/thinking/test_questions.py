@@ -26,6 +26,7 @@ from anexa.thinking.refusals import (
 )
 from anexa.thinking.stories import draw_story
 from anexa.thinking.story_templates import TEMPLATES
+from anexa.thinking.thoughts import LARGER, SMALLER
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_the_value_of_a_chain_is_that_of_python(seed: int, operations: int) -> N
 
 
 def test_every_phrasing_is_understood() -> None:
-    results = {"+": "40", "-": "24", "*": "256", "/": "4", "larger": "32", "smaller": "8"}
+    results = {"+": "40", "-": "24", "*": "256", "/": "4", LARGER: "32", SMALLER: "8"}
     for phrasing in (*COMMAND_PHRASINGS, *COMPARISON_PHRASINGS):
         for text in (phrasing.text, phrasing.text[0].lower() + phrasing.text[1:-1]):
             assert parse_question(text.format(a=32, b=8)).expected == results[phrasing.operation], (
@@ -167,8 +168,8 @@ def test_every_phrasing_is_understood() -> None:
             )
     for frame in FRAMES:
         assert parse_question(frame.format("32 minus 8")).expected == "24", frame
-    asked = phrase_comparison(5, 12, "smaller", random.Random(1))
-    assert parse_question(asked).comparison == "smaller"
+    asked = phrase_comparison(SMALLER, 5, 12, random.Random(1))
+    assert [step.operation for step in parse_question(asked).steps] == [SMALLER]
 
 
 @given(st.integers(0, 2**32), st.sampled_from((2, 3)))

@@ -17,6 +17,7 @@ from anexa.thinking.refusals import (
     clarifying_question,
     draw_unanswerable_request,
 )
+from anexa.thinking.thoughts import LARGER
 from tests.thinking.reading import operation_of
 
 Requests = dict[str, list[str]]
@@ -69,8 +70,8 @@ def test_large_calculations_are_well_beyond_training(requests: Requests) -> None
         elif operation == "/":
             assert sizes[0] >= 14
         else:
-            assert max(sizes) >= (31 if operation == ">" else 26)
-    assert set(seen) == {*"+-*/>", "chain"}
+            assert max(sizes) >= (31 if operation == LARGER else 26)
+    assert set(seen) == {*"+-*/", LARGER, "chain"}
 
 
 def test_divisions_by_zero_are_refused(requests: Requests) -> None:

@@ -24,7 +24,7 @@ def test_the_default_tasks_are_those_of_the_table() -> None:
     expected |= {f"{kind} {count}" for kind in ("+", "-", "compare") for count in (22, 24)}
     expected |= {"2x1", "3x1", "4x1", "2x2", "3x2", "4x2", "3x3", "4x3", "4x4"}
     expected |= {"5x5", "6x6", "7x7", "8x8", "9x9", "9x1", "20x1", "10x10", "11x11", "13x13"}
-    expected |= {"2/1", "4/1", "8/1", "3/2", "5/2", "8/2", "10/2", "12/2"}
+    expected |= {"2/1", "4/1", "8/1", "20/1", "3/2", "5/2", "8/2", "10/2", "12/2"}
     expected |= {"chain 2", "chain 3", "story", "story 3"}
     expected |= {f"compare {count}" for count in (4, 10, 20)}
     expected |= {"long carry", "borrow across zeros", "zero operand", "equal operands"}

@@ -68,9 +68,11 @@ divisors = st.integers(1, 10**4) | st.integers(1, 99)
             "A6/a3:3*1=3,3*2=6,3*3=9,3*4=12,3*5=15,3*6=18,3*7=21,3*8=24,3*9=27,A:10*0+6=6,3*2=6,"
             "6=6,06-6-0=0:A2",
         ),
-        ("?", 456, 356, "A6B5C4?a6b5c3:C:4>3:>"),
-        ("?", 5003, 5009, "A3B0C0D5?a9b0c0d5:D:5=5,C:0=0,B:0=0,A:3<9:<"),
-        ("?", 86, 86, "A6B8?a6b8:B:8=8,A:6=6:="),
+        ("?>", 456, 356, "A6B5C4?>a6b5c3:C:4>3:C4B5A6"),
+        ("?<", 456, 356, "A6B5C4?<a6b5c3:C:4>3:C3B5A6"),
+        ("?>", 5003, 5009, "A3B0C0D5?>a9b0c0d5:D:5=5,C:0=0,B:0=0,A:3<9:D5C0B0A9"),
+        ("?<", 356, 7, "A6B5C3?<a7b0c0:C:3>0:A7"),
+        ("?>", 86, 86, "A6B8?>a6b8:B:8=8,A:6=6:B8A6"),
         ("+", -5, 12, "A2B1-a5b0:B:1>0,A:12-5-0=7,B:01-0-1=0:A7"),
         ("+", -12, 5, "A5B0-a2b1:B:0<1,A:12-5-0=7,B:01-0-1=0:-A7"),
         ("+", 5, -12, "A5B0-a2b1:B:0<1,A:12-5-0=7,B:01-0-1=0:-A7"),
@@ -86,17 +88,14 @@ def test_lines_are_written_out(operation: str, a: int, b: int, line: str) -> Non
     assert (step.operation, step.a, step.b) == (operation, a, b)
 
 
-@given(st.sampled_from("+-*/?"), numbers, numbers, letters)
+@given(st.sampled_from(("+", "-", "*", "/", "?>", "?<")), numbers, numbers, letters)
 def test_lines_are_true(operation: str, a: int, b: int, ones_letter: int) -> None:
     b = b or 1 if operation == "/" else b
     step = write_step(operation, a, b, ones_letter)
     line = read_line(step.text)
     assert (line.operation, line.a, line.b, line.negated) == (operation, a, b, False)
     assert_true(line)
-    if operation == "?":
-        assert step.value == (a > b) - (a < b)
-    else:
-        assert (step.value, step.remainder) == value_of(line)
+    assert (step.value, step.remainder) == value_of(line)
     assert step.text[0] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[ones_letter]
 
 
@@ -138,9 +137,9 @@ def test_sums_and_differences_have_a_fact_for_each_place(a: int, b: int) -> None
             assert re.fullmatch(r"[A-Z]:\d{1,2}[-+]\d[-+][01]=\d{1,2}", fact)
 
 
-@given(numbers, numbers)
-def test_a_comparison_ends_at_the_first_digits_that_differ(a: int, b: int) -> None:
-    line = read_line(write_step("?", a, b).text)
+@given(st.sampled_from(("?>", "?<")), numbers, numbers)
+def test_a_comparison_ends_at_the_first_digits_that_differ(operation: str, a: int, b: int) -> None:
+    line = read_line(write_step(operation, a, b).text)
     x, y = (str(number).zfill(max(len(str(a)), len(str(b)))) for number in (a, b))
     *alike, last = line.facts
     for i, fact in enumerate(alike):

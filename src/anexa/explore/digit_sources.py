@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from anexa.thinking.facts import COMPARISON_PATTERN, DIFFERENCE_PATTERN
+from anexa.thinking.thoughts import COMPARISONS, LARGER
 
 Span: TypeAlias = tuple[int, int]
 """Part of a text: offset of its first character, and offset after its last character."""
@@ -27,11 +28,11 @@ class DigitSource:
             calculation: "number". In a fact: "first" or "second" operand; "carry", or the borrow;
             "sum" so far, in a product; and in a division "remainder" so far, "partial" dividend
             (the remainder followed by the digit that is brought down), "multiple" of the divisor,
-            or "result" for the digits after "=" in 10*25+2=252. In a value: "result", also for
-            "<", "=" or ">".
+            or "result" for the digits after "=" in 10*25+2=252. In a value: "result".
         offset: offset of the digit.
-        spans: locations of its sources. For a digit of an operand, its location in each of
-            `NumberDigits.occurrences`; a padding zero is only in the expression.
+        spans: locations of its sources. For a digit of an operand, also in the value of a
+            comparison, its location in each of `NumberDigits.occurrences`; a padding zero is only
+            in the expression.
     """
 
     role: str
@@ -68,7 +69,7 @@ class LineDigits:
     """The sources of the digits in a line with any operation but a division.
 
     Attributes:
-        operation: operation of the line: "+", "-", "*", or "?" for a comparison.
+        operation: operation of the line: "+", "-", "*", or one of `COMPARISONS`.
         first: digits of the first operand.
         second: digits of the second operand.
         matches: each fact, matched in the text by one of `anexa.thinking.facts.FACT_PATTERNS`;
@@ -87,8 +88,8 @@ class LineDigits:
         return flags.index(False) if False in flags else len(flags)
 
     @cached_property
-    def _is_swapped(self) -> bool:
-        """Whether the first operand is subtracted from the second, as for 3-5."""
+    def _is_second_larger(self) -> bool:
+        """Whether the second operand is the larger one, by the last comparison of digits."""
         last = self.matches[self._compared - 1] if self._compared else None
         return last is not None and last[2] == "<"
 
@@ -117,7 +118,7 @@ class LineDigits:
             return (*self._digit(match, 1, power), *self._digit(match, 3, power, 1))
         if match.re is DIFFERENCE_PATTERN:
             power = number - self._compared
-            swapped = int(self._is_swapped)
+            swapped = int(self._is_second_larger)  # 3-5 subtracts the first from the second
             sources = (
                 *self._digit(match, 2, power, swapped),
                 *self._digit(match, 3, power, 1 - swapped),
@@ -131,7 +132,9 @@ class LineDigits:
         return (*sources, *_carried("carry", match, 3, before, 4))
 
     def sources_of_value(self, text: str, start: int) -> tuple[DigitSource, ...]:
-        """Return the sources of the digits of the value: digits of the result in the facts.
+        """Return the sources of the digits of the value.
+
+        They are digits of the result in the facts; of a comparison, the digits of an operand.
 
         Args:
             text: the value.
@@ -142,10 +145,17 @@ class LineDigits:
         """
         if None in self.matches or not self.matches:
             return ()
+        value = text.partition(" ")[0]  # without a remainder, which only a division has
+        offsets = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
+        if self.operation in COMPARISONS:
+            is_second = self._is_second_larger == (self.operation == LARGER)
+            chosen = self.second if is_second else self.first
+            return tuple(
+                DigitSource("result", offset, chosen.spans(power))
+                for power, (offset, _) in enumerate(zip(offsets, chosen.own))
+            )
         matches = [match for match in self.matches if match]
         last = matches[-1]
-        if self.operation == "?":
-            return (DigitSource("result", start, locate_digits([last.start(2)])),)
         # The regular expression's group with the digit of the result, and the digit's index in it.
         group, shift = {"+": (4, 1), "-": (5, 0), "*": (5, 0)}[self.operation]
         found = [
@@ -155,8 +165,6 @@ class LineDigits:
         ]
         if self.operation != "-":  # the carry out of the highest place
             found += reversed(range(last.start(4), last.end(4) - 1))
-        value = text.partition(" ")[0]  # without a remainder, which only a division has
-        offsets = [start + match.start() for match in re.finditer("[0-9]", value)][::-1]
         return tuple(
             DigitSource("result", offset, locate_digits([at])) for offset, at in zip(offsets, found)
         )

@@ -23,7 +23,7 @@ class RemainingCalculation:
     `add` takes the lines of a thought one by one, and `sources` says what remains after the last.
 
     Args:
-        question: the question; if it is neither a calculation nor a story, nothing remains.
+        question: the question; if its phrasing is not known, nothing remains.
     """
 
     def __init__(self, question: Question) -> None:

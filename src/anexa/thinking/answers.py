@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anexa.thinking.expressions import Calculation, RefusedDivision, evaluate
-from anexa.thinking.thoughts import ThoughtStep
+from anexa.thinking.thoughts import COMPARISONS, ThoughtStep
 
 EQUAL_ANSWER = "They are equal."  # answer to a comparison of equal numbers
 # Refusals of a calculation with a division by 0, or with one that `is_inexact` (thoughts.py).
@@ -11,22 +11,28 @@ BY_ZERO_REFUSAL = "Nothing can be divided by 0."
 INEXACT_REFUSAL = "I can only go on with a division that leaves no remainder."
 
 
-def answer_of(step: ThoughtStep, comparison: str = "larger") -> str:
-    """Return the answer that the last line of a thought leads to.
+def answer_of(step: ThoughtStep) -> str:
+    """Return the answer that follows from the last step of a thought."""
+    return write_answer(step.operation, step.a, step.b, step.value, step.remainder)
+
+
+def write_answer(operation: str, a: int, b: int, value: int, remainder: int) -> str:
+    """Write the answer that follows from the last line of a thought.
 
     Args:
-        step: the step of the last line.
-        comparison: for a comparison, the number that the question asks for: "larger" or "smaller".
+        operation: operation of the line.
+        a: its first operand.
+        b: its second operand.
+        value: its value.
+        remainder: the remainder of a division; otherwise 0.
 
     Returns:
-        The value, such as `-4525`; quotient and remainder, such as `26 R 30`; for a comparison, one
-        of its two operands, or `EQUAL_ANSWER`.
+        The value, such as `-4525`; quotient and remainder, such as `26 R 30`; or `EQUAL_ANSWER` for
+        a comparison of equal numbers.
     """
-    if step.operation == "?":
-        if step.a == step.b:
-            return EQUAL_ANSWER
-        return str(max(step.a, step.b) if comparison == "larger" else min(step.a, step.b))
-    return f"{step.value} R {step.remainder}" if step.remainder else str(step.value)
+    if operation in COMPARISONS and a == b:
+        return EQUAL_ANSWER
+    return f"{value} R {remainder}" if remainder else str(value)
 
 
 def solve(calculation: Calculation, ones_letter: int = 0) -> tuple[list[ThoughtStep], str]:

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anexa.model.place_marks import PLACE_LETTERS, mark_places
-from anexa.thinking.answers import EQUAL_ANSWER
+from anexa.thinking.answers import write_answer
 from anexa.thinking.facts import MAX_OPERAND_DIGITS, Fact, check_facts, excerpt
 from anexa.thinking.questions import Question, parse_question
 from anexa.thinking.single_use_sources import SingleUseSources
 from anexa.thinking.sources import Operand, OperandSources
 from anexa.thinking.thoughts import (
-    comparison_sign,
+    COMPARISONS,
     compute,
     split_remaining,
     write_expression,
@@ -27,15 +27,16 @@ from anexa.thinking.thoughts import (
 
 __all__ = ["Fact", "Operand", "ThoughtLine", "ThoughtReport", "check"]
 
+_OPERATION = "|".join(map(re.escape, ("+", "-", "*", "/", *COMPARISONS)))
 # An operation on two numbers of a thought, perhaps in a negated bracket: the first number has
 # capital letters as place marks, the second has small ones.
 _EXPRESSION = re.compile(
-    rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_OPERAND_DIGITS}}})([-+*/?])"
+    rf"(-\()?((?:[A-Z][0-9]){{1,{MAX_OPERAND_DIGITS}}})({_OPERATION})"
     rf"((?:[a-z][0-9]){{1,{MAX_OPERAND_DIGITS}}})(\))?"
 )
-# The result of an operation: a comparison, or a number, perhaps with a remainder.
+# The result of an operation, perhaps with a remainder.
 _VALUE = re.compile(
-    rf"[<=>]|-?(?:[A-Z][0-9]){{1,{2 * MAX_OPERAND_DIGITS}}}"
+    rf"-?(?:[A-Z][0-9]){{1,{2 * MAX_OPERAND_DIGITS}}}"
     rf"(?: R [0-9]{{1,{MAX_OPERAND_DIGITS}}})?"
 )
 
@@ -46,10 +47,10 @@ class ThoughtLine:
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*", "/", or "?" for a comparison; "" if the line cannot be parsed.
+        operation: "+", "-", "*", "/", or one of `COMPARISONS`; "" if the line cannot be parsed.
         operands: the two operands of the expression; empty if the line cannot be parsed.
         facts: the checked facts; superfluous facts at the end of the line are left out.
-        value: the value of the line; None for a comparison, or if the line cannot be parsed.
+        value: the value of the line; None if the line cannot be parsed.
         remainder: the remainder of a division; otherwise 0.
         matches_facts: whether the value consists of the digits that the facts result in.
         is_correct: whether the value is the correct result of the expression.
@@ -152,7 +153,7 @@ def check(question: str, thought: str, answer: str) -> ThoughtReport:
         expression = lines[sources.wrong_line].text.split(":")[0]
         wrong_step = f'"{excerpt(expression)}" is not what the question asks for'
     conclusion = _conclude(asked, lines[-1])
-    faithful = answer in conclusion
+    faithful = answer == conclusion
     errors = [
         *(line.error for line in lines),
         f"{unused} is never used" if unused else None,
@@ -178,25 +179,25 @@ def _check_without_thought(asked: Question, answer: str) -> ThoughtReport:
     if not is_answered:
         error = "the thought is empty"
     elif not faithful:
-        error = f'the answer "{excerpt(answer)}" is not "{excerpt(str(asked.expected))}"'
+        error = _unfaithful(answer, asked.expected)
     return ThoughtReport((), faithful, faithful, faithful, asked.expected, faithful or None, error)
 
 
-def _conclude(asked: Question, last: ThoughtLine) -> list[str]:
-    """List the answers that follow from the last line of a thought.
+def _conclude(asked: Question, last: ThoughtLine) -> str | None:
+    """Return the answer that follows from the last line.
 
     Returns:
-        One answer; both operands for a comparison of different numbers if the phrasing of the
-        question is not known (either may be asked for); empty if the line cannot be parsed.
+        The answer; None if there is none: the line cannot be parsed, or it compares equal numbers
+        and has another value.
     """
     if asked.is_refused:
-        return [str(asked.expected)]
-    if last.operation == "?":
-        sign, _ = parse_value(last.text[-1])
-        if asked.comparison:
-            return [asked.conclude(sign)]
-        return [EQUAL_ANSWER] if sign == 0 else [str(operand.number) for operand in last.operands]
-    return [] if last.value is None else [asked.conclude(last.value, last.remainder)]
+        return asked.expected
+    if last.value is None:
+        return None
+    a, b = (operand.number for operand in last.operands)
+    if last.operation in COMPARISONS and a == b and (last.value, last.remainder) != (a, 0):
+        return None
+    return write_answer(last.operation, a, b, last.value, last.remainder)
 
 
 def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
@@ -208,8 +209,6 @@ def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
     if not match or not _VALUE.fullmatch(said):
         return _unparsable(text, "is not of the form expression:facts:value")
     minus, left, operation, right, bracket = match.groups()
-    if (operation == "?") != (said in "<=>") or (operation == "?" and remaining):
-        return _unparsable(text, "is not of the form expression:facts:value")
     a, b = int(left[::-2]), int(right[::-2])
     ones_letter = PLACE_LETTERS.index(left[0])
     if f"{left}{operation}{right}" != write_expression(operation, a, b, ones_letter):
@@ -230,10 +229,11 @@ def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
         if operand.source == "nowhere"
     ]
     facts = check_facts(
-        facts_text, expression, operation, write_facts(operation, a, b, ones_letter)
+        facts_text, expression, operation, (a, b), write_facts(operation, a, b, ones_letter)
     )
     spelled = facts.digits and _write_result(facts.digits, facts.remainder, negated, ones_letter)
-    result = _write_result(*_compute(operation, a, b), negated, ones_letter)
+    right_value, right_remainder = compute(operation, a, b)
+    result = _write_result(str(right_value), right_remainder, negated, ones_letter)
     if facts.error:
         errors.append(facts.error)
     elif spelled != said:
@@ -241,8 +241,7 @@ def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
         errors.append(f'the facts of "{excerpt(expression)}" spell {shown}, not {excerpt(said)}')
     elif result != said:
         errors.append(f"{excerpt(expression)} is {excerpt(result)}, not {excerpt(said)}")
-    if operation != "?":
-        sources.add_value(number, value)
+    sources.add_value(number, value)
     fitting = sources.update_remaining(expressed, value, remainder, calculation)
     goes_on = calculation in fitting and mark_places(calculation, ones_letter) == remaining
     if not goes_on:
@@ -252,7 +251,7 @@ def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
         operation=operation,
         operands=operands,
         facts=facts.facts,
-        value=None if operation == "?" else value,
+        value=value,
         remainder=remainder,
         matches_facts=spelled == said,
         is_correct=result == said,
@@ -263,13 +262,11 @@ def _line(number: int, text: str, sources: OperandSources) -> ThoughtLine:
 
 
 def parse_value(text: str) -> tuple[int, int]:
-    """Parse the well-formed value of a line, such as `B2A6 R 30` or `<`.
+    """Parse the well-formed value of a line, such as `B2A6 R 30`.
 
     Returns:
-        Value and remainder, as from `compute`: (26, 30), or (-1, 0) for `<`.
+        Value and remainder, as from `compute`: (26, 30).
     """
-    if text in "<=>":
-        return "<=>".index(text) - 1, 0
     value, _, remainder = text.partition(" R ")
     return int(re.sub("[A-Z]", "", value)), int(remainder or 0)
 
@@ -279,35 +276,25 @@ def _may_be_negated(operation: str, a: int, b: int) -> bool:
     return (operation == "+" and a > 0) or (operation in "*/" and a * b > 0)
 
 
-def _compute(operation: str, a: int, b: int) -> tuple[str, int]:
-    """Return the digits of the result (for a comparison "<", "=" or ">"), and the remainder."""
-    if operation == "?":
-        return comparison_sign(a, b), 0
-    value, remainder = compute(operation, a, b)
-    return str(value), remainder
-
-
 def _write_result(digits: str, remainder: int, negated: bool, ones_letter: int) -> str:
     """Write the value of a line in the format of thoughts, with a letter before each digit.
 
     Args:
-        digits: digits of the result of the operation, or "<", "=" or ">" for a comparison.
+        digits: digits of the result of the operation, perhaps after a minus sign.
         remainder: the remainder of a division; otherwise 0.
         negated: whether the expression is negated: -(…).
         ones_letter: index of the letter of the ones, 0 for A.
     """
-    if digits in "<=>":
-        return digits
     is_negative = digits.startswith("-") != negated
     digits = digits.lstrip("-")
     sign = "-" if is_negative and digits != "0" else ""
     return f"{sign}{mark_places(digits, ones_letter)}{f' R {remainder}' if remainder else ''}"
 
 
-def _unfaithful(answer: str, conclusion: list[str]) -> str:
-    if not conclusion:
+def _unfaithful(answer: str, conclusion: str | None) -> str:
+    if conclusion is None:
         return f'the answer "{excerpt(answer)}" does not follow from the last line'
-    return f'the answer "{excerpt(answer)}" is not {excerpt(conclusion[0])}, the last value'
+    return f'the answer "{excerpt(answer)}" is not "{excerpt(conclusion)}"'
 
 
 def _wrong_remaining(expression: str, said: str, fitting: Sequence[str]) -> str:

@@ -243,7 +243,7 @@ def complete(model: LanguageModel, prompts: list[str]) -> list[str]:
 
 
 def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | None:
-    """Replace one digit of one value in the thought of a problem, or the sign of a comparison.
+    """Replace one digit of one value in the thought of a problem.
 
     The changed value has the format of the training data, and leads to another answer.
 
@@ -261,7 +261,7 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
     texts = problem.thought.split("\n")
     if asked.is_refused or len(texts) != len(asked.steps):
         return None
-    true_values, _, _ = asked.compute()
+    true_values = asked.compute().values
     numbers = [*range(len(texts))]
     rng.shuffle(numbers)
     for number in numbers:
@@ -269,13 +269,12 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
         changes = list(_changes(value))
         rng.shuffle(changes)
         for changed in changes:
-            values, remainder, refusal = asked.compute({number: parse_value(changed)})
-            if refusal:  # the steps after the division have no values
+            values, answer, is_refused = asked.compute({number: parse_value(changed)})
+            if is_refused:  # the steps after the division have no values
                 continue
             is_negative = any(values[step] < 0 <= true for step, true in true_values.items())
             if is_negative and number < len(texts) - 1:
                 continue  # training has no negative values in stories
-            answer = asked.conclude(values[len(texts) - 1], remainder)
             if answer != problem.answer:
                 thought = "\n".join([*texts[:number], f"{before}:{changed}"])
                 is_last = number == len(texts) - 1
@@ -284,10 +283,9 @@ def change_one_value(problem: Problem, rng: random.Random) -> tuple[str, str] | 
 
 
 def _changes(value: str) -> Iterator[str]:
-    """Yield well-formed values with one digit of `value` replaced, or its "<", "=" or ">"."""
+    """Yield well-formed values with one digit of `value` replaced."""
     for index, character in enumerate(value):
-        others = "<>" if character in "<=>" else "0123456789" if character.isdigit() else ""
-        for other in others:
+        for other in "0123456789" if character.isdigit() else "":
             changed = f"{value[:index]}{other}{value[index + 1 :]}"
             if other != character and _is_well_formed(changed):
                 yield changed

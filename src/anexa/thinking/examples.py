@@ -33,7 +33,7 @@ TOKEN_SHARES = {"+": 8, "-": 9, "*": 34, "/": 24, "chain": 14, "story": 4, "?": 
 # The tasks of an operation are drawn equally often, but for products and divisions whose longer
 # operand has more digits than these: their sampling weight is multiplied by LONG_OPERAND_WEIGHT.
 LONG_OPERAND_DIGITS = {"*": MAX_FACTOR_DIGITS, "/": MAX_DIVIDEND_DIGITS}
-LONG_OPERAND_WEIGHT = 0.35
+LONG_OPERAND_WEIGHT = 0.5
 # Fractions of the examples, each from 0 to 1.
 DIRECT_FRACTION = 0.08  # with an empty thought in the prompt, so that the model answers at once
 MULTI_TURN_FRACTION = 0.07  # with earlier turns before the question

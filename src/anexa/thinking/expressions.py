@@ -23,7 +23,7 @@ class Calculation:
     `str(calculation)` is its text, with brackets only where they are needed, such as `3*(4-2)`.
 
     Attributes:
-        operation: "+", "-", "*" or "/".
+        operation: "+", "-", "*", "/", or one of `COMPARISONS`, which are never parsed.
         left: the first operand.
         right: the second operand.
     """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from anexa.thinking.thoughts import comparison_sign
+from anexa.thinking.thoughts import COMPARISONS, LARGER, comparison_sign
 
 # Maximum number of digits of an operand of a line: a longer one is malformed, as `int` takes
 # quadratic time.
@@ -26,7 +26,7 @@ FACT_PATTERNS = {
     "-": (COMPARISON_PATTERN, DIFFERENCE_PATTERN),
     "*": (re.compile(rf"[A-Z]([0-9])\*[a-z]([0-9])\+{_NUMBER}={_NUMBER}(?:;[A-Z]([0-9]))?"),),
     "/": (MULTIPLE_PATTERN, NEXT_DIGIT_PATTERN, COMPARISON_PATTERN, DIFFERENCE_PATTERN),
-    "?": (COMPARISON_PATTERN,),
+    **dict.fromkeys(COMPARISONS, (COMPARISON_PATTERN,)),
 }
 """Regular expressions of the facts that a line may contain, by its operation. The letters in them
 name places and do not take part in the arithmetic."""
@@ -55,8 +55,7 @@ class Facts:
     Attributes:
         facts: the facts; superfluous ones at the end are left out.
         digits: the digits that the facts result in, highest place first, with a minus sign if the
-            result is negative; "<", "=" or ">" for a comparison. None if a fact is missing,
-            superfluous or malformed.
+            result is negative. None if a fact is missing, superfluous or malformed.
         remainder: the remainder of a division; otherwise 0.
         error: the first mistake, as a sentence; None if all facts are true and fit.
     """
@@ -67,17 +66,24 @@ class Facts:
     error: str | None
 
 
-def check_facts(text: str, expression: str, operation: str, expected: Iterator[str]) -> Facts:
+def check_facts(
+    text: str,
+    expression: str,
+    operation: str,
+    operands: tuple[int, int],
+    expected: Iterator[str],
+) -> Facts:
     """Check the facts of a line: whether each is true, and is the one that belongs there.
 
     Args:
         text: the facts, separated by commas.
         expression: the expression of the line, for error messages.
-        operation: "+", "-", "*", "/" or "?".
+        operation: "+", "-", "*", "/", or one of `COMPARISONS`.
+        operands: the two operands, in the order of the expression.
         expected: the facts that belong there, as written by `write_facts`; it is consumed.
     """
     facts, errors = [], []
-    spelled = _Spelled(operation)
+    spelled = _Spelled(operation, operands)
     for written in text.split(",") if text else ():
         right = next(expected, None)
         if right is None:
@@ -143,8 +149,8 @@ class _Spelled:
         is_whole: whether no fact is missing, superfluous or malformed.
     """
 
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
+    def __init__(self, operation: str, operands: tuple[int, int]) -> None:
+        self._operation, self._operands = operation, operands
         self._found: list[str] = []  # digits of the result, in the order of the facts
         self._sign = ""  # "<", "=" or ">" of the last comparison
         self._front = ""  # digits of the carry out of the highest place
@@ -193,9 +199,9 @@ class _Spelled:
 
     @property
     def digits(self) -> str:
-        """The digits of the result; "<", "=" or ">" for a comparison."""
-        if self._operation == "?":
-            return self._sign
+        """The digits of the result; of a comparison those of the operand that the facts choose."""
+        if self._operation in COMPARISONS:
+            return str(self._operands[(self._sign == "<") == (self._operation == LARGER)])
         if self._operation == "/":
             return "".join(self._found).lstrip("0") or "0"
         digits = (self._front + "".join(reversed(self._found))).lstrip("0") or "0"

@@ -12,6 +12,8 @@ import random
 import re
 from dataclasses import dataclass
 
+from anexa.thinking.thoughts import LARGER, SMALLER
+
 FRAMES = (
     "{}",
     "{}?",
@@ -50,8 +52,7 @@ class Phrasing:
 
     Attributes:
         text: format string with the fields a and b.
-        operation: "+", "-", "*" or "/", applied to a and b in this order; for a comparison, the
-            number that it asks for: "larger" or "smaller".
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`, applied to a and b in this order.
     """
 
     text: str
@@ -60,19 +61,19 @@ class Phrasing:
 
 # Questions which of two numbers is larger or smaller.
 COMPARISON_PHRASINGS = (
-    Phrasing("Which is larger, {a} or {b}?", "larger"),
-    Phrasing("Which is larger: {a} or {b}?", "larger"),
-    Phrasing("Which is larger {a} or {b}?", "larger"),
-    Phrasing("Which number is larger, {a} or {b}?", "larger"),
-    Phrasing("Which is bigger, {a} or {b}?", "larger"),
-    Phrasing("Which is greater, {a} or {b}?", "larger"),
-    Phrasing("Which is more, {a} or {b}?", "larger"),
-    Phrasing("What is larger, {a} or {b}?", "larger"),
-    Phrasing("Which is smaller, {a} or {b}?", "smaller"),
-    Phrasing("Which is smaller: {a} or {b}?", "smaller"),
-    Phrasing("Which is smaller {a} or {b}?", "smaller"),
-    Phrasing("Which number is smaller, {a} or {b}?", "smaller"),
-    Phrasing("Which is less, {a} or {b}?", "smaller"),
+    Phrasing("Which is larger, {a} or {b}?", LARGER),
+    Phrasing("Which is larger: {a} or {b}?", LARGER),
+    Phrasing("Which is larger {a} or {b}?", LARGER),
+    Phrasing("Which number is larger, {a} or {b}?", LARGER),
+    Phrasing("Which is bigger, {a} or {b}?", LARGER),
+    Phrasing("Which is greater, {a} or {b}?", LARGER),
+    Phrasing("Which is more, {a} or {b}?", LARGER),
+    Phrasing("What is larger, {a} or {b}?", LARGER),
+    Phrasing("Which is smaller, {a} or {b}?", SMALLER),
+    Phrasing("Which is smaller: {a} or {b}?", SMALLER),
+    Phrasing("Which is smaller {a} or {b}?", SMALLER),
+    Phrasing("Which number is smaller, {a} or {b}?", SMALLER),
+    Phrasing("Which is less, {a} or {b}?", SMALLER),
 )
 _NOUNS = {"sum": "+", "difference": "-", "product": "*", "quotient": "/"}
 # Commands and questions, in words, to calculate with two numbers.
@@ -99,13 +100,14 @@ COMMAND_PHRASINGS = (
 _PAIR = re.compile(r"([0-9]+)([-+*/])([0-9]+)")
 # Characters of an expression.
 _EXPRESSION = re.compile(r"[-+*/()0-9]+")
-# Question which of two numbers is larger or smaller.
-_COMPARED = re.compile(r"Which is (larger|smaller), ([0-9]+) or ([0-9]+)\?")
+_ADJECTIVES = {LARGER: "larger", SMALLER: "smaller"}
+# Question from `write_comparison`; groups: adjective, number, number.
+_COMPARED = re.compile(rf"Which is ({'|'.join(_ADJECTIVES.values())}), ([0-9]+) or ([0-9]+)\?")
 
 
-def write_comparison(a: int, b: int, comparison: str = "larger") -> str:
-    """Return the question which of two numbers is "larger" or "smaller", in plain words."""
-    return f"Which is {comparison}, {a} or {b}?"
+def write_comparison(operation: str, a: int, b: int) -> str:
+    """Return the question for the `LARGER` or the `SMALLER` of two numbers, in plain words."""
+    return f"Which is {_ADJECTIVES[operation]}, {a} or {b}?"
 
 
 def rephrase(question: str, rng: random.Random) -> str:
@@ -119,7 +121,8 @@ def rephrase(question: str, rng: random.Random) -> str:
     """
     compared = _COMPARED.fullmatch(question)
     if compared:
-        return phrase_comparison(int(compared[2]), int(compared[3]), compared[1], rng)
+        operation = LARGER if compared[1] == _ADJECTIVES[LARGER] else SMALLER
+        return phrase_comparison(operation, int(compared[2]), int(compared[3]), rng)
     if not _EXPRESSION.fullmatch(question):
         return question
     pair = _PAIR.fullmatch(question)
@@ -131,13 +134,13 @@ def rephrase(question: str, rng: random.Random) -> str:
     return _casually(text, rng)
 
 
-def phrase_comparison(a: int, b: int, comparison: str, rng: random.Random) -> str:
-    """Ask which of two numbers is "larger" or "smaller", by one of `COMPARISON_PHRASINGS`.
+def phrase_comparison(operation: str, a: int, b: int, rng: random.Random) -> str:
+    """Ask for the `LARGER` or the `SMALLER` of two numbers, by one of `COMPARISON_PHRASINGS`.
 
     Its first letter may be lower case, and its `?` may be left out.
     """
     phrasing = rng.choice(
-        [phrasing for phrasing in COMPARISON_PHRASINGS if phrasing.operation == comparison]
+        [phrasing for phrasing in COMPARISON_PHRASINGS if phrasing.operation == operation]
     )
     return _casually(phrasing.text.format(a=a, b=b), rng)
 

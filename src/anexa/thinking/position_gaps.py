@@ -5,8 +5,7 @@ and longer numbers. So in training the positions often jump at the end of a fact
 were further away, and after a digit, as if the number had more of them. In use there are no gaps.
 
 The last value and the answer, which is copied from it, have no gaps after digits: with these, a
-model copied long answers less exactly. For the same reason comparisons with a thought, whose answer
-is copied from the question, have no gaps at all.
+model copied long answers less exactly.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from anexa.model.chat_format import ASSISTANT, END_THINK
+from anexa.model.chat_format import ASSISTANT
 from anexa.model.place_marks import PLACE_LETTERS
 from anexa.model.tokenizer import Tokenizer
 
@@ -44,9 +43,7 @@ class PositionGaps:
         self._separators = token_ids(SEPARATORS)
         self._digits = token_ids("0123456789")
         self._letters = token_ids(PLACE_LETTERS + PLACE_LETTERS.lower())
-        [colon], [end_think] = tokenizer.encode(":"), tokenizer.encode(END_THINK)
-        self._end_without_value = (colon, end_think)
-        self._starts_of_value = {*tokenizer.encode(":"), *tokenizer.encode(ASSISTANT)}
+        self._starts_of_value = token_ids(":") | token_ids(ASSISTANT)
 
     def draw(self, ids: Sequence[int], num_positions: int, rng: random.Random) -> list[int] | None:
         """Draw the position of each token of a sequence.
@@ -61,12 +58,9 @@ class PositionGaps:
             rng: random generator.
 
         Returns:
-            The positions; None, for 0, 1, 2, …, if no gaps are drawn, as for comparisons with a
-            thought. Gaps that do not fit into the context are drawn again, half as large and half
-            as many.
+            The positions; None, for 0, 1, 2, …, if no gaps are drawn. Gaps that do not fit into
+            the context are drawn again, half as large and half as many.
         """
-        if self._is_comparison(ids):
-            return None
         largest_gap = rng.randint(0, MAX_SEPARATOR_GAP)
         digit_rate = rng.uniform(0, MAX_DIGIT_GAP_RATE) if rng.random() < DIGIT_GAP_FRACTION else 0
         while largest_gap or digit_rate >= MIN_DIGIT_GAP_RATE:
@@ -75,10 +69,6 @@ class PositionGaps:
                 return positions
             largest_gap, digit_rate = largest_gap // 2, digit_rate / 2
         return None
-
-    def _is_comparison(self, ids: Sequence[int]) -> bool:
-        """Return whether the thought ends without a value, as those of comparisons do."""
-        return self._end_without_value in pairwise(ids)
 
     def _following_positions(
         self, ids: Sequence[int], largest_gap: int, digit_rate: float, rng: random.Random

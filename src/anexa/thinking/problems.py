@@ -11,7 +11,7 @@ from anexa.thinking.operands import draw_operands
 from anexa.thinking.phrasings import write_comparison
 from anexa.thinking.splits import Split, computes_held_out, split_of
 from anexa.thinking.stories import draw_story
-from anexa.thinking.thoughts import ThoughtStep, write_step
+from anexa.thinking.thoughts import COMPARISONS, LARGER, SMALLER, ThoughtStep, write_step
 
 # Maximum sizes of problems in training.
 MAX_DIGITS = 20  # digits of an operand of a sum, difference or comparison, and of the longer factor
@@ -117,9 +117,12 @@ def draw_problem(
 
 
 def make_problem(operation: str, a: int, b: int) -> Problem:
-    """Make the problem of calculating a+b, a-b, a*b or a/b, or of comparing a and b ("?").
+    """Make the problem of calculating a+b, a-b, a*b or a/b, or of comparing a and b.
 
-    A comparison asks for the larger number. A divisor must not be 0.
+    Args:
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`.
+        a: the first operand.
+        b: the second operand; not 0 in a division.
     """
     step = write_step(operation, a, b)
     return Problem(_question(operation, a, b), step.text, answer_of(step))
@@ -131,7 +134,7 @@ def write_thought(steps: list[ThoughtStep]) -> str:
 
 
 def _question(operation: str, a: int, b: int) -> str:
-    return write_comparison(a, b) if operation == "?" else f"{a}{operation}{b}"
+    return write_comparison(operation, a, b) if operation in COMPARISONS else f"{a}{operation}{b}"
 
 
 def _draw(
@@ -151,7 +154,8 @@ def _draw(
     )
     if split_of(task.operation, a, b) != split:
         return None
-    step = write_step(task.operation, a, b, ones_letter)
-    if task.operation == "?" and rng.random() < SMALLER_FRACTION:
-        return write_comparison(a, b, "smaller"), [step], answer_of(step, "smaller")
-    return _question(task.operation, a, b), [step], answer_of(step)
+    operation = task.operation
+    if operation == "?":
+        operation = SMALLER if rng.random() < SMALLER_FRACTION else LARGER
+    step = write_step(operation, a, b, ones_letter)
+    return _question(operation, a, b), [step], answer_of(step)

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from anexa.model.question import normalize_question
-from anexa.thinking.answers import BY_ZERO_REFUSAL, EQUAL_ANSWER, INEXACT_REFUSAL
+from anexa.thinking.answers import BY_ZERO_REFUSAL, INEXACT_REFUSAL, write_answer
 from anexa.thinking.expressions import Calculation, numbers_of, parse_expression
 from anexa.thinking.phrasings import COMMAND_PHRASINGS, COMPARISON_PHRASINGS, FRAMES, SIGN_WORDS
 from anexa.thinking.refusals import MAX_LISTED_NUMBERS, clarifying_question
@@ -46,7 +46,7 @@ class AskedStep(NamedTuple):
     """A step that a question asks for.
 
     Attributes:
-        operation: "+", "-", "*", "/", or "?" for a comparison.
+        operation: "+", "-", "*", "/", or one of `COMPARISONS`.
         left: the first operand.
         right: the second operand.
     """
@@ -66,13 +66,13 @@ class ComputedSteps(NamedTuple):
 
     Attributes:
         values: values of the computed steps, by index of the step.
-        remainder: the remainder of the last computed step; 0 if it is no division.
-        refusal: the answer if a division is by zero or `is_inexact`; otherwise "".
+        answer: the answer that follows from the last of them; "" if there are no steps.
+        is_refused: whether the answer is a refusal: a division is by zero or `is_inexact`.
     """
 
     values: Mapping[int, int]
-    remainder: int
-    refusal: str = ""
+    answer: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,8 @@ class Question:
         steps: the steps that lead to the answer, in the order of their computation; empty if the
             phrasing of the question is not known, or the answer needs no thought.
         expected: correct answer; None if the phrasing of the question is not known.
-        operations: all operations of a calculation or a story: the steps and, if it is refused,
-            the operations after the refused division; empty for another question.
-        comparison: "larger" or "smaller", the number that a comparison asks for; otherwise "".
+        operations: the steps and, if the question is refused, the operations after the refused
+            division.
         is_refused: whether the answer is a refusal because of a division by zero or `is_inexact`.
     """
 
@@ -95,7 +94,6 @@ class Question:
     steps: tuple[AskedStep, ...] = ()
     expected: str | None = None
     operations: tuple[AskedStep, ...] = ()
-    comparison: str = ""
     is_refused: bool = False
 
     def operands(self, step: AskedStep, values: Mapping[int, int]) -> tuple[int, int]:
@@ -121,16 +119,17 @@ class Question:
             given: (value, remainder) to use instead of the computed ones, by index of the step.
         """
         values: dict[int, int] = {}
-        remainder = 0
+        answer = ""
         for number, step in enumerate(self.steps):
             a, b = self.operands(step, values)
             if step.operation == "/" and b == 0:
-                return ComputedSteps(values, 0, BY_ZERO_REFUSAL)
+                return ComputedSteps(values, BY_ZERO_REFUSAL, is_refused=True)
             result = given.get(number) if given else None
             values[number], remainder = result or compute(step.operation, a, b)
             if is_inexact(a, b, remainder, is_last=number == len(self.steps) - 1):
-                return ComputedSteps(values, remainder, INEXACT_REFUSAL)
-        return ComputedSteps(values, remainder)
+                return ComputedSteps(values, INEXACT_REFUSAL, is_refused=True)
+            answer = write_answer(step.operation, a, b, values[number], remainder)
+        return ComputedSteps(values, answer)
 
     def build_remaining(self, values: Mapping[int, int]) -> Calculation | None:
         """Build the calculation that remains after some of its operations.
@@ -140,7 +139,7 @@ class Question:
 
         Returns:
             The calculation with these values in it; None if the last operation has been computed,
-            or the question is neither a calculation nor a story.
+            or the question has no operation.
         """
 
         def build(reference: OperandReference) -> Calculation | int:
@@ -156,20 +155,6 @@ class Question:
             return None
         root = build(OperandReference("step", len(self.operations) - 1))
         return root if isinstance(root, Calculation) else None
-
-    def conclude(self, value: int, remainder: int = 0) -> str:
-        """Return the answer that follows from the value and remainder of the last step.
-
-        It is a number, with its remainder as in `12 R 3`; of a comparison, whose `value` is -1, 0
-        or 1, the number that it asks for, or `EQUAL_ANSWER`.
-        """
-        if not self.comparison:
-            return f"{value} R {remainder}" if remainder else f"{value}"
-        if value == 0:
-            return EQUAL_ANSWER
-        (step,) = self.steps
-        chosen = step.right if (value < 0) == (self.comparison == "larger") else step.left
-        return f"{self.numbers[chosen.position]}"
 
 
 def parse_question(text: str) -> Question:
@@ -190,14 +175,13 @@ def parse_question(text: str) -> Question:
     if _LISTED.fullmatch(text):
         return Question(numbers, expected=clarifying_question(numbers))
     positions = {match.start(): position for position, match in enumerate(found)}
-    for pattern, formula, comparison in _forms():
+    for pattern, formula in _forms():
         match = pattern.fullmatch(text)
         if match:
             letters = (_LETTERS[number] for number in numbers_of(formula))
             order = [positions[match.start(letter)] for letter in letters]
             steps = _steps(formula, iter(order).__next__)
-            operations = () if comparison else steps
-            return _solve(Question(numbers, steps, None, operations, comparison))
+            return _solve(Question(numbers, steps, operations=steps))
     return Question(numbers)
 
 
@@ -248,11 +232,9 @@ def _solve(asked: Question) -> Question:
     divisors = [step.right for step in asked.steps if step.operation == "/"]
     if any(kind == "number" and asked.numbers[position] == 0 for kind, position in divisors):
         return replace(asked, steps=(), expected=BY_ZERO_REFUSAL, is_refused=True)
-    values, remainder, refusal = asked.compute()
-    if refusal:
-        steps = asked.steps[: len(values)]
-        return replace(asked, steps=steps, expected=refusal, is_refused=True)
-    return replace(asked, expected=asked.conclude(values[len(values) - 1], remainder))
+    values, answer, is_refused = asked.compute()
+    steps = asked.steps[: len(values)]
+    return replace(asked, steps=steps, expected=answer, is_refused=is_refused)
 
 
 @cache
@@ -262,23 +244,21 @@ def _frames() -> tuple[re.Pattern[str], ...]:
 
 
 @cache
-def _forms() -> tuple[tuple[re.Pattern[str], Calculation, str], ...]:
+def _forms() -> tuple[tuple[re.Pattern[str], Calculation], ...]:
     """Compile a regular expression for each command, comparison and story.
 
     Returns:
         For each: the regular expression; the formula, in which number i stands for the field
-        `_LETTERS[i]`; for a comparison "larger" or "smaller", else "".
+        `_LETTERS[i]`.
     """
     forms = []
-    for phrasing in COMMAND_PHRASINGS:
-        forms.append((_pattern(phrasing.text), Calculation(phrasing.operation, 0, 1), ""))
-    for phrasing in COMPARISON_PHRASINGS:
-        forms.append((_pattern(phrasing.text), Calculation("?", 0, 1), phrasing.operation))
+    for phrasing in (*COMMAND_PHRASINGS, *COMPARISON_PHRASINGS):
+        forms.append((_pattern(phrasing.text), Calculation(phrasing.operation, 0, 1)))
     for template in TEMPLATES:
         digits = template.formula.translate({ord(x): str(i) for i, x in enumerate(_LETTERS)})
         formula = parse_expression(digits, max_digits=1)
         assert formula is not None
-        forms.append((_pattern(template.text), formula, ""))
+        forms.append((_pattern(template.text), formula))
     return tuple(forms)
 
 

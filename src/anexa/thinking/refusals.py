@@ -14,7 +14,13 @@ from collections.abc import Sequence
 from anexa.model.question import normalize_question
 from anexa.thinking.answers import BY_ZERO_REFUSAL
 from anexa.thinking.phrasings import COMMAND_PHRASINGS, FRAMES, SIGN_WORDS, phrase_comparison
-from anexa.thinking.problems import MAX_DIGITS, MAX_DIVIDEND_DIGITS, MAX_FACTOR_DIGITS
+from anexa.thinking.problems import (
+    MAX_DIGITS,
+    MAX_DIVIDEND_DIGITS,
+    MAX_DIVISOR_DIGITS,
+    MAX_FACTOR_DIGITS,
+)
+from anexa.thinking.thoughts import LARGER
 
 # Refusals: the request is no arithmetic; it has an unsupported operation, or too many operations;
 # or it has operands that are too long.
@@ -22,7 +28,8 @@ NOT_ARITHMETIC_REFUSAL = "I work out sums, such as 347*86, and stories about the
 UNSUPPORTED_REFUSAL = "I work out up to three operations, each +, -, * or /, on whole numbers."
 TOO_LARGE_REFUSAL = (
     f"That is too large for me: I work out up to {MAX_DIGITS} digits for + and -, "
-    f"{MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS} for *, and {MAX_DIVIDEND_DIGITS} for /."
+    f"{MAX_FACTOR_DIGITS} by {MAX_FACTOR_DIGITS} for *, and {MAX_DIVIDEND_DIGITS} by "
+    f"{MAX_DIVISOR_DIGITS} for /."
 )
 
 # Minimum sizes of the training requests that are refused as too large, well above the sizes that
@@ -124,7 +131,7 @@ def _too_large(rng: random.Random) -> tuple[str, str]:
         rng.shuffle(digits)
     numbers = [_number(rng, count) for count in digits]
     if sign == "?":
-        return phrase_comparison(numbers[0], numbers[1], "larger", rng), TOO_LARGE_REFUSAL
+        return phrase_comparison(LARGER, numbers[0], numbers[1], rng), TOO_LARGE_REFUSAL
     signs = [rng.choice("+-*") if sign == "c" else sign for _ in numbers[1:]]
     space = rng.choice(("", "", " "))
     text = str(numbers[0])

@@ -29,7 +29,7 @@ class SingleUseSources(OperandSources):
         super().__init__(())
         self._asked = asked
         # Operations that no line has computed yet, by index; the steps are the first of them.
-        self._pending = dict(enumerate(asked.operations or asked.steps))
+        self._pending = dict(enumerate(asked.operations))
         self._is_inexact = False  # whether a line is a division for which the question is refused
         self._line_of: dict[int, int] = {}  # step: line that computes it
         needed = {reference for step in asked.steps for reference in (step.left, step.right)}

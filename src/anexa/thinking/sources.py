@@ -12,7 +12,7 @@ from typing import Literal
 
 from anexa.thinking.expressions import Calculation, parse_expression, reducible_operations
 from anexa.thinking.facts import MAX_OPERAND_DIGITS, excerpt
-from anexa.thinking.thoughts import rewrite_unsigned
+from anexa.thinking.thoughts import COMPARISONS, rewrite_unsigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ operation; the two operands."""
 class OperandSources:
     """Sources for a question of unknown phrasing: numbers and values may be used repeatedly.
 
-    For each line call `use_operands`, then `add_value` (but for a comparison), then
-    `update_remaining`.
+    For each line call `use_operands`, then `add_value`, then `update_remaining`.
 
     Args:
         numbers: the numbers of the question.
@@ -227,7 +226,7 @@ def write_both_ways(operation: str, a: int, b: int) -> list[WrittenExpression]:
 
 def _has_signs(written: WrittenExpression, a: int, b: int) -> bool:
     """Return whether some operation on two signed numbers, in any order, is written so."""
-    if written[1] == "?":
+    if written[1] in COMPARISONS:
         return min(a, b) >= 0
     pairs = ((a, b), (b, a))
     return any(

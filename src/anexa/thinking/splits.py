@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
-from anexa.thinking.thoughts import ThoughtStep, rewrite_unsigned
+from anexa.thinking.thoughts import COMPARISONS, ThoughtStep, rewrite_unsigned
 
 Split = Literal["training", "validation", "test"]
 """Name of a split: "training", "validation" for model selection, "test" for reported results."""
@@ -40,7 +40,8 @@ def split_of(operation: str, a: int, b: int) -> Split:
     a division only. Trailing zeros of a factor are ignored: they change neither digits nor carries.
 
     Args:
-        operation: "+", "-", "*", "/", or "?" for a comparison.
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`, or "?" for either of these, which
+            have the same splits.
         a: the first operand, not negative.
         b: the second operand, not negative.
     """
@@ -54,7 +55,8 @@ def split_of(operation: str, a: int, b: int) -> Split:
     if operation == "*" and (small, large) in _MENTAL:
         return "test"
     two_by_two = operation == "*" and small >= 10 and large < 100
-    return split_by_hash(f"{operation} {small} {large}", test_fraction=0.2 if two_by_two else 0.02)
+    kind = "?" if operation in COMPARISONS else operation
+    return split_by_hash(f"{kind} {small} {large}", test_fraction=0.2 if two_by_two else 0.02)
 
 
 def split_of_numbers(kind: str, numbers: Iterable[int]) -> Split:

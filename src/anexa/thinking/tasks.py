@@ -16,7 +16,7 @@ EVALUATED_TASKS = (
     *(Task("*", m, n) for m in (2, 3, 4) for n in range(1, m + 1)),
     *(Task("*", digits, digits) for digits in (5, 6, 7, 8, 9)),
     *(Task("*", digits, 1) for digits in (9, 20)),
-    *(Task("/", digits, 1) for digits in (2, 4, 8)),
+    *(Task("/", digits, 1) for digits in (2, 4, 8, 20)),
     *(Task("/", digits, 2) for digits in (3, 5, 8)),
     *(Task(kind, operations) for kind in ("chain", "story") for operations in (2, 3)),
     *(Task("?", digits) for digits in (4, 10, 20)),

@@ -20,8 +20,9 @@ letters for the second. Each fact is an equation about one or two digits:
         down (10 * remainder + digit). A multiple is estimated from the first digits (9/3 is 3) and
         compared with that number as in a comparison; while it is larger, the next smaller multiple
         is tried. The one that is not larger is subtracted as in a difference
-    A6B5A4?a6b5a3:C:4>3:>
-        a comparison, from the left up to the first digits that differ
+    A6B5C4?>a6b5c3:C:4>3:C4B5A6
+        the larger of 456 and 356, found from the left by the first digits that differ; ?< is the
+        smaller one
 
 In a calculation with several operations a line ends with what remains to be calculated:
 
@@ -34,12 +35,16 @@ same rules write a line of any length. After the letter Z comes A again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from anexa.model.place_marks import mark_places, place_letter
 
 TABLE_FACTORS = range(1, 10)  # the table before a division: the divisor times each of these
+LARGER, SMALLER = "?>", "?<"  # the operations that give the larger or the smaller of two numbers
+COMPARISONS: Final[Mapping[str, Callable[[int, int], int]]] = {LARGER: max, SMALLER: min}
+"""The operations that compare two numbers: the function that chooses one of the numbers."""
+
 REMAINING_SEPARATOR = ":="  # separates a line from the calculation that remains after it
 
 
@@ -48,10 +53,10 @@ class ThoughtStep(NamedTuple):
 
     Attributes:
         text: the line.
-        operation: "+", "-", "*", "/", or "?" for a comparison.
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`.
         a: the first operand, with its sign and in the order of the question.
         b: the second operand, with its sign.
-        value: the result: the quotient of a division; -1, 0 or 1 for a comparison.
+        value: the result; of a division, the quotient.
         remainder: the remainder of a division; otherwise 0.
     """
 
@@ -81,7 +86,7 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
     -(5+12), -12/4 as -(12/4).
 
     Args:
-        operation: "+", "-", "*", "/" or "?".
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`.
         a: the first operand.
         b: the second operand; not 0 in a division. In a comparison neither operand is negative.
         ones_letter: index of the letter of the ones, 0 for A.
@@ -89,11 +94,8 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
     sign, written, x, y = rewrite_unsigned(operation, a, b)
     expression = write_expression(written, x, y, ones_letter)
     value, remainder = compute(operation, a, b)
-    if operation == "?":
-        said = comparison_sign(a, b)
-    else:
-        said = "-" * (value < 0) + write_value(abs(value), ones_letter)
-        said += f" R {remainder}" if remainder else ""
+    said = "-" * (value < 0) + write_value(abs(value), ones_letter)
+    said += f" R {remainder}" if remainder else ""
     facts = ",".join(write_facts(written, x, y, ones_letter))
     expression = f"-({expression})" if sign else expression
     return ThoughtStep(f"{expression}:{facts}:{said}", operation, a, b, value, remainder)
@@ -102,12 +104,12 @@ def write_step(operation: str, a: int, b: int, ones_letter: int = 0) -> ThoughtS
 def split_remaining(line: str) -> tuple[str, str]:
     """Split a line into `expression:facts:value` and the remaining calculation ("" for none)."""
     written, _, remaining = line.partition(REMAINING_SEPARATOR)
-    # A line that ends with ":=" is a comparison of equal numbers, whose value is "=".
+    # After a sign without a calculation the line has no form, and no line may lose the sign.
     return (written, remaining) if remaining else (line, "")
 
 
 def compute(operation: str, a: int, b: int) -> tuple[int, int]:
-    """Compute the result of "+", "-", "*", "/" or "?" on two numbers; a divisor must not be 0.
+    """Compute the result of an operation on two numbers; a divisor must not be 0.
 
     A division with a negative operand is one of the absolute values; only the quotient gets a sign.
 
@@ -117,8 +119,8 @@ def compute(operation: str, a: int, b: int) -> tuple[int, int]:
     if operation == "/":
         quotient, remainder = divmod(abs(a), abs(b))
         return -quotient if (a < 0) != (b < 0) else quotient, remainder
-    if operation == "?":
-        return "<=>".index(comparison_sign(a, b)) - 1, 0
+    if operation in COMPARISONS:
+        return COMPARISONS[operation](a, b), 0
     return {"+": a + b, "-": a - b, "*": a * b}[operation], 0
 
 
@@ -182,7 +184,7 @@ def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterato
     """Yield the facts of an operation, one by one.
 
     Args:
-        operation: "+", "-", "*", "/" or "?".
+        operation: "+", "-", "*", "/", `LARGER` or `SMALLER`.
         a: the first operand, not negative.
         b: the second operand, not negative; not 0 in a division.
         ones_letter: index of the letter of the ones, 0 for A.
@@ -194,7 +196,7 @@ def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterato
         return _product_facts(x, y, ones_letter)
     if operation == "/":
         return _division_facts(x, b, ones_letter)
-    if operation == "?":
+    if operation in COMPARISONS:
         return _comparison_facts(x, y, ones_letter)
     return _difference_facts(x, y, a < b, ones_letter)
 
@@ -202,7 +204,7 @@ def write_facts(operation: str, a: int, b: int, ones_letter: int = 0) -> Iterato
 def _columns(operation: str, a: int, b: int) -> tuple[str, str]:
     """Return the digits of both operands, ones first, padded where their columns are aligned."""
     x, y = str(a)[::-1], str(b)[::-1]
-    width = max(len(x), len(y)) if operation in "+-?" else 0
+    width = 0 if operation in "*/" else max(len(x), len(y))
     return x.ljust(width, "0"), y.ljust(width, "0")
 
 

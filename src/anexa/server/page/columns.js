@@ -10,10 +10,10 @@ import { element } from "./dom.js";
  * @typedef {object} ThoughtStep
  * @property {boolean} negated whether the expression stands in -(…)
  * @property {string} left first operand
- * @property {"+" | "-" | "*" | "/" | "?"} operation "?" is a comparison
+ * @property {"+" | "-" | "*" | "/" | "?>" | "?<"} operation "?>" is the larger number, "?<" the smaller
  * @property {string} right second operand
  * @property {string[]} facts equations about one or two digits
- * @property {string} value such as "-4525", "26 R 30" or "<"
+ * @property {string} value such as "-4525" or "26 R 30"
  * @property {string} remaining calculation that remains, such as "63 × 5"; empty if none does
  */
 
@@ -23,12 +23,13 @@ import { element } from "./dom.js";
  */
 
 const STEP =
-  /^(-\()?((?:[A-Z]\d)+)([-+*/?])((?:[a-z]\d)+)\)?:([-+*/<=>:;,\dA-Za-z]*):(-?(?:[A-Z]\d)+(?: R \d+)?|[<=>])(?::=([-+*/()\dA-Z]+))?$/;
+  /^(-\()?((?:[A-Z]\d)+)([-+*/]|\?[<>])((?:[a-z]\d)+)\)?:([-+*/<=>:;,\dA-Za-z]*):(-?(?:[A-Z]\d)+(?: R \d+)?)(?::=([-+*/()\dA-Z]+))?$/;
 const COMPARED = /^[A-Z]:(\d)([<=>])(\d)$/;
 const ADDED = /^[A-Z]:(\d)\+(\d)\+(\d)=(\d)(\d)$/;
 const SUBTRACTED = /^[A-Z]:(\d)(\d)-(\d)-(\d)=(\d)$/;
 const MULTIPLIED = /^[A-Z](\d)\*[a-z](\d)\+(\d+)=(\d+)(;[A-Z]\d)?$/;
-const SIGNS = { "+": "+", "-": "−", "*": "×", "/": "÷", "?": "?" };
+const SIGNS = { "+": "+", "-": "−", "*": "×", "/": "÷" };
+const COMPARISONS = { "?>": "larger", "?<": "smaller" };
 
 /**
  * Parse a line of a thought.
@@ -39,6 +40,7 @@ export function parseStep(line) {
   const match = STEP.exec(line);
   if (!match) return null;
   const [, negated, left, operation, right, facts, value, remaining = ""] = match;
+  if (negated && operation in COMPARISONS) return null;
   return {
     negated: negated !== undefined,
     left: [...digitsOf(left)].reverse().join(""),
@@ -149,7 +151,7 @@ export function renderColumns(line, checked) {
     list.append(element("li", { className: isWrong ? "wrong" : "", text }));
   }
   list.append(element("li", { text: conclude(step) }));
-  return step.operation === "?" ? [list] : [renderPaper(step), list];
+  return step.operation in COMPARISONS ? [list] : [renderPaper(step), list];
 }
 
 /**
@@ -159,10 +161,14 @@ export function renderColumns(line, checked) {
  */
 export function conclude({ negated, left, operation, right, value, remaining }) {
   const [first, second] = [withoutZeros(left), withoutZeros(right)];
-  if (operation === "?") return `so ${first} ${value} ${second}`;
+  const result = value.replace("-", "−");
+  const end = remaining ? `, and ${remaining} remains` : "";
+  if (operation in COMPARISONS) {
+    const areEqual = first === second && first === value;
+    return `so ${areEqual ? "they are equal" : `${result} is ${COMPARISONS[operation]}`}${end}`;
+  }
   const expression = `${first} ${SIGNS[operation]} ${second}`;
-  const equation = `${negated ? `−(${expression})` : expression} = ${value.replace("-", "−")}`;
-  return `so ${equation}${remaining ? `, and ${remaining} remains` : ""}`;
+  return `so ${negated ? `−(${expression})` : expression} = ${result}${end}`;
 }
 
 /** The digits under each other; screen readers are told the facts instead. */
