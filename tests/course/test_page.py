@@ -22,7 +22,7 @@ from tests.cli.process import anexa
 from tests.explore.explorer import exploring
 from tests.explore.test_page import number
 from tests.explore.test_replay import done
-from tests.server.browser import opened
+from tests.server.browser import opened, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +108,7 @@ def test_the_glass_box_has_the_type_of_the_course(page: Any) -> None:
     view.locator("#view > [data-view=map]").wait_for()
     assert view.evaluate("document.documentElement.scrollWidth") == 1280
     page.get_by_role("button", name="Projector").click()
-    view.wait_for_function(f"{size} === 16")
+    wait_until(view, f"{size} === 16")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from anexa.training import build_trainer
 from tests.explore.explorer import Explorer, exploring
-from tests.server.browser import opened
+from tests.server.browser import opened, wait_until
 from tests.training.runs import finish, settings, write_names
 
 pytestmark = pytest.mark.slow
@@ -38,9 +38,7 @@ def step_of(page: Any) -> str | None:
 
 
 def wait_for_step(page: Any, step: int) -> None:
-    page.wait_for_function(
-        "step => new RegExp(`[?&]step=${step}(&|$)`).test(location.hash)", arg=step
-    )
+    wait_until(page, f"/[?&]step={step}(&|$)/.test(location.hash)")
 
 
 def test_slider_is_under_every_view_and_moves_by_keys(explore_page: Any) -> None:
@@ -83,7 +81,7 @@ def test_dragging_shows_each_step_and_leaves_one_entry_in_the_history(
 def test_model_in_the_folder_is_one_button_away(explore_page: Any) -> None:
     go(explore_page, "#/map?batch=1&step=7")
     explore_page.locator("#time").get_by_text("The model in the folder", exact=True).click()
-    explore_page.wait_for_function("!/step=|batch=/.test(location.hash)")
+    wait_until(explore_page, "!/step=|batch=/.test(location.hash)")
     assert explore_page.locator("#status").inner_text() == ""
 
 

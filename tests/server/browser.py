@@ -57,6 +57,15 @@ def answered(page: Any, count: int = 1) -> None:
     page.locator(".verdict").nth(count - 1).wait_for(timeout=60_000)
 
 
+def wait_until(page: Any, condition: str) -> None:
+    """Wait until a JavaScript expression is true.
+
+    Playwright evaluates a bare expression anew in every frame, and after the first one the page's
+    Content Security Policy forbids it. A function is evaluated once, and called in every frame.
+    """
+    page.wait_for_function(f"() => {condition}")
+
+
 def picture(page: Any, name: str) -> None:
     """Take a picture of the page for the docs, if ANEXA_PICTURES is a folder for them."""
     if folder := os.environ.get("ANEXA_PICTURES"):

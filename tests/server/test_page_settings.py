@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.browser import answered, ask, opened
+from tests.server.browser import answered, ask, opened, wait_until
 from tests.server.process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
@@ -191,7 +191,7 @@ def test_page_asks_for_api_key(browser: Any, tmp_path: Path) -> None:
         field.fill(KEY)
         field.press("Enter")
         held[0].continue_()
-        page.wait_for_function("document.querySelector('#prompt').placeholder")
+        wait_until(page, "document.querySelector('#prompt').placeholder")
         assert len(held) == 2
         assert page.get_by_role("status").inner_text() == ""
         page.unroute("**/v1/models")
